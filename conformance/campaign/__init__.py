@@ -1,0 +1,1 @@
+"""Campaigns: many cases over targets, engines and shapes, counted and reported."""

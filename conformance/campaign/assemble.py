@@ -1,0 +1,248 @@
+"""Turn what was counted into the report's records: targets, divergences, examples."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from conformance import __version__
+from conformance.campaign.branches import BranchCoverage
+from conformance.campaign.judge import Answer, Judgement
+from conformance.campaign.tally import RuleTally, Tally
+from conformance.conversation import Case, case_id
+from conformance.generate.coverage import CoverageCounter
+from conformance.generate.features import FEATURES, names_of
+from conformance.oracles.base import shown_path
+from conformance.report.model import (
+    CaseCounts,
+    Coverage,
+    Divergence,
+    Environment,
+    Example,
+    Severity,
+    Target,
+    ToolInfo,
+    Verdict,
+)
+from conformance.rules import rule
+from conformance.rules.classify import Found
+from conformance.sources import Template
+
+PACKAGES = ("openai-harmony", "transformers", "jinja2", "gguf", "huggingface_hub", "hypothesis")
+_TELLING = 0.8  # a feature that more of all cases have than this tells nothing
+_BY_CHANCE = 1e-3  # a feature that all of these cases may well have by chance tells nothing either
+_MOST_FEATURES = 6
+_ENOUGH = 20  # conversations from which on a template's family can be told
+_PART = 4_000
+
+_KINDS = {
+    "system": "system message",
+    "developer": "developer message",
+    "instructions": "later instructions",
+    "user": "user message",
+    "thinking": "thinking",
+    "preamble": "preamble",
+    "call": "tool call",
+    "result": "tool result",
+    "final": "final message",
+    "prompt": "generation prompt",
+}
+_REGIONS_OF_TOOLS = (
+    "tool parameters opening property comment name body one-of type default nullable object-description "
+    "tool-description namespace-close"
+)
+_IN_TOOLS = frozenset(_REGIONS_OF_TOOLS.split())
+_REGIONS = {
+    "comment": "comment",
+    "body": "type",
+    "one-of": "oneOf",
+    "type": "type",
+    "default": "default comment",
+    "nullable": "type",
+    "object-description": "description",
+    "tool-description": "description",
+    "namespace-close": "closing line",
+    "name": "name",
+    "opening": "opening",
+    "parameters": "parameters",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A case that shows a rule, ready to be reported; `minimal` when it was shrunk as far as it goes."""
+
+    case: Case
+    engine: str
+    shape: str
+    answer: Answer
+    judgement: Judgement
+    found: Found
+    minimal: bool = False
+    line: int | None = None
+
+
+def tool_info() -> ToolInfo:
+    """Return this tool's name and version."""
+    return ToolInfo(name="conformance", version=__version__)
+
+
+def environment() -> Environment:
+    """Return the versions that decide what templates and oracle do."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            packages[name] = "not installed"
+    return Environment(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages=packages,
+    )
+
+
+def region_words(found: Found) -> str:
+    """Say in words where a divergence lies: `developer message, tools, `f.unit`, default comment`."""
+    difference = found.difference
+    if difference is None:
+        return ""
+    words = [_KINDS.get(difference.block.kind, difference.block.kind)] if difference.block else ["extra text"]
+    if difference.region in _IN_TOOLS:
+        words.append("tools")
+        if difference.path:
+            words.append(f"`{shown_path(difference.path)}`")
+    region = _REGIONS.get(difference.region, difference.region)
+    if region not in ("message", "tool", "property", "prompt") and region not in words[0]:
+        words.append(region)
+    return ", ".join(words)
+
+
+def example(shown: Shown) -> Example:
+    """Return the record of a case that shows a divergence."""
+    difference, judgement = shown.found.difference, shown.judgement
+    block = difference.block if difference else None
+    failure = judgement.failure
+    if failure is not None and judgement.line is not None:
+        failure = f"{failure} (line {judgement.line})"
+    return Example(
+        case_id=case_id(shown.case),
+        case=shown.case,
+        engine=shown.engine,
+        shape=shown.shape,
+        expected=shown.answer.rendering.text,
+        actual=judgement.text,
+        offset=difference.offset if difference else None,
+        actual_offset=difference.actual_offset if difference else None,
+        region=region_words(shown.found),
+        message_index=block.index if block is not None and block.index >= 0 else None,
+        template_line=judgement.line if shown.line is None else shown.line,
+        expected_part=difference.expected[:_PART] if difference else "",
+        actual_part=difference.actual[:_PART] if difference else "",
+        also=[found.rule for found in judgement.found if found.rule != shown.found.rule],
+        failure=failure,
+        minimal=shown.minimal,
+    )
+
+
+def severity(slug: str, vanishes: Sequence[str]) -> Severity:
+    """Return a divergence's severity: a warning at most where another cited profile agrees with the template."""
+    own = rule(slug).severity
+    return "warning" if own == "error" and vanishes else own
+
+
+def telling_features(tally: RuleTally, coverage: CoverageCounter) -> list[str]:
+    """Return the features that every case with the rule has and not by chance, the rarest in general first."""
+    if coverage.cases == 0 or tally.features < 0:
+        return []
+    rates = {
+        feature.name: coverage.counts[number] / coverage.cases for number, feature in enumerate(FEATURES)
+    }
+    common = [
+        name
+        for name in names_of(tally.features)
+        if rates[name] < _TELLING and rates[name] ** tally.count < _BY_CHANCE
+    ]
+    return sorted(common, key=lambda name: (rates[name], name))[:_MOST_FEATURES]
+
+
+def divergence(
+    slug: str, tally: RuleTally, total: int, shown: Shown, coverage: CoverageCounter
+) -> Divergence:
+    """Return the record of one rule on one target."""
+    vanishes = sorted(tally.vanishes)
+    return Divergence(
+        rule=slug,
+        code=rule(slug).code,
+        severity=severity(slug, vanishes),
+        check="text" if shown.judgement.failure is None else "renders",
+        count=tally.count,
+        share=tally.count / total if total else 0.0,
+        engines=sorted(tally.engines),
+        shapes=sorted(tally.shapes),
+        vanishes_under=vanishes,
+        example=example(shown),
+        features=telling_features(tally, coverage),
+    )
+
+
+def coverage_record(coverage: CoverageCounter, branches: BranchCoverage | None) -> Coverage:
+    """Return the record of what the generator reached, and of the template's branches where they were counted."""
+    return Coverage(
+        features=coverage.features_share,
+        pairs=coverage.pairs_share,
+        missing_features=sorted(coverage.missing_features),
+        template_branches=None if branches is None else branches.share,
+        branches_never_run=[] if branches is None else branches.never_run,
+    )
+
+
+def target(
+    template: Template,
+    tally: Tally,
+    divergences: list[Divergence],
+    coverage: Coverage,
+    *,
+    engines: Sequence[str],
+    profiles: Sequence[str],
+    aliases: Sequence[str] = (),
+    error: str | None = None,
+) -> Target:
+    """Return the record of one target; without a single judged conversation its verdict is error."""
+    total = tally.total
+    counts = CaseCounts(total=total, inexpressible=tally.inexpressible, **tally.counts)
+    verdict: Verdict = "diverges" if divergences else "conforms"
+    if total == 0:
+        verdict, error = "error", error or "no conversation was judged"
+    return Target(
+        name=template.name,
+        sha256=template.sha256,
+        source=msgspec.to_builtins(template.source),
+        verdict=verdict,
+        engines=list(engines),
+        shapes=sorted(tally.shapes),
+        cases=counts,
+        coverage=coverage,
+        right_under={name: tally.right.get(name, 0) / total for name in profiles} if total else {},
+        divergences=divergences,
+        error=error,
+        harmony=is_harmony(template, tally),
+        aliases=list(aliases),
+        unclassified_share=tally.unclassified / counts.different if counts.different else 0.0,
+    )
+
+
+def is_harmony(template: Template, tally: Tally) -> bool:
+    """Say whether a template is meant to write Harmony: the catalogue's word, else what it does.
+
+    A template that in no conversation writes the system message or a user message as Harmony does writes
+    something else.
+    """
+    if template.harmony is not None:
+        return template.harmony
+    rendered = tally.counts["equal"] + tally.counts["different"]
+    return rendered < _ENOUGH or tally.familiar > 0

@@ -1,0 +1,163 @@
+"""Count what a campaign finds about one target, in a form that parts of a campaign can be merged in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REJECTED, Judgement
+from conformance.conversation import Case, to_json
+from conformance.generate.coverage import CoverageCounter
+from conformance.rules.classify import Found
+
+_ORDER = {EQUAL: 0, DIFFERENT: 1, REJECTED: 2, CRASHED: 3}
+
+
+@dataclass(slots=True)
+class Sighting:
+    """One case in which a rule was seen; the smallest one is kept, the earlier one of equal size."""
+
+    size: int
+    index: int
+    case: Case
+    engine: str
+    shape: str
+    found: Found
+    judgement: Judgement
+
+    def key(self) -> tuple[int, int]:
+        """Order sightings: smaller cases first, then earlier ones."""
+        return self.size, self.index
+
+
+@dataclass(slots=True)
+class RuleTally:
+    """How often a rule was seen on a target, in what, and the smallest case for it.
+
+    `features` is the mask of features that every such case has; `vanishes` the profiles under which every
+    one of the divergences vanishes.
+    """
+
+    smallest: Sighting
+    count: int = 0
+    features: int = -1
+    vanishes: set[str] = field(default_factory=set)
+    shapes: set[str] = field(default_factory=set)
+    engines: set[str] = field(default_factory=set)
+
+    def merge(self, other: RuleTally) -> None:
+        """Add what another part of the campaign saw."""
+        self.count += other.count
+        self.features &= other.features
+        self.vanishes &= other.vanishes
+        self.shapes |= other.shapes
+        self.engines |= other.engines
+        self.smallest = min(self.smallest, other.smallest, key=Sighting.key)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was counted about one target: conversations by status, rules, and shares right by profile."""
+
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ORDER, 0))
+    inexpressible: int = 0
+    right: dict[str, int] = field(default_factory=dict)
+    rules: dict[str, RuleTally] = field(default_factory=dict)
+    unclassified: int = 0
+    time_limits: int = 0
+    familiar: int = 0
+    shapes: set[str] = field(default_factory=set)
+
+    @property
+    def total(self) -> int:
+        """Conversations judged."""
+        return sum(self.counts.values())
+
+    def add(
+        self,
+        index: int,
+        case: Case,
+        shape: tuple[str, str],
+        mask: int,
+        judgements: list[tuple[str, Judgement]],
+    ) -> list[str]:
+        """Count one conversation, judged by each engine; return the rules that are new or have a smaller case.
+
+        `shape` is the name of the shape and of its family.
+        """
+        status = max((judgement.status for _, judgement in judgements), key=_ORDER.__getitem__)
+        self.counts[status] += 1
+        self.shapes.add(shape[1])
+        self.familiar += any(j.text is not None and j.familiar for _, j in judgements)
+        right = set.intersection(*(set(judgement.right) for _, judgement in judgements))
+        for name in right:
+            self.right[name] = self.right.get(name, 0) + 1
+        news: list[str] = []
+        counted: set[str] = set()
+        size = -1
+        for engine, judgement in judgements:
+            for found in judgement.found:
+                if size < 0:
+                    size = len(to_json(case))
+                sighting = Sighting(size, index, case, engine, shape[0], found, judgement)
+                if self._count(sighting, shape[1], mask, new_case=found.rule not in counted):
+                    news.append(found.rule)
+                counted.add(found.rule)
+                if judgement.failure is not None and found.rule == "resource-limit":
+                    self.time_limits += 1
+        self.unclassified += "unclassified" in counted
+        return news
+
+    def _count(self, sighting: Sighting, family: str, mask: int, *, new_case: bool) -> bool:
+        found = sighting.found
+        tally = self.rules.get(found.rule)
+        new = tally is None or sighting.key() < tally.smallest.key()
+        if tally is None:
+            tally = self.rules[found.rule] = RuleTally(sighting, vanishes=set(found.vanishes_under))
+        elif new:
+            tally.smallest = sighting
+        tally.count += new_case
+        tally.features &= mask
+        tally.vanishes &= set(found.vanishes_under)
+        tally.shapes.add(family)
+        tally.engines.add(sighting.engine)
+        return new
+
+    def merge(self, other: Tally) -> None:
+        """Add what another part of the campaign counted."""
+        for status, count in other.counts.items():
+            self.counts[status] += count
+        for name, count in other.right.items():
+            self.right[name] = self.right.get(name, 0) + count
+        self.inexpressible += other.inexpressible
+        self.unclassified += other.unclassified
+        self.time_limits += other.time_limits
+        self.familiar += other.familiar
+        self.shapes |= other.shapes
+        for slug, tally in other.rules.items():
+            if slug in self.rules:
+                self.rules[slug].merge(tally)
+            else:
+                self.rules[slug] = tally
+
+
+@dataclass(slots=True)
+class Part:
+    """What one part of a campaign found: a tally for each target, and the coverage of its cases.
+
+    `errors` holds the targets that could not be judged, with the reason.
+    """
+
+    tallies: list[Tally]
+    coverage: CoverageCounter
+    cases: int = 0
+    refused: int = 0
+    errors: dict[int, str] = field(default_factory=dict)
+
+    def merge(self, other: Part) -> None:
+        """Add another part."""
+        for mine, theirs in zip(self.tallies, other.tallies, strict=True):
+            mine.merge(theirs)
+        self.coverage.merge(other.coverage)
+        self.cases += other.cases
+        self.refused += other.refused
+        self.errors.update(other.errors)

@@ -1,0 +1,51 @@
+"""What the shell offers after the Tab key; each list is read only when it is asked for."""
+
+from __future__ import annotations
+
+
+def _beginning(names: list[str], typed: str) -> list[str]:
+    return [name for name in names if name.startswith(typed)]
+
+
+def targets(incomplete: str) -> list[str]:
+    """Return catalogue names; where none fits, the shell goes on with files."""
+    from conformance.sources import catalogue
+
+    return _beginning(
+        [name for entry in catalogue.entries() for name in (entry.name, *entry.aliases)], incomplete
+    )
+
+
+def rules(incomplete: str) -> list[str]:
+    """Return rule slugs and codes."""
+    from conformance.rules import catalogue
+
+    return _beginning([name for rule in catalogue() for name in (rule.slug, rule.code)], incomplete)
+
+
+def engines(incomplete: str) -> list[str]:
+    """Return engine names."""
+    from conformance.engines import engine_names
+
+    return _beginning(engine_names(), incomplete)
+
+
+def shapes(incomplete: str) -> list[str]:
+    """Return the families of shapes."""
+    from conformance.shapes import families
+
+    return _beginning(list(families()), incomplete)
+
+
+def profiles(incomplete: str) -> list[str]:
+    """Return profile names."""
+    from conformance.oracles.base import profiles as known
+
+    return _beginning(list(known()), incomplete)
+
+
+def formats(incomplete: str) -> list[str]:
+    """Return the names of report formats."""
+    from conformance.report.base import formats as known
+
+    return _beginning(known(), incomplete)

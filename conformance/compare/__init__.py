@@ -1,0 +1,1 @@
+"""Comparison: find where a template's text parts from the oracle's, region by region."""

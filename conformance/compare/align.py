@@ -1,0 +1,249 @@
+"""Align the messages of a template's text with the oracle's blocks.
+
+Most of a text is equal, so equal blocks are matched from both ends first. What is left in the middle is
+cut at `<|start|>` and aligned by cost; text of the conversation that itself holds `<|start|>` is masked,
+so that a hostile message is not cut in two.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from conformance.oracles.base import Block, Rendering
+
+START = "<|start|>"
+ENDS = ("<|end|>", "<|call|>", "<|return|>")
+_END_TAILS = tuple(end[-6:] for end in ENDS)
+_MASK = "\ue000|start|\ue000"
+_HEAD = re.compile(r"<\|start\|>(.*?)<\|message\|>", re.DOTALL)
+_HEADER = re.compile(
+    r"<\|start\|>(?:system|developer|user|assistant|tool|functions\.[\w-]+)(?: to=[\w.-]+)?"
+    r"(?:<\|channel\|>\w+)?(?: to=[\w.-]+)?(?: ?(?:<\|constrain\|>)? ?json)?<\|message\|>"
+)
+_EQUAL, _NEAR, _SAME_HEAD, _SAME_BODY, _SAME_ROLE, _SKIP, _SKIP_DROPPED = 0.0, 0.3, 0.9, 0.5, 1.8, 1.25, 0.02
+_OTHER_ROLE, _NEVER = 2.2, 9.0
+# Shorter texts turn up inside others by chance.
+_TELLING = 4
+_BLANK = re.compile(r'"?(?:\s|\\[nrt])*"?')
+_ROLE_END = re.compile(r"[ <:.]")
+_CHANNEL = re.compile(r"<\|channel\|>(\w*)")
+
+
+@dataclass(slots=True)
+class Pair:
+    """A block of the oracle and the stretch of the actual text that stands for it; either may be missing.
+
+    `dropped` marks a thinking block that the profile leaves out but the template wrote.
+    """
+
+    block: Block | None
+    actual: str | None
+    offset: int
+    actual_offset: int
+    dropped: bool = False
+
+
+def mask(text: str, blocks: Iterable[Block]) -> str:
+    """Replace `<|start|>` by something of equal length wherever it stands inside a message of the oracle's."""
+    for block in blocks:
+        hostile = block.text
+        at = hostile.find(START, 1)
+        while at >= 0:
+            left, right = hostile[max(0, at - 6) : at], hostile[at + len(START) : at + len(START) + 30]
+            own = right.split("<|end|>")[0].split("\n")[0]
+            # Long enough contexts only, or the true beginnings of messages would be masked with it.
+            for before, after, least in (
+                (left, right, 0),
+                (left, own, 8 if left.endswith(_END_TAILS) else 0),
+                (_quoted(left)[-6:], _quoted(own), 0),
+                ("", right, 20),
+                ("", _quoted(own), 20),
+            ):
+                context = before + START + after
+                if len(after) < least or context not in text:
+                    continue
+                if before:
+                    text = text.replace(context, before + _MASK + after)
+                else:
+                    # Where a message has ended another begins, though it should read like the hostile text.
+                    text = re.sub(rf"(?<!\|>){re.escape(START)}(?={re.escape(after)})", _MASK, text)
+                break
+            at = hostile.find(START, at + 1)
+    return text
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def align(expected: Rendering, actual: str) -> list[Pair]:
+    """Pair the oracle's blocks with stretches of the actual text; equal pairs are left out.
+
+    A thinking block that the profile drops is paired where the template wrote it all the same.
+    """
+    sequence = _with_dropped(expected)
+    position = first = 0
+    pairs: list[Pair] = []
+    while first < len(sequence):
+        block, offset, dropped = sequence[first]
+        if actual.startswith(block.text, position) and _whole(block, position, actual):
+            if dropped:
+                pairs.append(Pair(block, block.text, offset, position, dropped=True))
+            position += len(block.text)
+        elif not dropped:
+            break
+        first += 1
+    end, last = len(actual), len(sequence)
+    while last > first:
+        block, _, dropped = sequence[last - 1]
+        if end - len(block.text) >= position and actual.endswith(block.text, position, end):
+            if dropped:
+                break
+            end -= len(block.text)
+        elif not dropped:
+            break
+        last -= 1
+    if first == last and position == end:
+        return pairs
+    middle = sequence[first:last]
+    masked = mask(actual, [block for block, _, _ in middle])
+    pairs.extend(_align_middle(middle, _cut(masked, actual, position, end), len(expected.text), end))
+    return pairs
+
+
+_Entry = tuple[Block, int, bool]
+
+
+def _whole(block: Block, position: int, actual: str) -> bool:
+    # The prompt is how every message of the assistant begins; it is one only at the end of the text.
+    return block.kind != "prompt" or position + len(block.text) == len(actual)
+
+
+def _with_dropped(expected: Rendering) -> list[_Entry]:
+    starts = expected.block_starts
+    entries: list[_Entry] = [
+        (block, start, False) for block, start in zip(expected.blocks, starts, strict=True)
+    ]
+    for position, block in reversed(expected.dropped):
+        start = starts[position] if position < len(starts) else len(expected.text)
+        entries.insert(position, (block, start, True))
+    return entries
+
+
+def _cut(masked: str, actual: str, position: int, end: int) -> list[tuple[str, int]]:
+    """Cut a stretch of the actual text before each `<|start|>`; return the parts with their offsets."""
+    cuts = [position]
+    at = masked.find(START, position + 1, end)
+    while at >= 0:
+        # Text that only mentions the marker follows no end of a message and has no header behind it.
+        if _HEADER.match(masked, at) or (masked.endswith("|>", 0, at) and masked[at + len(START)].isalpha()):
+            cuts.append(at)
+        at = masked.find(START, at + 1, end)
+    cuts.append(end)
+    return [(actual[a:b], a) for a, b in itertools.pairwise(cuts) if b > a]
+
+
+class _View:
+    """A message's text taken apart once, for it is compared with many others."""
+
+    __slots__ = ("channel", "content", "core", "head", "quoted", "role", "text")
+
+    def __init__(self, text: str) -> None:
+        found = _HEAD.match(text)
+        self.text = text
+        self.head = found[1] if found else ""
+        self.content = _content(text[found.end() :] if found else text)
+        self.core = self.content[:24]
+        self.quoted = _quoted(self.core)
+        self.role = _ROLE_END.split(self.head, maxsplit=1)[0]
+        channel = _CHANNEL.search(self.head)
+        self.channel = channel[1] if channel else ""
+
+    def alike(self, other: _View) -> bool:
+        """Say whether the other's content is this one's but for its edges or its encoding as JSON."""
+        shown = other.content
+        if not self.content:
+            return _BLANK.fullmatch(shown) is not None
+        if len(self.core) < _TELLING:
+            return shown == self.core or shown.strip('" ') in (self.core, self.quoted)
+        return self.core in shown or self.quoted in shown
+
+
+def _content(body: str) -> str:
+    body = body.strip()
+    for end in ENDS:
+        if body.endswith(end):
+            return body[: -len(end)].strip()
+    return body
+
+
+def _cost(block: Block, dropped: bool, expected: _View, actual: _View) -> float:
+    if expected.text == actual.text:
+        return _EQUAL
+    if block.kind == "prompt":
+        # Whatever opens a message of the assistant without ending it stands for the prompt.
+        opens = actual.text.startswith(block.text) and not actual.text.rstrip().endswith(ENDS)
+        return _NEAR if opens else _NEVER
+    if expected.head == actual.head:
+        if expected.alike(actual):
+            return _NEAR
+        # What the assistant said is not lost into an empty message: that one is an addition.
+        emptied = expected.role == "assistant" and expected.content and not actual.content
+        return _NEVER if dropped or emptied else _SAME_HEAD
+    if dropped:
+        return _NEVER
+    if expected.role != actual.role:
+        # The same text under another role is a wrong header only when nothing better stands beside it.
+        named = expected.role and actual.role
+        return _OTHER_ROLE if named and expected.alike(actual) else _NEVER
+    if expected.content and expected.alike(actual):
+        return _SAME_BODY
+    # An assistant's messages differ by channel; two of different channels and texts are two messages.
+    return _NEVER if expected.role == "assistant" and expected.channel != actual.channel else _SAME_ROLE
+
+
+def _align_middle(middle: list[_Entry], parts: list[tuple[str, int]], length: int, end: int) -> list[Pair]:
+    """Align by least cost (Needleman-Wunsch); sizes are those of the differing middle only.
+
+    `length` is that of the whole expected text, `end` where the actual text's differing middle ends.
+    """
+    rows, columns = len(middle), len(parts)
+    best = [[0.0] * (columns + 1) for _ in range(rows + 1)]
+    views = [_View(text) for text, _ in parts]
+    costs = []
+    for block, _, dropped in middle:
+        view = _View(block.text)
+        costs.append([_cost(block, dropped, view, other) for other in views])
+    skips = [_SKIP_DROPPED if dropped else _SKIP for _, _, dropped in middle]
+    for i in range(rows - 1, -1, -1):
+        best[i][columns] = best[i + 1][columns] + skips[i]
+    for j in range(columns - 1, -1, -1):
+        best[rows][j] = best[rows][j + 1] + _SKIP
+    for i in range(rows - 1, -1, -1):
+        row, below, cost, skip = best[i], best[i + 1], costs[i], skips[i]
+        for j in range(columns - 1, -1, -1):
+            row[j] = min(below[j + 1] + cost[j], below[j] + skip, row[j + 1] + _SKIP)
+    pairs: list[Pair] = []
+    i = j = 0
+    while i < rows or j < columns:
+        here = best[i][j]
+        offset = middle[i][1] if i < rows else length
+        actual_offset = parts[j][1] if j < columns else end
+        if i < rows and j < columns and here == best[i + 1][j + 1] + costs[i][j]:
+            block, _, dropped = middle[i]
+            if dropped or costs[i][j] != _EQUAL:
+                pairs.append(Pair(block, parts[j][0], offset, actual_offset, dropped))
+            i, j = i + 1, j + 1
+        elif j < columns and here == best[i][j + 1] + _SKIP:
+            # Additions before losses, so that of several equal blocks the first one is found.
+            pairs.append(Pair(None, parts[j][0], offset, actual_offset))
+            j += 1
+        else:
+            if not middle[i][2]:
+                pairs.append(Pair(middle[i][0], None, offset, actual_offset))
+            i += 1
+    return pairs

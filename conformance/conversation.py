@@ -1,0 +1,289 @@
+"""Conversations and cases: what was said, independent of any server's way of writing it down.
+
+A conversation is a list of messages plus the tools that were offered. A case adds the options of one
+rendering: date, reasoning effort, built-in tools, identity, and whether the prompt ends where the model
+goes on (`generation`) or after the model's own last message (`training`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator
+from datetime import date
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from conformance.errors import UsageError
+
+Effort: TypeAlias = Literal["low", "medium", "high"]
+BuiltinTool: TypeAlias = Literal["browser", "python"]
+Mode: TypeAlias = Literal["generation", "training"]
+
+DEFAULT_DATE = "2025-06-28"
+TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_DEPTH = 64
+# Harmony reads large integers as floats and refuses those that its reading makes infinite: all from here on are
+# refused, wherever the last ones lie.
+_TOO_LARGE = 10**308
+_HALF_PAIR = "half of a surrogate pair, which no UTF-8 text can; remove it"
+
+
+class _Record(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
+    """Base of all conversation records: frozen, defaults omitted in JSON, unknown fields refused."""
+
+
+def _same_defaults(record: _Record, **defaults: str) -> None:
+    """Put the default's own object in place of an equal text: msgspec omits defaults by identity, and a case
+    that was read or pickled must have the same JSON, and so the same id, as one that was made."""
+    for name, default in defaults.items():
+        value = getattr(record, name)
+        if value == default and value is not default:
+            force_setattr(record, name, default)
+
+
+class Tool(_Record, frozen=True):
+    """A function offered to the model; `parameters` is its JSON Schema, `None` when it was left out."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class ToolCall(_Record, frozen=True):
+    """A call of a tool: arguments as a JSON object, or as the raw string that the model wrote."""
+
+    name: str
+    arguments: dict[str, Any] | str
+
+
+class Instructions(_Record, frozen=True, tag_field="kind", tag="instructions"):
+    """A system or developer message; the first one of a conversation is its instructions."""
+
+    text: str
+    role: Literal["system", "developer"] = "system"
+
+    def __post_init__(self) -> None:
+        _same_defaults(self, role="system")
+
+
+class User(_Record, frozen=True, tag_field="kind", tag="user"):
+    """A user turn."""
+
+    text: str
+
+
+class Assistant(_Record, frozen=True, tag_field="kind", tag="assistant"):
+    """One assistant step: thinking, then either a preamble and tool calls, or a final answer."""
+
+    thinking: str | None = None
+    preamble: str | None = None
+    calls: tuple[ToolCall, ...] = ()
+    final: str | None = None
+
+
+class ToolResult(_Record, frozen=True, tag_field="kind", tag="result"):
+    """The result of call number `call`, counted over the whole conversation from 0."""
+
+    call: int
+    content: str
+
+
+Message: TypeAlias = Instructions | User | Assistant | ToolResult
+
+
+class Conversation(_Record, frozen=True):
+    """What was said: the tools on offer and the messages in order."""
+
+    messages: tuple[Message, ...] = ()
+    tools: tuple[Tool, ...] = ()
+
+    def calls(self) -> list[ToolCall]:
+        """Return all tool calls in order; a result's `call` is an index into this list."""
+        return [call for message in self.messages if isinstance(message, Assistant) for call in message.calls]
+
+
+class Options(_Record, frozen=True):
+    """The options of one rendering; `None` leaves an option out, so that the template's default holds."""
+
+    date: str = DEFAULT_DATE
+    reasoning_effort: Effort | None = None
+    model_identity: str | None = None
+    builtin_tools: tuple[BuiltinTool, ...] = ()
+    mode: Mode = "generation"
+
+    def __post_init__(self) -> None:
+        _same_defaults(self, date=DEFAULT_DATE, mode="generation")
+
+
+class Case(_Record, frozen=True):
+    """A conversation and the options it is rendered with."""
+
+    conversation: Conversation
+    options: Options = msgspec.field(default_factory=Options)
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def to_json(record: Any) -> bytes:
+    """Return a record as JSON; the key order of schemas and arguments is kept, for it has a meaning."""
+    return _encoder.encode(record)
+
+
+def case_id(case: Case) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of the case's JSON."""
+    return hashlib.sha256(to_json(case)).hexdigest()[:12]
+
+
+def case_from_json(data: bytes | str, where: str = "the case") -> Case:
+    """Read a case from JSON.
+
+    Raises UsageError, naming `where`, when the data is not a case that Harmony could render.
+    """
+    try:
+        case = msgspec.json.decode(data, type=Case)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise UsageError(f"{where} is not a case: {decode_problem(data, error)}.") from None
+    check_case(case, where)
+    return case
+
+
+def decode_problem(data: bytes | str, error: Exception) -> str:
+    """Say in words why JSON could not be decoded, and what to do about it where that is known."""
+    message = str(error)
+    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+    if not text.strip():
+        return "it is empty"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeError) or "surrogate" in message or _reads_on(message, text):
+        return f"it holds {_HALF_PAIR}"
+    if "invalid character" in message and re.search(r"[\[:,]\s*-?(NaN|Infinity)\b", text):
+        return "it contains NaN or Infinity, which JSON and Harmony do not have; write null or a number"
+    if "out of range" in message:
+        return f"a number in it is too large ({message})"
+    if "kind" in message and ("Invalid value" in message or "missing required" in message):
+        return f"{message}; a message's kind is one of instructions, user, assistant, result"
+    return message if message.startswith("JSON") else message[:1].lower() + message[1:]
+
+
+def _reads_on(message: str, text: str) -> bool:
+    """Say whether the text only seems cut off: so it does to msgspec when half a pair stands near its end."""
+    if "truncated" not in message:
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def check_case(case: Case, where: str = "the case") -> None:
+    """Check what the types cannot say: dates, tool names, call indices, and values that Harmony refuses.
+
+    Raises UsageError naming `where` and the place within the case.
+    """
+    for place, problem in _problems(case):
+        raise UsageError(f"{where}: {place} {problem}.")
+
+
+def _problems(case: Case) -> Iterator[tuple[str, str]]:
+    conversation, options = case.conversation, case.options
+    try:
+        valid = date.fromisoformat(options.date).isoformat() == options.date
+    except ValueError:
+        valid = False
+    if not valid:
+        yield "options.date", f"is {options.date!r}; write a date such as {DEFAULT_DATE}"
+    if len(set(options.builtin_tools)) != len(options.builtin_tools):
+        yield "options.builtin_tools", "names a tool twice"
+    yield from _text_problems(options.model_identity, "options.model_identity")
+    for i, tool in enumerate(conversation.tools):
+        yield from _name_problems(tool.name, f"tools[{i}].name")
+        yield from _text_problems(tool.description, f"tools[{i}].description")
+        yield from _value_problems(tool.parameters, f"tools[{i}].parameters")
+    seen = 0
+    for i, message in enumerate(conversation.messages):
+        here = f"messages[{i}]"
+        match message:
+            case Instructions() | User():
+                yield from _text_problems(message.text, f"{here}.text")
+            case ToolResult():
+                if not 0 <= message.call < seen:
+                    known = f"there are {seen} calls before it" if seen else "no call was made before it"
+                    yield f"{here}.call", f"is {message.call}, but {known}"
+                yield from _text_problems(message.content, f"{here}.content")
+            case Assistant():
+                if message.calls and message.final is not None:
+                    yield here, "has both tool calls and a final; put text beside calls into preamble"
+                if message.preamble is not None and not message.calls:
+                    yield here, "has a preamble without tool calls; put the text into final"
+                for name in ("thinking", "preamble", "final"):
+                    yield from _text_problems(getattr(message, name), f"{here}.{name}")
+                for j, call in enumerate(message.calls):
+                    yield from _name_problems(call.name, f"{here}.calls[{j}].name")
+                    yield from _value_problems(call.arguments, f"{here}.calls[{j}].arguments")
+                seen += len(message.calls)
+
+
+def _name_problems(name: str, place: str) -> Iterator[tuple[str, str]]:
+    if not TOOL_NAME.fullmatch(name):
+        yield place, f"is {name!r}; a tool name has 1 to 64 of the characters A-Z a-z 0-9 _ -"
+
+
+def _text_problems(text: str | None, place: str) -> Iterator[tuple[str, str]]:
+    if text is not None and _SURROGATE.search(text):
+        yield place, f"holds {_HALF_PAIR}"
+
+
+def _value_problems(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if _deeper(value, _MAX_DEPTH):
+        yield place, f"is nested deeper than {_MAX_DEPTH} levels"
+    else:
+        yield from _inner_problems(value, place)
+
+
+def _deeper(value: Any, depth: int) -> bool:
+    """Say whether objects and lists stand within each other more than `depth` times."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_deeper(item, depth - 1) for item in items)
+
+
+def _inner_problems(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield from _text_problems(value, place)
+    elif isinstance(value, int):
+        if abs(value) >= _TOO_LARGE:
+            yield place, "is too large a number; write fewer than 309 digits"
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield place, f"is {value}, which JSON does not have; write null or a finite number"
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _text_problems(key, f"{place}.{key!r}")
+            yield from _inner_problems(item, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _inner_problems(item, f"{place}[{i}]")
+
+
+@lru_cache(maxsize=1)
+def case_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a case file."""
+    schema = msgspec.json.schema(Case)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "conformance-case/1",
+        "title": "conformance case",
+        **schema,
+    }

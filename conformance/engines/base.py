@@ -1,0 +1,192 @@
+"""What an engine is given, what it may answer, and how engines are found by name."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+import msgspec
+
+from conformance.errors import UsageError
+
+ENTRY_POINT_GROUP = "conformance.engines"
+
+# Imported when first asked for, so that `conformance --help` loads none of them.
+_BUILT_IN = {
+    "transformers": "conformance.engines.transformers_jinja",
+    "jinja2": "conformance.engines.jinja2_plain",
+}
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One call of a chat template: the messages as a shape wrote them, and the options of the case.
+
+    `kwargs` holds only what the caller passes (`reasoning_effort`, `model_identity`, `builtin_tools`, …): an
+    absent key stays absent. `date` is the frozen clock, "YYYY-MM-DD": every `strftime_now` sees that day at
+    noon. Numbers must be finite and text must be encodable as UTF-8 (the case reader refuses the rest).
+    """
+
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None
+    kwargs: dict[str, Any]
+    add_generation_prompt: bool
+    date: str
+
+
+class Rendered(msgspec.Struct, frozen=True, tag="rendered"):
+    """The template wrote this text."""
+
+    text: str
+
+
+class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
+    """The template refused the input itself, by `raise_exception`; `line` is the template's line, from 1."""
+
+    message: str
+    line: int | None
+
+
+class Crashed(msgspec.Struct, frozen=True, tag="crashed"):
+    """Rendering ended in another exception: `kind` is its class name, `line` the template's line, from 1."""
+
+    kind: str
+    message: str
+    line: int | None
+
+
+class LimitExceeded(msgspec.Struct, frozen=True, tag="limit"):
+    """Rendering was ended: it ran too long, took too much memory, wrote too much or killed its worker."""
+
+    limit: Literal["time", "memory", "output", "worker-died"]
+    message: str
+
+
+Outcome = Rendered | Rejected | Crashed | LimitExceeded
+
+
+class SyntaxProblem(msgspec.Struct, frozen=True, tag="syntax"):
+    """Why an engine cannot compile a template; `line` is the template's line, from 1."""
+
+    message: str
+    line: int | None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one case may cost: seconds of wall time, bytes above the idle worker, characters of output.
+
+    A case that does not stop by itself at `time_s` is killed from outside after `grace_s` more.
+    """
+
+    time_s: float = 5.0
+    grace_s: float = 2.0
+    memory_bytes: int = 1 << 30
+    output_chars: int = 4 << 20
+    startup_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) <= 0:
+                raise UsageError(f"The limit {name} must be greater than 0.")
+
+
+class Engine(Protocol):
+    """A program that executes Jinja templates; subclass it, set `name` and decorate with `register`.
+
+    The parent constructs an engine only to ask `version` and `available`: both must be cheap and must not
+    import the program. A worker calls `load` once, is then forked for each session (`open`), and renders
+    inside limits.
+    """
+
+    name: ClassVar[str]
+    # True for engines that bound their own memory (a WebAssembly host, a node process): there a limit on address
+    # space, open files and processes would stop what is harmless. The limits of time and output still hold.
+    own_memory_limit: ClassVar[bool] = False
+
+    def version(self) -> str:
+        """Return the version of the program that renders."""
+        ...
+
+    def available(self) -> str | None:
+        """Return why this engine cannot work here and how to cure it, or None when it can."""
+        return None
+
+    def load(self) -> None:
+        """Import what rendering needs; runs once, before any template is seen.
+
+        Raises UnjudgedError when the installed program is not one that this engine understands.
+        """
+
+    def open(self) -> None:
+        """Start what does not survive a fork (threads, subprocesses); runs before a session's limits."""
+
+    def compile_check(self, template: str) -> SyntaxProblem | None:
+        """Return what keeps the template from being compiled, or None."""
+        ...
+
+    def render(self, template: str, request: Request) -> Outcome:
+        """Render one request; exceptions that escape are reported as crashes by the worker."""
+        ...
+
+
+EngineClass = TypeVar("EngineClass", bound=type[Engine])
+
+_REGISTRY: dict[str, type[Engine]] = {}
+
+
+def register(engine: EngineClass) -> EngineClass:
+    """Add an engine class to the registry under its `name`.
+
+    Raises TypeError when the class lacks a name or a method, or when another class has the name already.
+    """
+    name = getattr(engine, "name", None)
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"engine {engine.__name__} has no name")
+    for method in ("version", "compile_check", "render"):
+        if getattr(engine, method, None) is getattr(Engine, method):
+            raise TypeError(f"engine {name} does not define {method}")
+    known = _REGISTRY.get(name)
+    # The same class may be loaded twice (as __main__ and by name); two different ones are a mistake.
+    if known is not None and (known.__module__, known.__qualname__) != (
+        engine.__module__,
+        engine.__qualname__,
+    ):
+        raise TypeError(f"engine {name} is registered twice: {known.__qualname__} and {engine.__qualname__}")
+    _REGISTRY[name] = engine
+    return engine
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def engine_names() -> list[str]:
+    """Return the names of all engines: built in, registered and from installed plug-ins."""
+    return sorted({*_BUILT_IN, *_REGISTRY, *_plugins()})
+
+
+def get_engine(name: str) -> Engine:
+    """Return a new engine by its name, or by `module:Class` for one that is not registered.
+
+    Raises UsageError when there is no such engine.
+    """
+    if name not in _REGISTRY:
+        if name in _BUILT_IN:
+            importlib.import_module(_BUILT_IN[name])
+        elif ":" in name:
+            return _by_path(name)
+        elif (plugin := _plugins().get(name)) is not None:
+            register(plugin.load())
+    if name not in _REGISTRY:
+        raise UsageError(f"There is no engine {name!r}; known are {', '.join(engine_names())}.")
+    return _REGISTRY[name]()
+
+
+def _by_path(path: str) -> Engine:
+    module, _, attribute = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"The engine {path!r} cannot be imported: {error}.") from None
+    engine: Engine = found()
+    return engine

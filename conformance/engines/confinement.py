@@ -1,0 +1,107 @@
+"""The limits that a worker puts on itself before it sees a template: time, memory, files, processes."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+from conformance.engines.base import LimitExceeded, Limits
+
+T = TypeVar("T")
+
+# A raise inside code that cannot propagate it (a finaliser) is lost: the alarm repeats until the case ends.
+_REPEAT_S = 0.1
+
+# Lazy imports of the template library need a file for a moment; a template never does.
+_OPEN_FILES = 32
+
+
+class TimeUp(BaseException):
+    """The case's time is over; no Exception, so that nothing between here and the template swallows it."""
+
+
+class Guard:
+    """Runs calls under the soft limits of time and memory, in the main thread of a worker."""
+
+    def __init__(self, limits: Limits, *, own_memory_limit: bool = False) -> None:
+        self._limits = limits
+        self._deadline = 0.0
+        self._armed = False
+        _lower(resource.RLIMIT_CORE, 0)
+        _lower(resource.RLIMIT_FSIZE, 0)
+        self._rss_limit: int | None = None
+        if not own_memory_limit:
+            _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
+            if hasattr(resource, "RLIMIT_NPROC"):
+                _lower(resource.RLIMIT_NPROC, 0)
+            used = _address_space()
+            if used is None or not _lower(resource.RLIMIT_AS, used + limits.memory_bytes):
+                # macOS does not enforce a limit on address space: look at the resident size from time to
+                # time.
+                self._rss_limit = _peak_resident() + limits.memory_bytes
+        signal.signal(signal.SIGALRM, self._on_alarm)
+
+    def run(self, call: Callable[[], T]) -> T | LimitExceeded:
+        """Return what the call returns, or the limit that ended it."""
+        try:
+            try:
+                self._arm()
+                return call()
+            finally:
+                self._disarm()
+        except TimeUp:
+            self._disarm()
+            return LimitExceeded("time", f"it ran longer than {self._limits.time_s:g} s")
+        except MemoryError:
+            return self.out_of_memory()
+
+    def out_of_memory(self) -> LimitExceeded:
+        """Return the outcome of a case that took too much memory."""
+        return LimitExceeded("memory", f"it needed more than {self._limits.memory_bytes >> 20} MiB of memory")
+
+    def _arm(self) -> None:
+        self._deadline = time.monotonic() + self._limits.time_s
+        self._armed = True
+        first = self._limits.time_s if self._rss_limit is None else min(_REPEAT_S, self._limits.time_s)
+        signal.setitimer(signal.ITIMER_REAL, first, _REPEAT_S)
+
+    def _disarm(self) -> None:
+        self._armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._armed:
+            return
+        if time.monotonic() >= self._deadline:
+            raise TimeUp
+        if self._rss_limit is not None and _peak_resident() > self._rss_limit:
+            raise MemoryError
+
+
+def _lower(kind: int, value: int) -> bool:
+    """Lower a limit for good; False where this system refuses, for example because it is lower already."""
+    try:
+        resource.setrlimit(kind, (value, value))
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def _address_space() -> int | None:
+    """Return the bytes of address space in use (Linux: /proc/self/statm, first field, in pages)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _peak_resident() -> int:
+    """Return the largest resident size so far in bytes (getrusage counts kB, on macOS bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,185 @@
+"""The parent's end of a worker process: a scrubbed environment, a control socket, sessions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+import conformance
+from conformance.engines import wire
+from conformance.engines.base import Limits
+from conformance.errors import UnjudgedError
+
+_STDERR_BYTES = 8192
+
+# Enough for Python and node to start; tokens, proxies and credentials are not on it.
+_PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "DYLD_FALLBACK_LIBRARY_PATH",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONPYCACHEPREFIX",
+)
+
+
+class WorkerGoneError(Exception):
+    """The worker process has ended; what it last wrote to stderr is the message."""
+
+
+def worker_environment(home: Path) -> dict[str, str]:
+    """Return the environment of a worker: an allowlist, one time zone, no network, no threads of its own."""
+    package = str(Path(conformance.__file__).parent.parent)
+    return {
+        **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+        # The same packages as here, wherever the parent got them from.
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys([*filter(os.path.isabs, sys.path), package])),
+        "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",
+        "TZ": "UTC",
+        "HOME": str(home),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        # numpy's thread pools would take address space and make forking unsafe.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "VECLIB_MAXIMUM_THREADS": "1",
+    }
+
+
+class WorkerProcess:
+    """One loaded engine that gives out sessions, one at a time; started at once, waited for when needed."""
+
+    def __init__(self, engine: str, limits: Limits) -> None:
+        self.engine = engine
+        self.version: str | None = None
+        self._limits = limits
+        self._started = time.monotonic()
+        self._stderr = bytearray()
+        self._folder = tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True)
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-P", "-m", "conformance.engines.worker"),
+                    *(engine, msgspec.json.encode(limits).decode()),
+                ],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd=self._folder.name,
+                env=worker_environment(Path(self._folder.name)),
+                start_new_session=True,  # Ctrl-C is the parent's; and the whole group can be killed
+            )
+        self._drain = threading.Thread(target=self._read_stderr, daemon=True)
+        self._drain.start()
+
+    def wait_ready(self) -> str:
+        """Return the engine's version once it is loaded.
+
+        Raises UnjudgedError when it cannot be used here, ends, or takes longer than the start-up limit.
+        """
+        if self.version is not None:
+            return self.version
+        reader = wire.FrameReader(limit=1 << 16)
+        while True:
+            left = self._started + self._limits.startup_s - time.monotonic()
+            try:
+                self._control.settimeout(max(left, 0.001))
+                data = self._control.recv(4096)
+            except TimeoutError:
+                raise UnjudgedError(
+                    f"The engine {self.engine} did not start within {self._limits.startup_s:g} s."
+                ) from None
+            except ConnectionError:
+                data = b""
+            if not data:
+                raise UnjudgedError(f"The engine {self.engine} did not start: {self._last_words()}")
+            for _, payload in reader.feed(data):
+                greeting = wire.decode_greeting(payload)
+                if isinstance(greeting, wire.NotReady):
+                    raise UnjudgedError(greeting.reason)
+                version = self.version = str(greeting.version)
+                return version
+
+    def open_session(self) -> socket.socket:
+        """Return the non-blocking channel of a new session; one that still runs is killed.
+
+        Raises WorkerGoneError when the worker process itself has ended.
+        """
+        self.wait_ready()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            try:
+                self._order(wire.START, [theirs.fileno()])
+            except WorkerGoneError:
+                ours.close()
+                raise
+        ours.setblocking(False)
+        return ours
+
+    def end_session(self) -> str:
+        """Kill the session if it still runs; return how it ended, in words."""
+        try:
+            status = self._order(wire.END, [])
+        except WorkerGoneError as error:
+            return f"its worker ended: {error}"
+        how = f"signal {-status}" if status < 0 else f"exit code {status}"
+        return f"its worker ended with {how}"
+
+    def _order(self, order: bytes, descriptors: list[int]) -> int:
+        try:
+            self._control.settimeout(self._limits.startup_s)
+            socket.send_fds(self._control, [order], descriptors)
+            status = self._control.recv(wire.EXIT_STATUS.size)
+        except OSError:
+            status = b""
+        if len(status) != wire.EXIT_STATUS.size:
+            raise WorkerGoneError(self._last_words())
+        code: int = wire.EXIT_STATUS.unpack(status)[0]
+        return code
+
+    def close(self) -> None:
+        """End the worker and its session."""
+        self._control.close()
+        if self.version is not None:
+            # A loaded worker sees that the socket is closed and buries its session; else that stays a zombie.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._drain.join(timeout=1)
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+        self._folder.cleanup()
+
+    def _read_stderr(self) -> None:
+        assert self._process.stderr is not None
+        with contextlib.suppress(OSError, ValueError):
+            while data := os.read(self._process.stderr.fileno(), 4096):
+                self._stderr += data
+                del self._stderr[:-_STDERR_BYTES]
+
+    def _last_words(self) -> str:
+        self._drain.join(timeout=1)
+        lines = self._stderr.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it ended without a message"

@@ -1,0 +1,175 @@
+"""The child's main: loads one engine, then forks a session whenever the parent asks for one.
+
+A session renders; this process never sees a template. So a session that a template killed, blocked or filled
+is replaced in milliseconds, without importing anything again, and by one that no template has touched.
+
+Standard input is the control socket. The parent orders a session by sending its socket, or the end of one;
+either way the session before is killed first and its exit status sent back. When the parent is gone, the
+worker ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import traceback
+
+import msgspec
+
+from conformance.engines import wire
+from conformance.engines.base import (
+    Crashed,
+    Engine,
+    LimitExceeded,
+    Limits,
+    Outcome,
+    Rejected,
+    Rendered,
+    Request,
+    SyntaxProblem,
+    get_engine,
+)
+from conformance.engines.confinement import Guard
+from conformance.engines.jinja_common import describe
+from conformance.errors import EXIT_UNJUDGED, ConformanceError, UnjudgedError
+
+# Messages may quote a whole conversation; a report needs no more than this.
+_MESSAGE_CHARS = 2000
+
+
+def main(arguments: list[str]) -> int:
+    """Serve the engine named by the first argument under the limits (JSON) in the second."""
+    name, limits = arguments[0], msgspec.json.decode(arguments[1], type=Limits)
+    control = socket.socket(fileno=os.dup(0))
+    # A template that finds a way to read or print must not reach the control socket.
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
+    try:
+        engine = get_engine(name)
+        if (reason := engine.available()) is not None:
+            raise UnjudgedError(f"The engine {name} cannot be used: {reason}.")
+        engine.load()
+    except ConformanceError as error:
+        control.sendall(wire.frame(wire.REPLY, wire.encode(wire.NotReady(str(error)))))
+        return EXIT_UNJUDGED
+    gc.collect()
+    gc.freeze()  # sessions share what is loaded; their collector need not walk it
+    control.sendall(wire.frame(wire.REPLY, wire.encode(wire.Ready(engine.version()))))
+    _serve(control, engine, limits)
+    return 0
+
+
+def _serve(control: socket.socket, engine: Engine, limits: Limits) -> None:
+    session: int | None = None
+    while True:
+        order, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        status = _end(session)
+        session = None
+        if not order:
+            return
+        control.sendall(wire.EXIT_STATUS.pack(status))
+        if order == wire.END:
+            continue
+        session = os.fork()
+        if session == 0:
+            _run_session(control, descriptors[0], engine, limits)
+        os.close(descriptors[0])
+
+
+def _end(session: int | None) -> int:
+    """Kill a session if it still runs; return its exit code (negative: the signal), 0 when there was none."""
+    if session is None:
+        return 0
+    os.kill(session, signal.SIGKILL)  # a no-op for one that has ended: it is a zombie until waited for
+    _, status = os.waitpid(session, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _run_session(control: socket.socket, descriptor: int, engine: Engine, limits: Limits) -> None:
+    """Be the session; never returns, or there would be two workers on one control socket."""
+    code = 1
+    try:
+        control.close()
+        engine.open()
+        guard = Guard(limits, own_memory_limit=engine.own_memory_limit)
+        Session(engine, guard, limits).run(socket.socket(fileno=descriptor))
+        code = 0
+    except (BrokenPipeError, ConnectionResetError):
+        code = 0  # the parent has lost interest
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+class Session:
+    """Answers frames in order, one reply a request."""
+
+    def __init__(self, engine: Engine, guard: Guard, limits: Limits) -> None:
+        self._engine = engine
+        self._guard = guard
+        self._limits = limits
+        self._templates: dict[int, str] = {}
+
+    def run(self, channel: socket.socket) -> None:
+        """Serve until the parent closes the channel."""
+        reader = wire.FrameReader()
+        while data := channel.recv(1 << 17):
+            for kind, payload in reader.feed(data):
+                identifier = wire.TEMPLATE_ID.unpack_from(payload)[0]
+                body = payload[wire.TEMPLATE_ID.size :]
+                if kind == wire.TEMPLATE:
+                    self._templates[identifier] = body.decode()
+                else:
+                    reply = self._answer(kind, self._templates[identifier], body)
+                    channel.sendall(wire.frame(wire.REPLY, reply))
+
+    def _answer(self, kind: int, template: str, body: bytes) -> bytes:
+        outcome: wire.Reply
+        if kind == wire.COMPILE:
+            outcome = self._guard.run(lambda: self._engine.compile_check(template) or wire.Compiles())
+        else:
+            request = wire.decode_request(body)
+            outcome = self._guard.run(lambda: render(self._engine, template, request))
+        try:
+            return wire.encode(presentable(outcome, self._limits))
+        except MemoryError:
+            return wire.encode(self._guard.out_of_memory())
+
+
+def render(engine: Engine, template: str, request: Request) -> Outcome:
+    """Return the outcome of one request, also when the engine itself raises.
+
+    Raises MemoryError, which is a matter of limits.
+    """
+    try:
+        return engine.render(template, request)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return Crashed(type(error).__name__, describe(error), None)
+
+
+def presentable(outcome: wire.Reply, limits: Limits) -> wire.Reply:
+    """Return an outcome that can be sent and reported: bounded, and text that UTF-8 can carry."""
+    if isinstance(outcome, Rendered):
+        if len(outcome.text) > limits.output_chars:
+            return LimitExceeded("output", f"it wrote more than {limits.output_chars} characters")
+        try:
+            outcome.text.encode()
+        except UnicodeEncodeError as error:
+            # No tokenizer takes such text either: the program that renders fails one step later.
+            return Crashed("UnicodeEncodeError", f"the text cannot be encoded: {error}", None)
+    elif isinstance(outcome, (Rejected, Crashed, LimitExceeded, SyntaxProblem)):
+        message = outcome.message[:_MESSAGE_CHARS].encode(errors="backslashreplace").decode()
+        if message != outcome.message:
+            return msgspec.structs.replace(outcome, message=message)
+    return outcome
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""Parts of the reference template, renamed so that they can stand in another template."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from conformance.fixes.base import SkippedError
+from conformance.fixes.source import Block, Source, Tag, blocks, called, scan, tag_tree, walk
+from conformance.resources import resource
+
+NAME = "templates/gpt-oss.jinja"
+PREFIX = "harmony_"
+_HEADING = (
+    "{#- Macros of chat-template-conformance, Apache-2.0: they write what the Harmony library writes. -#}\n"
+)
+# Variables of the reference's top level; macros have parameters of the same names, which stay.
+_VARIABLES = ("is_prompt", "look", "step", "drop", "said", "final_end", "author", "effort", "has_tools",
+              "instructions", "role")  # fmt: skip
+_STRING_OR_NAME = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(?<![\w.])[A-Za-z_]\w*", re.DOTALL)
+
+
+@lru_cache(maxsize=1)
+def reference() -> Source:
+    """Return the reference template."""
+    return Source(resource(*NAME.split("/")).read_text("utf-8"))
+
+
+def renamed(text: str, names: Mapping[str, str] | None = None) -> str:
+    """Return a piece of the reference for another template: macros and variables carry the prefix.
+
+    `names` replaces further names; comments and constants stay.
+    """
+    new = {name: PREFIX + name for name in _VARIABLES} | dict(names or {})
+    macros = reference().macros
+
+    def name(found: re.Match[str]) -> str:
+        word = found[0]
+        if word in macros and text_of_tag[found.end() :].lstrip().startswith("("):
+            return PREFIX + word
+        return new.get(word, word)
+
+    pieces, position = [], 0
+    for tag in _tags(text):
+        pieces.append(text[position : tag.start])
+        text_of_tag = text[tag.start : tag.end]
+        pieces.append(text_of_tag if tag.kind == "comment" else _STRING_OR_NAME.sub(name, text_of_tag))
+        position = tag.end
+    return "".join(pieces) + text[position:]
+
+
+def _tags(text: str) -> list[Tag]:
+    return [part for part in scan(text) if isinstance(part, Tag)]
+
+
+def macros_for(text: str) -> dict[str, str]:
+    """Return the macros of the reference that a renamed text needs, by new name, in the reference's order."""
+    source = reference()
+    wanted, waiting = set(), [text]
+    while waiting:
+        for name in _called_here(waiting.pop()):
+            plain = name.removeprefix(PREFIX)
+            if name.startswith(PREFIX) and plain in source.macros and plain not in wanted:
+                wanted.add(plain)
+                waiting.append(_macro_text(plain))
+    return {PREFIX + name: _macro_text(name) for name in source.macros if name in wanted}
+
+
+@lru_cache(maxsize=128)
+def _macro_text(name: str) -> str:
+    block = reference().macros[name]
+    # The variables of a macro are its own; only the names of macros change, its own included.
+    return renamed(reference().slice(block, block), {name: name for name in _VARIABLES})
+
+
+def _called_here(text: str) -> set[str]:
+    return {name for tag in _tags(text) if tag.kind != "comment" for name in called(tag_tree(tag))}
+
+
+def with_macros(source: Source, text: str, edits: Iterable[tuple[str, str]] = ()) -> str:
+    """Return a changed template with the macros of the reference that it calls and lacks, before its first tag.
+
+    `edits` are replacements in these macros.
+
+    Raises SkippedError where one of them is not found exactly once.
+    """
+    changed = Source(text)
+    added = "\n\n".join(macro for name, macro in macros_for(text).items() if name not in changed.macros)
+    for old, new in edits:
+        if added.count(old) != 1:
+            raise SkippedError(f"the reference has {old!r} {added.count(old)} times instead of once")
+        added = added.replace(old, new)
+    if not added:
+        return text
+    first = next(part for part in walk(changed.parts) if not _silent(part))
+    return text[: first.start] + _HEADING + added + "\n\n" + text[first.start :]
+
+
+def _silent(part: object) -> bool:
+    if isinstance(part, Tag):
+        return part.kind == "comment"
+    return not isinstance(part, Block) and not getattr(part, "value", "x").strip()
+
+
+def first_look() -> str:
+    """Return the part of the reference that finds out which thinking stays, with its variables set."""
+    source = reference()
+    first = next(
+        part
+        for part in source.parts
+        if isinstance(part, Tag) and part.body.strip().startswith("set is_prompt")
+    )
+    last = next(loop for loop in blocks(source.parts, "for", into=()) if loop.start > first.start)
+    return source.slice(first, last)

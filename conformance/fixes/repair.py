@@ -1,0 +1,203 @@
+"""Finds the fixes that help a template and harm nothing, and leaves out those that turn out not to be needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from conformance.campaign.runner import Runner
+from conformance.fixes.base import Fix, SkippedError, fixes
+from conformance.fixes.source import Source, UnreadableError
+from conformance.fixes.tidy import tidied
+from conformance.fixes.trial import Results, Trials, objection
+
+TRIALS = 500  # random cases for each trial; the whole budget judges the result
+_WITNESSES = 3  # cases for each rule, however rare, that every trial includes
+_ROUNDS = 3
+
+# Is told what is being done: a sentence for each step.
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A fix that was not applied, and why."""
+
+    fix: str
+    rules: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The original and the repaired template on the cases of one seed."""
+
+    seed: int
+    before: Results
+    after: Results
+
+
+@dataclass(slots=True)
+class Repair:
+    """What became of a template: its new text (the old one where nothing helped), what was applied and what not."""
+
+    text: str
+    main: Compared
+    proof: Compared | None = None
+    applied: list[Fix] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+    @property
+    def remaining(self) -> list[str]:
+        """The rules that the new text still breaks, on any of the seeds."""
+        after = self.main.after.counts + (self.proof.after.counts if self.proof else self.main.after.counts)
+        return [rule for rule, _ in after.most_common()]
+
+
+def repair(
+    runner: Runner,
+    text: str,
+    *,
+    seed: int,
+    cases: int,
+    say: Say = lambda _: None,
+    harmony: bool | None = None,
+) -> Repair:
+    """Repair a template, judged on `cases` cases of `seed` and proven on as many of the next seeds.
+
+    What breaks the proof joins the trials, and the search begins again. A template that writes something else
+    than Harmony comes back as it is.
+    """
+    trials = Trials.drawn(runner, seed, cases, text)
+    before = trials.judge(text, confirm=True)
+    result = Repair(text, Compared(seed, before, before))
+    if not before.counts or not (before.is_harmony if harmony is None else harmony):
+        return result
+    small = trials.part(_sample(before, len(trials.answered)))
+    for number in range(1, _ROUNDS + 1):
+        search = _Search(small, text, say)
+        search.run()
+        after = trials.judge(search.text, confirm=True)
+        proof = Trials.drawn(runner, seed + number, cases, text)
+        compared = Compared(
+            seed + number, proof.judge(text, confirm=True), proof.judge(search.text, confirm=True)
+        )
+        bad = [
+            pair
+            for run, old, new in ((trials, before, after), (proof, compared.before, compared.after))
+            for pair, was, now in zip(run.answered, old.seen, new.seen, strict=True)
+            if objection(Results((was,)), Results((now,))) is not None and _new(was.rules, now.rules, old)
+        ]
+        if objection(before, after) is None and objection(compared.before, compared.after) is None:
+            result = Repair(
+                search.text, Compared(seed, before, after), compared, search.applied, search.refused
+            )
+            break
+        say("the proof on another seed failed; the cases that showed it join the trials")
+        result.refused = search.refused
+        small = small.with_more(bad[:50])
+    return result
+
+
+def _new(was: frozenset[str], now: frozenset[str], before: Results) -> bool:
+    """Whether a case itself shows what the whole objected to: it was right, or shows a rule of no other case."""
+    return not was or bool(now - before.counts.keys())
+
+
+def _sample(before: Results, count: int) -> set[int]:
+    """Return which cases the trials use: an even sample, and some for each rule."""
+    step = max(1, count // TRIALS)
+    chosen = set(range(0, count, step))
+    shown: dict[str, int] = {}
+    for number, seen in enumerate(before.seen):
+        for rule in seen.rules:
+            if shown.get(rule, 0) < _WITNESSES:
+                shown[rule] = shown.get(rule, 0) + 1
+                chosen.add(number)
+    return chosen
+
+
+class _Search:
+    """Applies fix after fix as long as one helps, then drops those that the others made needless."""
+
+    def __init__(self, trials: Trials, original: str, say: Say) -> None:
+        self._trials = trials
+        self._original = original
+        self._say = say
+        self.text = original
+        self.applied: list[Fix] = []
+        self.refused: list[Refused] = []
+
+    def run(self) -> None:
+        """Find the fixes to apply."""
+        progress = True
+        while progress:
+            progress = False
+            self.refused = []
+            for fix, rules in fixes():
+                if fix in self.applied:
+                    continue
+                present = [rule for rule in rules if self._now.counts[rule]]
+                if not present:
+                    continue
+                reason = self._try(fix, present)
+                if reason is None:
+                    progress = True
+                    self._say(f"applied {fix.name}: {fix.what}")
+                else:
+                    self.refused.append(Refused(fix.name, tuple(present), reason))
+        self._drop_needless()
+        self._tidy()
+
+    @property
+    def _now(self) -> Results:
+        return self._trials.judge(self.text)
+
+    def _try(self, fix: Fix, rules: list[str]) -> str | None:
+        try:
+            candidate = fix.apply(Source(self.text))
+            Source(candidate)
+        except SkippedError as skipped:
+            return str(skipped)
+        except UnreadableError as error:
+            return f"the template cannot be taken apart: {error}"
+        if candidate == self.text:
+            return "it changes nothing"
+        before, after = self._now, self._trials.judge(candidate)
+        if (reason := objection(before, after)) is not None:
+            return reason
+        if not any(after.counts[rule] < before.counts[rule] for rule in rules):
+            return "it removes none of these rules"
+        self.text = candidate
+        self.applied.append(fix)
+        return None
+
+    def _drop_needless(self) -> None:
+        for fix in list(self.applied):
+            others = [each for each in self.applied if each is not fix]
+            try:
+                text = self._original
+                for each in others:
+                    text = each.apply(Source(text))
+            except (SkippedError, UnreadableError):
+                continue
+            if text != self.text and not _as_good(self._now, self._trials.judge(text)):
+                continue
+            self._say(f"dropped {fix.name}: the other fixes do the same")
+            self.text, self.applied = text, others
+
+    def _tidy(self) -> None:
+        if self.applied:
+            try:
+                text = tidied(self.text, self._original)
+                Source(text)
+            except UnreadableError:
+                return
+            if _as_good(self._now, self._trials.judge(text)):
+                self.text = text
+
+
+def _as_good(before: Results, after: Results) -> bool:
+    if objection(before, after) is not None:
+        return False
+    return all(after.counts[rule] <= count for rule, count in before.counts.items())

@@ -1,0 +1,262 @@
+"""Fixes that replace a whole part of a template by that of the reference template."""
+
+from __future__ import annotations
+
+import re
+
+from jinja2 import nodes
+
+from conformance.fixes import reference
+from conformance.fixes.base import Size, SkippedError, register
+from conformance.fixes.places import (
+    Branch,
+    branches,
+    developer_block,
+    loop_of,
+    message_loop,
+    only,
+    reach,
+    refuse_media,
+    refuse_unknown_keys,
+    refuse_unknown_names,
+    tools_loop,
+)
+from conformance.fixes.source import Block, Part, Source, Tag, blocks, constants, tag_tree
+
+_ASSISTANT_KEYS = (
+    "role",
+    "content",
+    "thinking",
+    "reasoning",
+    "reasoning_content",
+    "tool_calls",
+    "function_call",
+)
+_TOOL_KEYS = ("role", "content", "name", "tool_call_id")
+_SYSTEM_NAMES = ("model_identity", "reasoning_effort", "builtin_tools", "tools", "strftime_now", "current_date",
+                 "namespace", "raise_exception", "loop", "messages", "range")  # fmt: skip
+_CONTENT_TYPE = (
+    "<|channel|>commentary json<|message|>' -}}",
+    (
+        "<|channel|>commentary ' -}}\n"
+        "  {%- set described = call['function'] if 'function' in call else call -%}\n"
+        "  {{- (described['content_type'] if 'content_type' in described else 'json') ~ '<|message|>' -}}"
+    ),
+)
+
+
+@register(
+    "missing-description", "multiline-description", "default-comment-placement", "default-literal",
+    "empty-parameters", "nullable-ignored", "type-union", "one-of-layout", "nested-object", "array-items",
+    "array-without-items", "enum-values", "schema-comments-dropped", "type-name", "required-mark",
+    "tool-dropped", "tool-layout", "template-crashed", "template-rejected",
+)  # fmt: skip
+class ToolDefinitions:
+    """Writes tool definitions with the macros of the reference."""
+
+    name = "tool-definitions"
+    size: Size = "section"
+    what = "writes the tool definitions with the reference's macros"
+
+    def apply(self, source: Source) -> str:
+        """Replace the loop over the tools, and the lines of the namespace around it.
+
+        Raises SkippedError when they are not found.
+        """
+        level, loop = tools_loop(source)
+        variable, tools = loop_of(loop)
+        refuse_media(source, [loop], "the loop over the tools")
+        at = level.index(loop)
+        opening = next((p for p in reversed(level[:at]) if _writes(p, "namespace ", "{")), None)
+        closing = next((p for p in level[at:] if _writes(p, "} // namespace")), None)
+        if not isinstance(opening, Tag) or not isinstance(closing, Tag):
+            raise SkippedError("the lines of the tools' namespace were not found")
+        indent = _indent(source, loop)
+        begin, end = _namespace(opening)
+        call = f"{reference.PREFIX}tool_text({variable})"
+        text = f"\n{indent}".join(
+            (
+                f"{{{{- {begin} }}}}",
+                f"{{%- for {variable} in {tools} %}}",
+                f"    {{{{- {call} }}}}",
+                "{%- endfor %}",
+                f"{{{{- {end} }}}}",
+            )
+        )
+        return reference.with_macros(source, source.replaced((opening.start, closing.end, text)))
+
+
+def _writes(part: Part, *words: str) -> bool:
+    if not isinstance(part, Tag) or part.kind != "output":
+        return False
+    text = "".join(constants(part))
+    return all(word in text for word in words)
+
+
+def _namespace(opening: Tag) -> tuple[str, str]:
+    """Return the expressions that open and close a namespace, made from the tag that opened it."""
+    prefix, _, after = "".join(constants(opening)).partition("namespace ")
+    names = [name.name for name in tag_tree(opening).find_all(nodes.Name)]
+    head = prefix.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    if names:
+        return f"'{head}namespace ' ~ {names[0]} ~ ' {{\\n'", f"'\\n}} // namespace ' ~ {names[0]}"
+    name = after.partition(" ")[0]
+    return f"'{head}namespace {name} {{\\n'", f"'\\n}} // namespace {name}'"
+
+
+def _indent(source: Source, part: Part) -> str:
+    line = source.text[source.text.rfind("\n", 0, part.start) + 1 : part.start]
+    return line if not line.strip() else ""
+
+
+@register(
+    "arguments-double-encoded", "arguments-formatting", "content-type-marker", "recipient-placement",
+    "parallel-calls-dropped", "call-terminator", "preamble-channel", "arguments-altered",
+    "result-json-encoded", "result-author", "final-channel-missing", "thinking-channel", "thinking-retention",
+    "thinking-dropped", "empty-final", "role-header", "message-added", "message-dropped", "text-trimmed",
+    "text-altered", "return-or-end", "extra-newline", "template-crashed", "template-rejected",
+    "generation-prompt", "unclassified",
+)  # fmt: skip
+class AssistantAndResults:
+    """Writes assistant messages and tool results as the reference does."""
+
+    name = "assistant-and-results"
+    size: Size = "section"
+    what = "writes assistant messages and tool results as the reference does"
+
+    def apply(self, source: Source) -> str:
+        """Replace the branches for the roles assistant and tool; generation marks stay.
+
+        Raises SkippedError when they are not found, or handle what the oracle cannot judge.
+        """
+        loop = message_loop(source)
+        variable, iterable = loop_of(loop)
+        assistant = _branch(loop, "assistant")
+        results = branches(loop, "tool")
+        refuse_media(source, [loop], "the loop over the messages")
+        old = assistant.arm.children
+        refuse_unknown_keys(source, old, variable, _ASSISTANT_KEYS, "the branch for assistant messages")
+        names = {"message": variable, "messages": iterable if iterable.isidentifier() else f"({iterable})"}
+        own = reference.reference()
+        own_loop = message_loop(own)
+        said = _marked(_inside(own, _branch(own_loop, "assistant")), source, old)
+        answered = _inside(own, _branch(own_loop, "tool"))
+        changes = [(*assistant.span, reference.renamed(said, names))]
+        answered = reference.renamed(answered, names)
+        if results:
+            result = _branch(loop, "tool")
+            refuse_unknown_keys(
+                source, result.arm.children, variable, _TOOL_KEYS, "the branch for tool results"
+            )
+            changes.append((*result.span, answered))
+        else:
+            arm = f"{{%- elif {variable}['role'] == 'tool' -%}}{answered}"
+            changes = [(*assistant.span, changes[0][2] + arm)]
+        step = next(p for p in own.parts if isinstance(p, Tag) and p.body.strip().startswith("set step"))
+        before = f"{reference.first_look()}\n{own.slice(step, step)}\n"
+        changes.append((loop.start, loop.start, reference.renamed(before, names)))
+        reads_type = any("content_type" in tag.body for tag in reach(source, old))
+        return reference.with_macros(source, source.replaced(*changes), [_CONTENT_TYPE] if reads_type else [])
+
+
+def _branch(loop: Block, role: str) -> Branch:
+    return only(branches(loop, role), f"the branch for the role {role}")
+
+
+def _inside(source: Source, branch: Branch) -> str:
+    return source.text[slice(*branch.span)]
+
+
+_OPENED, _CLOSED = r"\{#- training: generation -#\}", r"\{#- training: endgeneration -#\}"
+_WHOLE = re.compile(r"\{\{- said\[:18\] -\}\}\s*" + _OPENED + r"\s*\{\{- said\[18:\] -\}\}\s*" + _CLOSED)
+
+
+def _marked(said: str, source: Source, old: list[Part]) -> str:
+    """Return the reference's branch with the generation marks that the old branch had."""
+    said = re.sub(r"[ \t]*\{#- The first 18 characters.*?-#\}\n", "", said)
+    marks = list(blocks(old, "generation"))
+    if not marks:
+        return _WHOLE.sub("{{- said -}}", said)
+    if "<|start|>assistant" in source.writes(marks):
+        return _WHOLE.sub("{%- generation -%}\n        {{- said -}}\n      {%- endgeneration -%}", said)
+    return re.sub(_CLOSED, "{%- endgeneration -%}", re.sub(_OPENED, "{%- generation -%}", said))
+
+
+@register(
+    "instructions-trailing-newlines", "section-order", "empty-instructions", "instructions-altered",
+    "extra-newline", "tool-layout", "tool-dropped", "template-crashed", "role-header", "unclassified",
+)  # fmt: skip
+class DeveloperMessage:
+    """Writes the developer message as the reference does, from the instructions that the template found."""
+
+    name = "developer-message"
+    size: Size = "section"
+    what = "writes the developer message as the reference does"
+
+    def apply(self, source: Source) -> str:
+        """Replace the block that writes it.
+
+        Raises SkippedError when it, or the variable with the instructions, is not found.
+        """
+        block = developer_block(source)
+        refuse_media(source, [block], "the developer message")
+        inner = only(
+            [
+                each
+                for each in blocks(block.arms[0].children, "if", into=())
+                if "# Instructions" in source.writes([each])
+            ],
+            "the block that writes the instructions",
+        )
+        instructions = inner.arms[0].tag.rest
+        if not re.fullmatch(r"[\w.]+", instructions):
+            raise SkippedError(f"the instructions are written under the test {instructions!r}")
+        own = reference.reference()
+        flag = next(p for p in own.parts if isinstance(p, Tag) and p.body.strip().startswith("set has_tools"))
+        own_block = developer_block(own)
+        text = (
+            f"{{%- set instructions = text({instructions}, 'the content of the first message') -%}}\n"
+            f"{own.slice(flag, flag)}\n{own.slice(own_block, own_block)}"
+        )
+        text = reference.renamed(text)
+        return reference.with_macros(source, source.replaced((block.start, block.end, text)))
+
+
+@register(
+    "system-text", "functions-note", "reasoning-effort", "current-date", "builtin-tools", "role-header",
+    "template-crashed", "template-rejected", "extra-newline", "unclassified",
+)  # fmt: skip
+class SystemMessage:
+    """Writes the system message as the reference does."""
+
+    name = "system-message"
+    size: Size = "section"
+    what = "writes the system message as the reference does"
+
+    def apply(self, source: Source) -> str:
+        """Replace what stands between its first and its last marker.
+
+        Raises SkippedError when they are not found, or other variables than the reference's are read.
+        """
+        first, last, parts = _system(source)
+        refuse_unknown_names(source, parts, _SYSTEM_NAMES, "the system message")
+        own = reference.reference()
+        own_first, own_last, _ = _system(own)
+        text = reference.renamed(own.slice(own_first, own_last))
+        return reference.with_macros(source, source.replaced((first.start, last.end, text)))
+
+
+def _system(source: Source) -> tuple[Tag, Tag, list[Part]]:
+    begins = [
+        n for n, part in enumerate(source.parts) if isinstance(part, Tag) and _writes(part, "<|start|>system")
+    ]
+    if len(begins) != 1:
+        raise SkippedError(f"the begin of the system message was found {len(begins)} times")
+    begin = begins[0]
+    for number in range(begin, len(source.parts)):
+        part = source.parts[number]
+        if isinstance(part, Tag) and _writes(part, "<|end|>"):
+            first = source.parts[begin]
+            assert isinstance(first, Tag)
+            return first, part, source.parts[begin : number + 1]
+    raise SkippedError("the end of the system message was not found")

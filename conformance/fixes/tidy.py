@@ -1,0 +1,60 @@
+"""Removes what repairs left behind: macros and variables that nothing uses any more."""
+
+from __future__ import annotations
+
+from jinja2 import nodes
+
+from conformance.fixes.source import Block, Part, Source, Tag, is_set_block, tag_tree, walk
+
+
+def tidied(text: str, original: str) -> str:
+    """Return a template without the macros and variables that were used in the original and are not now."""
+    used_before = _used(Source(original))
+    while True:
+        source = Source(text)
+        used = _used(source)
+        dead = next(
+            (part for name, part in _definitions(source) if name in used_before and name not in used), None
+        )
+        if dead is None:
+            return text
+        begin = dead.start
+        while begin > 0 and text[begin - 1] in " \t\r\n":
+            begin -= 1
+        text = text[:begin] + text[dead.end :]
+
+
+def _used(source: Source) -> set[str]:
+    """Return the names that are read somewhere; what a macro reads in itself does not count for it."""
+    used: set[str] = set()
+    for part in source.parts:
+        own = _macro_name(part)
+        for tag in walk([part]):
+            if isinstance(tag, Tag):
+                used |= {name for name in _read(tag) if name != own}
+    return used
+
+
+def _read(tag: Tag) -> set[str]:
+    tree = tag_tree(tag)
+    return {name.name for name in tree.find_all(nodes.Name) if name.ctx == "load"}
+
+
+def _macro_name(part: Part) -> str | None:
+    if isinstance(part, Block) and part.keyword == "macro":
+        return part.arms[0].tag.rest.partition("(")[0].strip()
+    return None
+
+
+def _definitions(source: Source) -> list[tuple[str, Part]]:
+    """Return what is defined by name: macros, and variables that are set once or more."""
+    found: list[tuple[str, Part]] = []
+    for part in source.parts:
+        if name := _macro_name(part):
+            found.append((name, part))
+    for tag in walk(source.parts):
+        if isinstance(tag, Tag) and tag.keyword == "set" and not is_set_block(tag):
+            target = tag.rest.partition("=")[0].strip()
+            if target.isidentifier():
+                found.append((target, tag))
+    return found

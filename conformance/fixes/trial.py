@@ -1,0 +1,126 @@
+"""Judge versions of a template on the same cases, case by case, so that a repair can be proven or refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from conformance.campaign.check import HINTED
+from conformance.campaign.hints import hints_of
+from conformance.campaign.judge import CRASHED, EQUAL, REJECTED, Answer
+from conformance.campaign.runner import Drawn, Runner
+from conformance.generate import case_at
+from conformance.shapes import draw
+
+_BATCH = 64
+_ENOUGH = 20  # rendered conversations from which on a template's family can be told
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one version did with one case."""
+
+    status: str
+    rules: frozenset[str]
+    right: tuple[str, ...]
+    familiar: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What one version did with all cases, in their order."""
+
+    seen: tuple[Seen, ...]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many cases show each rule."""
+        return Counter(rule for each in self.seen for rule in each.rules)
+
+    def right_under(self) -> dict[str, float]:
+        """Return the share of the cases that are right under each profile that any case is right under."""
+        counts = Counter(name for each in self.seen for name in each.right)
+        return {name: count / len(self.seen) for name, count in counts.most_common()}
+
+    @property
+    def is_harmony(self) -> bool:
+        """Whether the template means to write Harmony, told as `conformance check` tells it."""
+        rendered = [each for each in self.seen if each.status not in (CRASHED, REJECTED)]
+        return len(rendered) < _ENOUGH or any(each.familiar for each in rendered)
+
+
+class Trials:
+    """Cases with the oracle's answers, on which every version of a template is judged."""
+
+    def __init__(self, runner: Runner, answered: Sequence[tuple[Drawn, Answer]]) -> None:
+        self._runner = runner
+        self.answered = list(answered)
+        self._done: dict[str, Results] = {}
+
+    @classmethod
+    def drawn(cls, runner: Runner, seed: int, count: int, template: str) -> Trials:
+        """Draw the cases that `conformance check` draws for this template; those Harmony refuses are left out."""
+        hints = hints_of(template)
+        plain = count - int(count * HINTED)
+        answered = []
+        for index in range(count):
+            case = case_at(seed, index, hints if index >= plain else runner.settings.hints)
+            shape = draw(runner.choices, index)
+            lost = shape.loses(case)
+            answer = runner.judge.answer(case) if lost is None else None
+            if answer is not None:
+                answered.append((Drawn(index, case, shape, lost), answer))
+        return cls(runner, answered)
+
+    def part(self, numbers: Iterable[int]) -> Trials:
+        """Return some of these cases, in order."""
+        return Trials(self._runner, [self.answered[number] for number in sorted(set(numbers))])
+
+    def with_more(self, more: Sequence[tuple[Drawn, Answer]]) -> Trials:
+        """Return these cases and more."""
+        return Trials(self._runner, [*self.answered, *more])
+
+    def judge(self, template: str, *, confirm: bool = False) -> Results:
+        """Judge one version; `confirm` also asks under which other profiles it is right."""
+        key = f"{confirm}{template}"
+        if key not in self._done:
+            self._done[key] = self._judge(template, confirm=confirm)
+        return self._done[key]
+
+    def _judge(self, template: str, *, confirm: bool) -> Results:
+        host = next(iter(self._runner.hosts.values()))
+        batches = [self.answered[at : at + _BATCH] for at in range(0, len(self.answered), _BATCH)]
+        ahead = None
+        seen: list[Seen] = []
+        for number, batch in enumerate(batches):
+            ticket = ahead or host.submit(template, [item.shape.request(item.case) for item, _ in batch])
+            # The worker renders the next batch while this process judges.
+            later = batches[number + 1] if number + 1 < len(batches) else []
+            ahead = (
+                host.submit(template, [item.shape.request(item.case) for item, _ in later]) if later else None
+            )
+            for (_, answer), outcome in zip(batch, host.collect(ticket), strict=True):
+                judgement = self._runner.judge.judge(answer, outcome, confirm=confirm)
+                rules = frozenset(found.rule for found in judgement.found)
+                seen.append(Seen(judgement.status, rules, judgement.right, judgement.familiar))
+        return Results(tuple(seen))
+
+
+def objection(before: Results, after: Results) -> str | None:
+    """Say why one version must not follow another: what was right is wrong, or a new rule came; None if neither.
+
+    What a conversation shows that crashed before is not new: it was hidden.
+    """
+    broken = sum(
+        old.status == EQUAL and new.status != EQUAL for old, new in zip(before.seen, after.seen, strict=True)
+    )
+    if broken:
+        return f"it makes {broken} conversations wrong that were right"
+    known = before.counts
+    for old, new in zip(before.seen, after.seen, strict=True):
+        if old.status not in (CRASHED, REJECTED) and (fresh := new.rules - known.keys()):
+            return f"it brings {min(fresh)}"
+        if new.status in (CRASHED, REJECTED) and old.status not in (CRASHED, REJECTED):
+            return "it fails on a conversation that was rendered"
+    return None

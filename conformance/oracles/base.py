@@ -1,0 +1,139 @@
+"""What an oracle returns: text, tokens and the spans that say which part of the case each stretch is."""
+
+from __future__ import annotations
+
+import tomllib
+from bisect import bisect_right
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from conformance.errors import UsageError
+
+ContentType: TypeAlias = Literal["json", "constrain", "constrain-spaced"]
+Retention: TypeAlias = Literal["harmony", "documented", "keep-all"]
+
+# One stretch of a message: region, path within the region, text. A path leads from a tool to a property
+# (`WITHIN`) and to an array's element or a variant (`BELOW`); names may hold dots and brackets themselves.
+Piece: TypeAlias = tuple[str, str, str]
+WITHIN, BELOW = "\x1f", "\x1e"
+
+
+def shown_path(path: str) -> str:
+    """Return a path as people read it: `tool.property.inner[]`."""
+    return path.replace(WITHIN, ".").replace(BELOW, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The named choices where Harmony and its documents leave room; see `profiles.toml` for whose word each is."""
+
+    name: str
+    content_type: ContentType = "json"
+    thinking_inference: Retention = "harmony"
+    thinking_training: Retention = "documented"
+    preamble_channel: Literal["commentary", "analysis"] = "commentary"
+    arguments_json: Literal["python", "compact"] = "python"
+
+    def with_setting(self, **settings: str) -> Profile:
+        """Return a copy with some settings changed, for asking which setting explains a divergence."""
+        return replace(self, **settings)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=1)
+def profiles() -> dict[str, Profile]:
+    """Return the profiles by name, the default first."""
+    with (Path(__file__).parent / "profiles.toml").open("rb") as file:
+        data = tomllib.load(file)
+    return {name: Profile(name=name, **settings) for name, settings in data["profiles"].items()}
+
+
+@lru_cache(maxsize=1)
+def setting_citations() -> dict[str, dict[str, str]]:
+    """Return for every profile setting and value the document or issue that stands behind it."""
+    with (Path(__file__).parent / "profiles.toml").open("rb") as file:
+        settings: dict[str, dict[str, str]] = tomllib.load(file)["settings"]
+    return settings
+
+
+def profile(name: str) -> Profile:
+    """Return the profile called `name`.
+
+    Raises UsageError when there is none.
+    """
+    try:
+        return profiles()[name]
+    except KeyError:
+        raise UsageError(f"No profile is called {name!r}; choose from {', '.join(profiles())}.") from None
+
+
+@dataclass(slots=True)
+class Block:
+    """One Harmony message: where it comes from in the conversation, and its text piece by piece.
+
+    `kind` is system, developer, instructions (later ones), user, thinking, preamble, call, result, final
+    or prompt (the generation prompt); `index` is the position of the message in the conversation, -1 for
+    what belongs to none; `call` counts tool calls over the conversation.
+    """
+
+    kind: str
+    index: int
+    pieces: list[Piece]
+    call: int = -1
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.text:
+            self.text = "".join([piece[2] for piece in self.pieces])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an offset lies: block number, its kind, the message in the conversation, region and path."""
+
+    block: int
+    kind: str
+    message_index: int | None
+    region: str
+    path: str
+
+
+@dataclass
+class Rendering:
+    """A rendered case: text, tokens, and blocks whose texts joined are the text.
+
+    `dropped` are the thinking blocks that the profile leaves out, each with the number of the block before
+    which it would stand. `exact_spans` is False where the layout did not reproduce the text and regions
+    are unknown.
+    """
+
+    text: str
+    tokens: list[int]
+    blocks: list[Block]
+    dropped: list[tuple[int, Block]] = field(default_factory=list)
+    exact_spans: bool = True
+
+    @cached_property
+    def block_starts(self) -> list[int]:
+        """Offset in characters at which each block begins."""
+        starts, offset = [], 0
+        for block in self.blocks:
+            starts.append(offset)
+            offset += len(block.text)
+        return starts
+
+    def place(self, offset: int) -> Place:
+        """Say which block, region and path the character at `offset` belongs to (the last one at the end)."""
+        number = max(0, bisect_right(self.block_starts, offset) - 1)
+        # Empty blocks share their start with the next one; the one with text is meant.
+        block = self.blocks[number]
+        left = offset - self.block_starts[number]
+        region, path = "message", ""
+        for piece in block.pieces:
+            region, path = piece[0], shown_path(piece[1])
+            if left < len(piece[2]):
+                break
+            left -= len(piece[2])
+        index = block.index if block.index >= 0 else None
+        return Place(number, block.kind, index, region, path)

@@ -1,0 +1,265 @@
+"""The canonical mapping: a case becomes Harmony messages under a profile.
+
+The plan is made twice over: as the JSON that the Harmony library renders, and as blocks of labelled
+pieces whose text is asserted equal to what the library returns.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from conformance.conversation import (
+    Assistant,
+    Case,
+    Instructions,
+    Options,
+    Tool,
+    ToolCall,
+    ToolResult,
+    User,
+)
+from conformance.oracles.base import Block, Piece, Profile
+from conformance.oracles.schema_layout import write_namespace
+
+IDENTITY = "You are ChatGPT, a large language model trained by OpenAI."
+CUTOFF = "2024-06"
+CHANNELS = ("analysis", "commentary", "final")
+FUNCTIONS_NOTE = "\nCalls to these tools must go to the commentary channel: 'functions'."
+_CONTENT_TYPE = {"json": "json", "constrain": "<|constrain|>json", "constrain-spaced": "<|constrain|> json"}
+_END: Piece = ("end", "", "<|end|>")
+_EFFORT = {"low": "Low", "medium": "Medium", "high": "High"}
+
+Raw = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Plan:
+    """Harmony messages as JSON values and, in step with them, the blocks they should become.
+
+    `auto_drop` asks the library to drop analysis itself; `kept` says which blocks should then be left,
+    and `dropped` which are gone, each with its would-be position among them.
+    """
+
+    messages: list[Raw]
+    blocks: list[Block]
+    kept: list[Block]
+    dropped: list[tuple[int, Block]]
+    auto_drop: bool
+
+
+@lru_cache(maxsize=2)
+def builtin_namespace(name: str) -> Raw:
+    """Return a built-in tool namespace as the Harmony library defines it."""
+    from openai_harmony import ToolNamespaceConfig
+
+    config = getattr(ToolNamespaceConfig, name)()
+    return config.model_dump(exclude_none=True)  # type: ignore[no-any-return]
+
+
+def arguments_text(call: ToolCall, form: str = "python") -> str:
+    """Return a call's arguments as text: raw strings as they are, objects as JSON in the given form."""
+    if isinstance(call.arguments, str):
+        return call.arguments
+    separators = (",", ":") if form == "compact" else (", ", ": ")
+    return json.dumps(call.arguments, ensure_ascii=False, separators=separators)
+
+
+def plan(case: Case, profile: Profile) -> Plan:
+    """Map a case to Harmony messages under a profile."""
+    conversation, options = case.conversation, case.options
+    messages: list[Raw] = []
+    blocks: list[Block] = []
+    system, block = _system(options, bool(conversation.tools))
+    messages.append(system)
+    blocks.append(block)
+    first = conversation.messages[0] if conversation.messages else None
+    instructions = first.text if isinstance(first, Instructions) else ""
+    if instructions or conversation.tools:
+        developer, block = _developer(instructions, conversation.tools, 0 if instructions else -1)
+        messages.append(developer)
+        blocks.append(block)
+    calls: list[ToolCall] = []
+    for index, message in enumerate(conversation.messages):
+        if isinstance(message, User):
+            _add(messages, blocks, "user", index, "user", message.text)
+        elif isinstance(message, Assistant):
+            _assistant(messages, blocks, index, message, calls, profile)
+        elif isinstance(message, ToolResult):
+            author = f"functions.{calls[message.call].name}"
+            _add(
+                messages, blocks, "result", index, author, message.content,
+                role="tool", name=author, recipient="assistant", channel="commentary", call=message.call,
+            )  # fmt: skip
+        elif index and message.text:
+            _add(messages, blocks, "instructions", index, "developer", message.text)
+    retention = profile.thinking_inference if options.mode == "generation" else profile.thinking_training
+    training = options.mode == "training"
+    kept = retained(messages, blocks, retention, training=training)
+    dropped = _dropped(blocks, kept)
+    if retention != "harmony" and len(kept) != len(blocks):
+        chosen = {id(block) for block in kept}
+        messages = [raw for raw, block in zip(messages, blocks, strict=True) if id(block) in chosen]
+        blocks = kept
+    if training and blocks[-1].kind == "final":
+        last = blocks[-1]
+        last.pieces[-1] = ("end", "", "<|return|>")
+        last.text = last.text[: -len("<|end|>")] + "<|return|>"
+    if not training:
+        kept = [*kept, Block("prompt", -1, [("prompt", "", "<|start|>assistant")])]
+    return Plan(messages, blocks, kept, dropped, retention == "harmony")
+
+
+def _dropped(blocks: list[Block], kept: list[Block]) -> list[tuple[int, Block]]:
+    if len(kept) == len(blocks):
+        return []
+    out, position = [], 0
+    for block in blocks:
+        if position < len(kept) and kept[position] is block:
+            position += 1
+        else:
+            out.append((position, block))
+    return out
+
+
+def retained(messages: list[Raw], blocks: list[Block], retention: str, *, training: bool) -> list[Block]:
+    """Return the blocks that stay under a retention setting; only analysis is ever dropped."""
+    finals = [i for i, block in enumerate(blocks) if block.kind == "final"]
+    if retention == "keep-all" or not finals:
+        return blocks
+    analysis = {i for i, raw in enumerate(messages) if raw.get("channel") == "analysis"}
+    if retention == "harmony":
+        last_assistant = max(i for i, raw in enumerate(messages) if raw["role"] == "assistant")
+        dropped = {i for i in analysis if i < finals[0]} if last_assistant in finals else set()
+    else:
+        dropped = {i for i in analysis if i < finals[-1]}
+        if training and finals[-1] == len(blocks) - 1:
+            # The answer being trained on keeps its own thinking; earlier answers had lost theirs when
+            # this one was sampled.
+            i = finals[-1] - 1
+            while i in dropped:
+                dropped.discard(i)
+                i -= 1
+    return [block for i, block in enumerate(blocks) if i not in dropped] if dropped else blocks
+
+
+def _system(options: Options, tools: bool) -> tuple[Raw, Block]:
+    identity = IDENTITY if options.model_identity is None else options.model_identity
+    effort = options.reasoning_effort or "medium"
+    pieces: list[Piece] = [
+        ("header", "", "<|start|>system<|message|>"),
+        ("identity", "", f"{identity}\n"),
+        ("cutoff", "", f"Knowledge cutoff: {CUTOFF}\n"),
+        ("current-date", "", f"Current date: {options.date}\n\n"),
+        ("reasoning-effort", "", f"Reasoning: {effort}\n\n"),
+    ]
+    content: Raw = {
+        "type": "system_content",
+        "model_identity": identity,
+        "reasoning_effort": _EFFORT[effort],
+        "conversation_start_date": options.date,
+        "knowledge_cutoff": CUTOFF,
+        "channel_config": {"valid_channels": CHANNELS, "channel_required": True},
+    }
+    if options.builtin_tools:
+        namespaces = {name: builtin_namespace(name) for name in sorted(options.builtin_tools)}
+        content["tools"] = namespaces
+        built: list[Piece] = []
+        for space in namespaces.values():
+            start = len(built)
+            write_namespace(space["name"], space.get("description"), space["tools"], built)
+            built[start:] = [
+                ("builtin-tools", space["name"], "".join([piece[2] for piece in built[start:]]) + "\n\n")
+            ]
+        pieces.append(("builtin-tools", "", "# Tools\n\n"))
+        pieces.extend(built)
+    channels = ", ".join(CHANNELS)
+    pieces.append(
+        ("channels", "", f"# Valid channels: {channels}. Channel must be included for every message.")
+    )
+    if tools:
+        pieces.append(("functions-note", "", FUNCTIONS_NOTE))
+    pieces.append(_END)
+    return {"role": "system", "content": [content]}, Block("system", -1, pieces)
+
+
+def _developer(instructions: str, tools: tuple[Tool, ...], index: int) -> tuple[Raw, Block]:
+    pieces: list[Piece] = [("header", "", "<|start|>developer<|message|>")]
+    content: Raw = {"type": "developer_content"}
+    if instructions:
+        content["instructions"] = instructions
+        pieces.append(("instructions-heading", "", "# Instructions\n\n"))
+        pieces.append(("instructions", "", instructions))
+    if tools:
+        described = [
+            {"name": tool.name, "description": tool.description or "", "parameters": tool.parameters}
+            for tool in tools
+        ]
+        content["tools"] = {"functions": {"name": "functions", "description": None, "tools": described}}
+        pieces.append(("tools-heading", "", "\n\n# Tools\n\n" if instructions else "# Tools\n\n"))
+        write_namespace("functions", None, described, pieces)
+    pieces.append(_END)
+    return {"role": "developer", "content": [content]}, Block("developer", index, pieces)
+
+
+def _assistant(
+    messages: list[Raw],
+    blocks: list[Block],
+    index: int,
+    step: Assistant,
+    calls: list[ToolCall],
+    profile: Profile,
+) -> None:
+    if step.thinking:
+        _add(messages, blocks, "thinking", index, "assistant", step.thinking, channel="analysis")
+    if step.preamble:
+        channel = profile.preamble_channel
+        _add(messages, blocks, "preamble", index, "assistant", step.preamble, channel=channel)
+    for call in step.calls:
+        text = arguments_text(call, profile.arguments_json)
+        _add(
+            messages, blocks, "call", index, "assistant", text,
+            recipient=f"functions.{call.name}", channel="commentary",
+            content_type=_CONTENT_TYPE[profile.content_type], call=len(calls),
+        )  # fmt: skip
+        calls.append(call)
+    if step.final:
+        _add(messages, blocks, "final", index, "assistant", step.final, channel="final")
+
+
+def _add(
+    messages: list[Raw],
+    blocks: list[Block],
+    kind: str,
+    index: int,
+    author: str,
+    text: str,
+    *,
+    role: str | None = None,
+    name: str | None = None,
+    recipient: str | None = None,
+    channel: str | None = None,
+    content_type: str | None = None,
+    call: int = -1,
+) -> None:
+    """Append one message of plain text in both forms."""
+    raw: Raw = {"role": role or author, "content": [{"type": "text", "text": text}]}
+    pieces: list[Piece] = [("author", "", f"<|start|>{author}")]
+    if name is not None:
+        raw["name"] = name
+    if recipient is not None:
+        raw["recipient"] = recipient
+        pieces.append(("recipient", "", f" to={recipient}"))
+    if channel is not None:
+        raw["channel"] = channel
+        pieces.append(("channel", "", f"<|channel|>{channel}"))
+    if content_type is not None:
+        raw["content_type"] = content_type
+        pieces.append(("content-type", "", f" {content_type}"))
+    pieces.append(("header", "", "<|message|>"))
+    pieces.append(("content", "", text))
+    pieces.append(("end", "", "<|call|>") if kind == "call" else _END)
+    messages.append(raw)
+    blocks.append(Block(kind, index, pieces, call))

@@ -1,0 +1,141 @@
+"""A real checkpoint, read layer by layer: HF or OpenAI safetensors, or GGUF, under one set of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from conformance.errors import UsageError
+from conformance.precision.gguf_file import GgufStore
+from conformance.precision.mx import NAN_SCALE
+from conformance.precision.safetensors_folder import SafetensorsStore
+from conformance.precision.shape import BLOCK, Shape
+from conformance.precision.weights import LayerWeights, Matrix, MxTensor
+
+
+class Store(Protocol):
+    """What a container of weights offers; names are canonical, such as `layers.3.router.weight`."""
+
+    path: Path
+    kind: str
+    shape: Shape
+
+    def names(self) -> list[str]:
+        """Return every canonical name present."""
+
+    def where(self, name: str) -> str:
+        """Return the container's own name of a tensor, for messages."""
+
+    def dense(self, name: str) -> torch.Tensor:
+        """Return a tensor that is not an expert matrix as float32."""
+
+    def matrix(self, name: str) -> Matrix:
+        """Return all experts of `layers.N.experts.gate_up` (E, 2 I, H) or `.down` (E, H, I)."""
+
+    def encoding(self, name: str) -> str:
+        """Return how the container holds a tensor: MXFP4, BF16, Q8_0, ..."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A store with what a layer needs; `layers` are the indices it holds."""
+
+    store: Store
+    shape: Shape
+    layers: tuple[int, ...]
+
+    def layer(self, index: int, device: torch.device) -> LayerWeights:
+        """Return one layer's weights on a device.
+
+        Raises UsageError for a missing or mis-shaped tensor, a NaN scale, or numbers that are not finite.
+        """
+        store, s = self.store, self.shape
+        prefix = f"layers.{index}."
+
+        def dense(name: str, *size: int) -> torch.Tensor:
+            found = store.dense(prefix + name)
+            self._sized(prefix + name, found, size)
+            if not bool(torch.isfinite(found).all()):
+                raise UsageError(
+                    f"{store.path}: {store.where(prefix + name)} holds numbers that are not finite"
+                )
+            return found.to(device)
+
+        def matrix(name: str, rows: int, width: int) -> Matrix:
+            found = store.matrix(prefix + name)
+            if isinstance(found, MxTensor):
+                self._sized(prefix + name, found.scales, (s.experts, rows, width // BLOCK))
+                self._sized(prefix + name, found.blocks, (s.experts, rows, width // BLOCK, BLOCK // 2))
+                self._no_nan(prefix + name, found.scales)
+                return MxTensor(found.blocks.to(device), found.scales.to(device))
+            self._sized(prefix + name, found.values, (s.experts, rows, width))
+            return type(found)(found.values.to(device))
+
+        return LayerWeights(
+            shape=s,
+            gate_up=matrix("experts.gate_up", 2 * s.intermediate, s.hidden),
+            gate_up_bias=dense("experts.gate_up_bias", s.experts, 2 * s.intermediate),
+            down=matrix("experts.down", s.hidden, s.intermediate),
+            down_bias=dense("experts.down_bias", s.experts, s.hidden),
+            router=dense("router.weight", s.experts, s.hidden),
+            router_bias=dense("router.bias", s.experts),
+            norm=dense("norm", s.hidden),
+            origin=f"{self.store.path} layer {index} ({store.encoding(prefix + 'experts.gate_up')})",
+        )
+
+    def _sized(self, name: str, found: torch.Tensor, wanted: tuple[int, ...]) -> None:
+        if tuple(found.shape) != wanted:
+            raise UsageError(
+                f"{self.store.path}: {self.store.where(name)} has shape {tuple(found.shape)}, where the configuration "
+                f"asks for {wanted}: the file and its configuration do not belong together"
+            )
+
+    def _no_nan(self, name: str, scales: torch.Tensor) -> None:
+        wrong = (scales == NAN_SCALE).nonzero()
+        if wrong.numel():
+            expert, row, block = (int(i) for i in wrong[0])
+            raise UsageError(
+                f"{self.store.path}: {self.store.where(name)} has {wrong.shape[0]} NaN scales (byte 255), the first "
+                f"at expert {expert}, row {row}, block {block}: the checkpoint is damaged, fetch it again"
+            )
+
+
+def open_store(path: Path) -> Store:
+    """Return the store of a safetensors folder or file, or of a GGUF file.
+
+    Raises UsageError when there is none at the path.
+    """
+    if path.is_dir() or path.suffix == ".safetensors":
+        return SafetensorsStore(path)
+    if path.suffix == ".gguf":
+        return GgufStore(path)
+    if not path.exists():
+        raise UsageError(f"{path} does not exist: give a folder of safetensors, or a .gguf file")
+    raise UsageError(f"{path} is neither a folder of safetensors nor a .gguf file")
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Return a checkpoint with its layers.
+
+    Raises UsageError when the container cannot be read or holds no MoE layer.
+    """
+    store = open_store(path)
+    layers = tuple(sorted({int(n.split(".")[1]) for n in store.names() if n.endswith(".experts.gate_up")}))
+    if not layers:
+        raise UsageError(f"{path} holds no expert weights of a gpt-oss layer")
+    return Checkpoint(store, store.shape, layers)
+
+
+def expert_chunks(store: Store, name: str) -> Iterator[torch.Tensor]:
+    """Yield a tensor as float32, one expert at a time where it has experts."""
+    if name.endswith(("experts.gate_up", "experts.down")):
+        found = store.matrix(name)
+        count = found.scales.shape[0] if isinstance(found, MxTensor) else found.values.shape[0]
+        for expert in range(count):
+            yield found.expert(expert)
+    else:
+        yield store.dense(name)

@@ -1,0 +1,157 @@
+"""`conformance precision`: the command line. torch is imported only when a run starts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+from conformance.errors import EXIT_UNJUDGED, ConformanceError, UnjudgedError, UsageError
+from conformance.precision.config import SHORT, Config
+
+if TYPE_CHECKING:
+    from conformance.precision.report import PrecisionReport
+
+INSTALL = 'pip install "chat-template-conformance[precision]"'
+app = typer.Typer(
+    help="Does an MoE forward pass, in this precision and on this device, compute what the weights say?",
+    no_args_is_help=False,
+)
+
+
+def require_torch() -> None:
+    """Raise UnjudgedError with the command to install torch when it is missing."""
+    if find_spec("torch") is None:
+        raise UnjudgedError(f"precision is UNSUPPORTED here, because torch is not installed: {INSTALL}")
+
+
+@app.callback(invoke_without_command=True)
+def precision(
+    context: typer.Context,
+    preset: Annotated[str | None, typer.Option(help="gpt-oss-20b, gpt-oss-120b or tiny")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="a folder of safetensors, or a .gguf file")] = None,
+    path: Annotated[list[str] | None, typer.Option(help="a path under test; NAME* matches the rest")] = None,
+    regime: Annotated[list[str] | None, typer.Option(help="a kind of input")] = None,
+    layer: Annotated[list[int] | None, typer.Option(help="a layer of the checkpoint (default 0)")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="tokens of a regime that sets no number")] = None,
+    seed: Annotated[int, typer.Option(help="the same seed gives the same run on the same device")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="repeat every regime with this many seeds")] = 1,
+    depth: Annotated[int | None, typer.Option(min=0, help="layers of the stack; 0: none")] = None,
+    selftest: Annotated[bool, typer.Option("--selftest", help="plant faults: are they caught?")] = False,
+    timing: Annotated[
+        bool, typer.Option("--timing", help="time the Triton path against others (GPU)")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="exit 1 also for what the formats imply")] = False,
+    short: Annotated[bool, typer.Option("--short", help="a few seconds: tiny layer, few paths")] = False,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or cuda:N (default: a GPU if there is one)")
+    ] = None,
+    output_format: Annotated[str, typer.Option("--format", help="terminal or json")] = "terminal",
+    output: Annotated[Path | None, typer.Option(help="folder for precision.json and plots")] = None,
+) -> None:
+    """Judge precision paths of the gpt-oss MoE layer against a certified float32 reference."""
+    if context.invoked_subcommand:
+        return
+    if short:
+        config = Config(**{**SHORT.__dict__, "seed": seed, "device": device})
+    else:
+        config = Config(
+            preset=preset,
+            checkpoint=checkpoint,
+            paths=tuple(path or ()),
+            regimes=tuple(regime or ()),
+            layers=tuple(layer or (0,)),
+            tokens=tokens,
+            seed=seed,
+            seeds=seeds,
+            depth=depth,
+            selftest=selftest,
+            timing=timing,
+            device=device,
+        )
+    raise typer.Exit(_guard(lambda: _run(config, output_format, output, strict)))
+
+
+def _run(config: Config, output_format: str, output: Path | None, strict: bool) -> int:
+    if output_format not in ("terminal", "json"):
+        raise UsageError(f"--format {output_format!r} is not known: choose terminal or json")
+    if config.preset and config.checkpoint:
+        raise UsageError("--preset and --checkpoint exclude each other: a checkpoint has its own dimensions")
+    require_torch()
+    from conformance.precision.plots import write_plots
+    from conformance.precision.terminal import render
+
+    report = run_with_progress(config)
+    if output:
+        report.write(output / "precision.json")
+        common = json.dumps(report.to_common(), ensure_ascii=False, indent=1)
+        (output / "report.json").write_text(common + "\n", encoding="utf-8")
+        plots = write_plots(report, output)
+        if not plots and (report.depth or report.histograms):
+            print("no plots: matplotlib is not installed", file=sys.stderr)
+    if output_format == "json":
+        print(json.dumps(report.to_dict(), ensure_ascii=False))
+    else:
+        render(report, Console(), strict)
+    return report.exit_code(strict)
+
+
+def run_with_progress(config: Config) -> PrecisionReport:
+    """Run with a progress line on standard error, which stays out of pipes."""
+    from conformance.precision.run import run
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), BarColumn(20), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        return run(
+            config, lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        )
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="a folder of safetensors, or a .gguf file")],
+    b: Annotated[Path, typer.Argument(help="the other one")],
+    output_format: Annotated[str, typer.Option("--format", help="terminal or json")] = "terminal",
+) -> None:
+    """Tell whether two checkpoints are the same numbers after dequantisation, tensor by tensor."""
+    raise typer.Exit(_guard(lambda: _compare(a, b, output_format)))
+
+
+def _compare(a: Path, b: Path, output_format: str) -> int:
+    if output_format not in ("terminal", "json"):
+        raise UsageError(f"--format {output_format!r} is not known: choose terminal or json")
+    require_torch()
+    from conformance.precision.compare import compare as compare_checkpoints
+    from conformance.precision.compare_view import render_comparison
+
+    found = compare_checkpoints(a, b)
+    if output_format == "json":
+        print(json.dumps(found.to_dict(), ensure_ascii=False, default=str))
+    else:
+        render_comparison(found, Console())
+    return found.exit_code()
+
+
+def _guard(work: object) -> int:
+    """Return the exit code of `work`, an error of ours being one sentence on standard error."""
+    try:
+        return int(work())  # type: ignore[operator]  # a callable without arguments
+    except ConformanceError as error:
+        print(f"conformance precision: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("conformance precision: interrupted, nothing was judged", file=sys.stderr)
+        return EXIT_UNJUDGED
+
+
+def main() -> None:
+    """Run the command line on its own: `python -m conformance.precision`."""
+    app(prog_name="conformance precision")

@@ -1,0 +1,48 @@
+"""What a run is asked to do; plain data, so that it can be read and passed without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+Progress = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run's choices; None means the default that fits the device.
+
+    `preset`: gpt-oss-20b on a GPU, tiny on a CPU. `tokens`: 256 on a GPU, 32 for tiny, 8 for a published layer on a
+    CPU. `layers` of a checkpoint are judged one by one; `seeds` repeats the regimes with that many seeds.
+    """
+
+    preset: str | None = None
+    checkpoint: Path | None = None
+    paths: tuple[str, ...] = ()
+    regimes: tuple[str, ...] = ()
+    layers: tuple[int, ...] = (0,)
+    tokens: int | None = None
+    seed: int = 0
+    seeds: int = 1
+    depth: int | None = None  # layers of the stack; None: all on a GPU, 4 on a CPU; 0: no stack
+    certify_layers: bool = True
+    selftest: bool = False
+    timing: bool = False
+    boundary: bool = True
+    device: str | None = None
+    short: bool = False
+
+
+SHORT = Config(
+    preset="tiny",
+    paths=("torch-*", "transformers-eager-*", "triton-*"),
+    regimes=("gaussian", "outlier-channels", "1-token"),
+    depth=0,
+    boundary=True,
+    short=True,
+)

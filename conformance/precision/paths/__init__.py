@@ -1,0 +1,1 @@
+"""Implementations under test: each is one precision path of the MoE layer."""

@@ -1,0 +1,101 @@
+"""What a path is: a name, a declaration of its rounding, and a runner that computes stages. And their registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+import torch
+
+from conformance.errors import UsageError
+from conformance.precision.reference import Pairs, Routing
+from conformance.precision.rounding import Rounding
+from conformance.precision.weights import LayerWeights
+
+ENTRY_POINTS = "conformance.precision.paths"
+
+
+class Runner:
+    """A path prepared for one layer. A method that returns None says: this stage cannot be observed alone."""
+
+    def expert_weights(self, expert: int) -> dict[str, torch.Tensor] | None:
+        """Return the dequantised `gate_up` (2 I, H) and `down` (H, I) as the path holds them, or None."""
+        return None
+
+    def route(self, tokens: torch.Tensor) -> Routing:
+        """Return logits (T, E), indices (T, k) and routing weights (T, k) of tokens (T, H) float32."""
+        raise NotImplementedError
+
+    def gate_up(self, tokens: torch.Tensor, pairs: Pairs) -> torch.Tensor | None:
+        """Return the gate_up result (P, 2 I), interleaved, of tokens (T, H) float32."""
+        return None
+
+    def swiglu(self, gate_up: torch.Tensor) -> torch.Tensor | None:
+        """Return the activation (P, I) of gate_up (P, 2 I)."""
+        return None
+
+    def hidden(self, tokens: torch.Tensor, pairs: Pairs) -> torch.Tensor | None:
+        """Return the activation (P, I) of tokens (T, H), chained."""
+        gate_up = self.gate_up(tokens, pairs)
+        return None if gate_up is None else self.swiglu(gate_up)
+
+    def down(self, hidden: torch.Tensor, pairs: Pairs) -> torch.Tensor | None:
+        """Return the down result (P, H), not yet weighted, of hidden (P, I)."""
+        return None
+
+    def combine(self, down: torch.Tensor, pairs: Pairs, routing: Routing) -> torch.Tensor | None:
+        """Return the weighted sum (T, H) of down (P, H)."""
+        return None
+
+    def experts(self, tokens: torch.Tensor, routing: Routing) -> torch.Tensor:
+        """Return the layer's result (T, H) the way a user calls it, given the path's own routing."""
+        raise NotImplementedError
+
+    def residual(self, residual: torch.Tensor, combined: torch.Tensor) -> torch.Tensor:
+        """Return residual + combined (T, H) in the residual's dtype."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Path:
+    """A precision path: `dtype` is the name people give it, `unsupported` says why it cannot run (None: it can).
+
+    `scale_bytes` is the range of E8M0 bytes its weights survive; `claim` is what people say of it, for the policy
+    table; `paths` in other packages register a list of these under the entry point group
+    `conformance.precision.paths`.
+    """
+
+    name: str
+    dtype: str
+    rounding: Rounding
+    prepare: Callable[[LayerWeights], Runner]
+    unsupported: Callable[[torch.device, LayerWeights], str | None]
+    scale_bytes: tuple[int, int] = (0, 252)
+    claim: str = ""
+    token_limit: int | None = None  # more tokens than this are not what the path is for
+
+
+def always(device: torch.device, layer: LayerWeights) -> str | None:
+    """Return None: the path runs on every device."""
+    return None
+
+
+def held_scales(dtype: str) -> tuple[int, int]:
+    """Return the scale bytes whose products a dtype holds exactly."""
+    return (104, 140) if dtype == "float16" else (0, 252)
+
+
+def external_paths() -> Iterator[Path]:
+    """Yield the paths that installed packages offer.
+
+    Raises UsageError naming the entry point that does not load.
+    """
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            loaded = entry.load()
+            yield from loaded() if callable(loaded) else loaded
+        except Exception as error:
+            raise UsageError(
+                f"the path plug-in {entry.name!r} ({entry.value}) does not load: {error}"
+            ) from error

@@ -1,0 +1,30 @@
+"""Native MX matrix products: what this card and this version of torch can and cannot do."""
+
+from __future__ import annotations
+
+import torch
+
+from conformance.precision.paths.base import Path, Runner
+from conformance.precision.rounding import uniform
+from conformance.precision.weights import LayerWeights
+
+
+def _unsupported(device: torch.device, layer: LayerWeights) -> str:
+    if device.type != "cuda":
+        return "native MX products need a GPU of compute capability 10.0 or later, and there is none here"
+    major, minor = torch.cuda.get_device_capability(device)
+    if major < 10:
+        return (
+            f"compute capability {major}.{minor} has no MX matrix unit: native MX products need 10.0 or later; "
+            "the Triton path computes the same weights in bfloat16"
+        )
+    return "not judged: this version has no runner for native MX products, because none could be tried on such a card"
+
+
+def _prepare(layer: LayerWeights) -> Runner:
+    raise RuntimeError("the native MX path has no runner")
+
+
+def paths() -> list[Path]:
+    """Return the native path, which is UNSUPPORTED wherever it cannot be judged."""
+    return [Path("native-mxfp4", "mxfp4", uniform("bfloat16"), _prepare, _unsupported)]

@@ -1,0 +1,43 @@
+"""All paths, in the order of the report; adding one is one file with a `paths()` and a line here."""
+
+from __future__ import annotations
+
+from conformance.errors import UsageError
+from conformance.precision.paths import (
+    dequant_matmul,
+    native_mx,
+    policies,
+    torch_loop,
+    transformers_experts,
+    triton_mx,
+)
+from conformance.precision.paths.base import Path, external_paths
+
+BUILT_IN = (torch_loop, transformers_experts, triton_mx, dequant_matmul, native_mx, policies)
+
+
+def all_paths() -> dict[str, Path]:
+    """Return every path by name, those of other packages last."""
+    found = {path.name: path for module in BUILT_IN for path in module.paths()}
+    for path in external_paths():
+        if path.name in found:
+            raise UsageError(f"two precision paths are named {path.name!r}: rename the plug-in's")
+        found[path.name] = path
+    return found
+
+
+def select(names: list[str] | None) -> list[Path]:
+    """Return paths by name (a `*` at the end matches the rest), all of them for None.
+
+    Raises UsageError for a name that matches nothing.
+    """
+    known = all_paths()
+    if not names:
+        return list(known.values())
+    chosen: dict[str, Path] = {}
+    for name in names:
+        matching = [p for p in known if p == name or (name.endswith("*") and p.startswith(name[:-1]))]
+        if not matching:
+            raise UsageError(f"--path {name!r} is not known: choose from {', '.join(known)}")
+        chosen.update({p: known[p] for p in matching})
+    return list(chosen.values())

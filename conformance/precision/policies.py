@@ -1,0 +1,36 @@
+"""The policy table: which mixed-precision policy keeps its promise on published magnitudes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.precision.paths.base import Path
+from conformance.precision.report import Row
+
+REGIME = "outlier-rows"
+COUNTED = ("down", "combine", "residual")
+
+
+def policy_table(rows: list[Row], paths: list[Path]) -> list[dict[str, Any]]:
+    """Return one entry per policy: its claim, non-finite numbers at each chained stage, and whether it holds."""
+    found = []
+    for path in paths:
+        if not path.claim:
+            continue
+        chained = {
+            r.stage: r for r in rows if r.path == path.name and r.regime == REGIME and r.mode == "chained"
+        }
+        if not all(stage in chained for stage in COUNTED):
+            continue
+        counts = {stage: int(chained[stage].metrics.get("nonfinite", 0)) for stage in COUNTED}
+        found.append(
+            {
+                "policy": path.name.removeprefix("policy-"),
+                "claim": path.claim,
+                "nonfinite": counts,
+                "holds": not any(counts.values()),
+                "as_expected": all(chained[stage].expected for stage in COUNTED),
+                "normwise": float(chained["residual"].metrics.get("normwise", float("nan"))),
+            }
+        )
+    return found

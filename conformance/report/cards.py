@@ -1,0 +1,180 @@
+"""The failure card: one divergence as an author reads it, from what is wrong to how to see it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from conformance.errors import UsageError
+from conformance.report import compact
+from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE, excerpt, parting
+from conformance.report.model import Divergence, Example, Target
+from conformance.report.visible import MARK_STYLE, Glyphs, glyphs_for, inert, inert_text
+from conformance.rules import Rule, rule
+
+SEVERITY_STYLE = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
+
+_LABEL = 9  # width of `template ` and `oracle   `
+_SEEN = 4  # so many names of features, engines or rules are listed
+_TEXT_WIDTH = 100  # wider lines of prose are hard to read
+_EXCERPT_WIDTH = 100
+
+
+def percent(share: float) -> str:
+    """Return a share from 0 to 1 as `15.2 %`; what is not quite nothing or everything never reads as it."""
+    value = share * 100
+    if 0 < value < 0.1:
+        return "<0.1 %"
+    if 99.9 < value < 100:
+        return ">99.9 %"
+    return f"{value:.1f}".removesuffix(".0") + " %"
+
+
+def known_rule(slug: str) -> Rule | None:
+    """Return the rule, or None when the report was written by a version that had more of them."""
+    try:
+        return rule(slug)
+    except UsageError:
+        return None
+
+
+def replay_command(case_id: str, target: str) -> str:
+    """Return the command that shows a reported case again, quoted for a shell."""
+    return f"conformance replay {shlex.quote(case_id)} --target {shlex.quote(target)}"
+
+
+def card(console: Console, target: Target, divergence: Divergence) -> RenderableType:
+    """Return the failure card of one divergence, made for the console's width and encoding.
+
+    Whatever a template or a conversation wrote is shown inert.
+    """
+    glyphs = glyphs_for(console)
+    width = max(console.width - 2, 20)
+    example = divergence.example
+    parts: list[RenderableType] = [
+        _headline(target, divergence, width, glyphs),
+        Padding(_place(example, glyphs), (0, 0, 0, 2)),
+    ]
+    if compact.is_small(example.case):
+        parts += ["", _conversation(example, width, glyphs)]
+    parts += ["", Padding(_difference(example, width - 2, glyphs), (0, 0, 0, 4)), ""]
+    parts.append(Padding(_explanation(target, divergence, width, glyphs), (0, 0, 0, 2)))
+    # Never broken into lines, so that it can be pasted: a long one is wrapped by the terminal itself.
+    again = Text("  ", no_wrap=True, overflow="ignore").append("Again ", "bold")
+    parts.append(again.append(inert(replay_command(example.case_id, target.name), glyphs=glyphs), "cyan"))
+    return Group(*parts)
+
+
+def _headline(target: Target, divergence: Divergence, width: int, glyphs: Glyphs) -> Table:
+    left = Text(no_wrap=True, overflow="ellipsis" if not glyphs.ascii_only else "crop")
+    left.append(f"{glyphs.bad} ", SEVERITY_STYLE[divergence.severity])
+    left.append(f"{inert(divergence.code, glyphs=glyphs)} {inert(divergence.rule, glyphs=glyphs)}", "bold")
+    middle = inert_text(target.name, max(width // 3, 12), glyphs=glyphs)
+    line = divergence.example.template_line
+    if line is not None:
+        middle.append(f" line {line}", "bold")
+    elif divergence.example.minimal and divergence.example.actual is not None:
+        # Lines are traced on shrunk cases only; on others there is nothing to say yet.
+        middle.append(" line unknown", MARK_STYLE)
+    table = Table.grid(padding=(0, 2), expand=False)
+    table.width = min(width, _TEXT_WIDTH)
+    table.add_column(ratio=1, no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_row(left, middle, Text(divergence.severity, SEVERITY_STYLE[divergence.severity]))
+    return table
+
+
+def _place(example: Example, glyphs: Glyphs) -> Text:
+    dot = f" {glyphs.dot} "
+    size = compact.size(example.case)
+    text = Text("case ")
+    text.append(inert(example.case_id, glyphs=glyphs), "bold")
+    text.append(f"{dot}shrunk to {size}" if example.minimal else f"{dot}smallest found: {size}")
+    if example.region:
+        text.append(dot + inert(example.region, glyphs=glyphs))
+    if example.message_index is not None:
+        text.append(f"{dot}message {example.message_index + 1}")
+    return text
+
+
+def _conversation(example: Example, width: int, glyphs: Glyphs) -> RenderableType:
+    """Return the conversation, one line a message, cut where the terminal ends."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style=MARK_STYLE, no_wrap=True)
+    table.add_column(no_wrap=True)
+    for label, text in compact.lines(example.case):
+        table.add_row(label, inert_text(text, min(width, _TEXT_WIDTH) - 15, glyphs=glyphs))
+    if not table.row_count:
+        table.add_row("", Text("(an empty conversation)", MARK_STYLE))
+    return Padding(table, (0, 0, 0, 4))
+
+
+def _difference(example: Example, width: int, glyphs: Glyphs) -> RenderableType:
+    if example.actual is None or example.failure is not None:
+        failure = inert(example.failure or "no text", max(width - _LABEL - 2, 20), glyphs=glyphs)
+        return Text.assemble(("template", ACTUAL_STYLE), " ", failure)
+    if example.offset is None:
+        return Text("the texts are equal; see what the rule says", MARK_STYLE)
+    where = parting(
+        example.expected,
+        example.actual,
+        example.offset,
+        example.actual_offset,
+        example.expected_part,
+        example.actual_part,
+    )
+    room = min(max(width - _LABEL - 2, 24), _EXCERPT_WIDTH)
+    shown = excerpt(example.expected, example.actual, where, room, glyphs)
+    told = f"character {example.offset:,}: {shown.note}"
+    caret = Text(" " * (_LABEL + shown.column), no_wrap=True)
+    if _LABEL + shown.column + len(shown.caret) + 1 + len(told) <= width:
+        caret.append(shown.caret, ACTUAL_STYLE).append(f" {told}")
+    else:
+        # No room to the right of the caret: the words end where it stands.
+        caret = Text(f"{told} ".rjust(_LABEL + shown.column), no_wrap=True).append("^", ACTUAL_STYLE)
+    return Group(
+        Text.assemble(("oracle   ", EXPECTED_STYLE), shown.expected),
+        Text.assemble(("template ", ACTUAL_STYLE), shown.actual),
+        caret,
+    )
+
+
+def _explanation(target: Target, divergence: Divergence, width: int, glyphs: Glyphs) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.width = min(width - 2, _TEXT_WIDTH)
+    table.add_column(width=5, style="bold")
+    table.add_column(ratio=1, overflow="fold")
+    known = known_rule(divergence.rule)
+    if known is not None:
+        table.add_row("Why", Text(glyphs.plain(known.why)))
+        table.add_row("Spec", Text(glyphs.plain(known.citation)))
+        table.add_row("Try", Text(glyphs.plain(known.fix)))
+    table.add_row("Seen", _seen(target, divergence, glyphs))
+    example = divergence.example
+    if divergence.vanishes_under:
+        table.add_row("But", Text(f"vanishes under {names(divergence.vanishes_under, glyphs)}"))
+    if example.also:
+        table.add_row("Also", Text(f"the same case shows {names(example.also, glyphs)}"))
+    return table
+
+
+def _seen(target: Target, divergence: Divergence, glyphs: Glyphs) -> Text:
+    dot = f" {glyphs.dot} "
+    text = Text(f"in {percent(divergence.share)} of {compact.plural(target.cases.total, 'case')}")
+    if divergence.engines:
+        text.append(f"{dot}engine{'s'[: len(divergence.engines) > 1]} {names(divergence.engines, glyphs)}")
+    if divergence.features:
+        text.append(f"{dot}needs {names(divergence.features, glyphs)}")
+    return text
+
+
+def names(listed: Sequence[str], glyphs: Glyphs, most: int = _SEEN) -> str:
+    """Return names in one inert line, the first few and how many more there are."""
+    shown = ", ".join(inert(name, 60, glyphs=glyphs) for name in listed[:most])
+    return shown + (f" (+{len(listed) - most} more)" if len(listed) > most else "")

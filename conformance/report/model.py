@@ -1,0 +1,164 @@
+"""The report's data model, `conformance-report/1`; its JSON Schema is published from these types."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from conformance.conversation import Case
+
+SCHEMA: Final = "conformance-report/1"
+
+Verdict: TypeAlias = Literal["conforms", "diverges", "error"]
+Severity: TypeAlias = Literal["error", "warning", "note"]
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the report's records."""
+
+
+class ToolInfo(_Part, frozen=True, kw_only=True):
+    """What wrote the report."""
+
+    name: str
+    version: str
+
+
+class Environment(_Part, frozen=True, kw_only=True):
+    """Where the report was made; package versions decide what templates and oracle do."""
+
+    python: str
+    platform: str
+    packages: dict[str, str]
+
+
+class Run(_Part, frozen=True, kw_only=True):
+    """How the campaign was run; `complete` is False when it was interrupted or ran out of time."""
+
+    seed: int
+    profile: str
+    elapsed_s: float
+    cases: int
+    complete: bool
+
+
+class CaseCounts(_Part, frozen=True, kw_only=True):
+    """Conversations judged: total = equal + different + rejected + crashed; inexpressible ones are apart."""
+
+    total: int = 0
+    equal: int = 0
+    different: int = 0
+    rejected: int = 0
+    crashed: int = 0
+    inexpressible: int = 0
+
+
+class Branch(_Part, frozen=True, kw_only=True):
+    """A branch of the template that never ran in the campaign."""
+
+    line: int
+    what: str
+
+
+class Coverage(_Part, frozen=True, kw_only=True):
+    """What the campaign reached, as shares from 0 to 1; pairs counts those that can meet."""
+
+    features: float
+    pairs: float
+    missing_features: list[str] = []
+    template_branches: float | None = None
+    branches_never_run: list[Branch] = []
+
+
+class Example(_Part, frozen=True, kw_only=True):
+    """The smallest case found that shows a divergence, and the two texts where they part.
+
+    `expected` and `actual` are the whole texts; `offset` is the first differing character of this
+    divergence in `expected`, `actual_offset` the same place in `actual` (it is another number when the case
+    diverges earlier too; None where it was not kept). `template_line` is None where it could not be traced.
+    """
+
+    case_id: str
+    case: Case
+    engine: str
+    shape: str
+    expected: str
+    actual: str | None
+    offset: int | None
+    region: str
+    message_index: int | None
+    template_line: int | None
+    expected_part: str = ""
+    actual_part: str = ""
+    also: list[str] = []
+    failure: str | None = None
+    minimal: bool = False
+    actual_offset: int | None = None
+
+
+class Divergence(_Part, frozen=True, kw_only=True):
+    """One rule that a target breaks, with how many conversations show it and the smallest example.
+
+    `features` lists the case features that every conversation showing it has, most telling first.
+    """
+
+    rule: str
+    code: str
+    severity: Severity
+    check: str
+    count: int
+    share: float
+    engines: list[str]
+    shapes: list[str]
+    vanishes_under: list[str]
+    example: Example
+    features: list[str] = []
+
+
+class Target(_Part, frozen=True, kw_only=True):
+    """One template and what the campaign found about it."""
+
+    name: str
+    sha256: str
+    source: dict[str, Any]
+    verdict: Verdict
+    engines: list[str]
+    shapes: list[str]
+    cases: CaseCounts
+    coverage: Coverage
+    right_under: dict[str, float]
+    divergences: list[Divergence]
+    error: str | None = None
+    harmony: bool = True
+    aliases: list[str] = []
+    unclassified_share: float = 0.0
+
+
+class LeftOut(_Part, frozen=True, kw_only=True):
+    """A template that was meant to be judged and was not, and why: not cached and no network, for example."""
+
+    name: str
+    reason: str
+
+
+class Report(_Part, frozen=True, kw_only=True, rename={"schema_": "schema"}):
+    """The whole report."""
+
+    schema_: Literal["conformance-report/1"] = SCHEMA
+    tool: ToolInfo
+    environment: Environment
+    run: Run
+    targets: list[Target]
+    left_out: list[LeftOut] = []
+    precision: dict[str, Any] | None = None
+
+
+def report_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a report."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA,
+        "title": "conformance report",
+        **msgspec.json.schema(Report),
+    }

@@ -1,0 +1,110 @@
+"""The tables of a terminal report: the rules of one target, and all targets."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conformance.report.cards import SEVERITY_STYLE, names, percent
+from conformance.report.model import Divergence, Report, Target
+from conformance.report.verdicts import VERDICT_STYLE, best_profile, verdict
+from conformance.report.visible import Glyphs, glyphs_for, inert, inert_text
+
+_WIDE = 100  # from this many columns on there is room for what triggers a rule
+_SHA = 8
+
+
+def rules_table(target: Target, divergences: list[Divergence], console: Console) -> Table:
+    """Return the rules that a target breaks, with their shares, what triggers them and where they vanish."""
+    glyphs = glyphs_for(console)
+    wide = console.width >= _WIDE
+    vanishing = wide and any(divergence.vanishes_under for divergence in divergences)
+    table = _table()
+    table.add_column("Code", no_wrap=True)
+    table.add_column("Rule", no_wrap=True)
+    table.add_column("Severity", no_wrap=True)
+    table.add_column("Share", justify="right", no_wrap=True)
+    table.add_column("Seen only with", overflow="fold")
+    if vanishing:
+        table.add_column("Vanishes under", overflow="fold")
+    for divergence in divergences:
+        needs = Text(names(divergence.features, glyphs, most=3 if wide else 2))
+        vanishes = Text(names(divergence.vanishes_under, glyphs))
+        if not vanishing and vanishes:
+            needs = Text("\n" if needs else "").join([needs, Text("not under ", "dim") + vanishes])
+        row = [
+            inert_text(divergence.code, glyphs=glyphs),
+            inert_text(divergence.rule, glyphs=glyphs),
+            Text(divergence.severity, SEVERITY_STYLE[divergence.severity]),
+            Text(percent(divergence.share)),
+            needs,
+        ]
+        table.add_row(*row, *([vanishes] if vanishing else []))
+    return table
+
+
+def targets_table(report: Report, console: Console) -> Table:
+    """Return all targets of a report, one line each: shares right, rules, verdict, other names."""
+    glyphs = glyphs_for(console)
+    profile = report.run.profile
+    table = _table()
+    table.add_column("Template", overflow="fold", min_width=16)
+    if console.width >= _WIDE:
+        table.add_column("SHA-256", no_wrap=True)
+    table.add_column(Text(f"Right under {inert(profile, glyphs=glyphs)}"), justify="right", max_width=11)
+    table.add_column("Best profile", justify="right", max_width=18)
+    table.add_column("Rules", justify="right", no_wrap=True)
+    if console.width >= _WIDE:
+        table.add_column("Unclassified", justify="right", no_wrap=True)
+    table.add_column("Verdict", overflow="fold", max_width=16)
+    for target in report.targets:
+        row = [_name(target, glyphs)]
+        if console.width >= _WIDE:
+            row.append(Text(inert(target.sha256[:_SHA], glyphs=glyphs), "dim"))
+        judged = target.harmony and target.verdict != "error" and target.cases.total > 0
+        shares = _shares(target, profile, glyphs) if judged else [Text("")] * 4
+        row += shares if console.width >= _WIDE else shares[:3]
+        row.append(_verdict(target, profile))
+        table.add_row(*row)
+    return table
+
+
+def _name(target: Target, glyphs: Glyphs) -> Text:
+    name = inert_text(target.name, glyphs=glyphs)
+    for alias in target.aliases:
+        name.append(f"\n= {inert(alias, glyphs=glyphs)}", "dim")
+    return name
+
+
+def _shares(target: Target, profile: str, glyphs: Glyphs) -> list[Text]:
+    right = target.right_under.get(profile)
+    best = best_profile(target, profile)
+    return [
+        Text("" if right is None else percent(right)),
+        Text("" if best is None else f"{percent(best[1])} {inert(best[0], glyphs=glyphs)}"),
+        Text(f"{len(target.divergences):,}"),
+        Text(percent(target.unclassified_share)),
+    ]
+
+
+def _verdict(target: Target, profile: str) -> Text:
+    """Return the verdict without what has a column or a line of its own."""
+    words, style = verdict(target, profile), VERDICT_STYLE[target.verdict]
+    if words.startswith("error"):
+        style = VERDICT_STYLE["error"]
+    elif not target.harmony:
+        style = ""
+    return Text(words.partition(":")[0], style)
+
+
+def _table() -> Table:
+    return Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        expand=False,
+        header_style="bold",
+    )

@@ -1,0 +1,125 @@
+"""A target's verdict in words: one headline, and the lines of detail below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table
+from rich.text import Text
+
+from conformance.report.cards import percent
+from conformance.report.compact import plural
+from conformance.report.model import Run, Target
+from conformance.report.visible import Glyphs, inert
+
+VERDICT_STYLE = {"conforms": "bold green", "diverges": "bold red", "error": "bold magenta"}
+
+_BRANCHES = 10  # so many branches that never ran are listed
+
+
+def best_profile(target: Target, default: str) -> tuple[str, float] | None:
+    """Return the profile under which most conversations are right, the default one where it is as good."""
+    shares = target.right_under
+    if not shares:
+        return None
+    name = max(sorted(shares), key=lambda profile: (shares[profile], profile == default))
+    return name, shares[name]
+
+
+def not_harmony(target: Target) -> str:
+    """Say in one line why a target that is not meant to write Harmony got no list of rules."""
+    if target.error:
+        return f"not Harmony: {target.error}"
+    right = max(target.right_under.values(), default=0.0)
+    share = "none" if right == 0 else percent(right)
+    return f"not Harmony: {share} of {plural(target.cases.total, 'conversation')} right under any profile"
+
+
+def verdict(target: Target, default: str) -> str:
+    """Return the verdict in words; what strangers wrote in it is not inert yet."""
+    never_ran = len(target.coverage.branches_never_run)
+    if target.verdict == "error":
+        return f"error: {target.error or 'it could not be judged'}"
+    if not target.harmony:
+        return not_harmony(target)
+    if target.cases.total == 0:
+        # Should be an error already; a run that judged nothing must not read like a pass.
+        return "error: no conversation was judged"
+    if target.verdict == "conforms":
+        if never_ran:
+            return f"conforms, {plural(never_ran, 'branch').replace('branchs', 'branches')} never ran"
+        return "conforms"
+    right = target.right_under.get(default)
+    best = best_profile(target, default)
+    cases = plural(target.cases.total, "conversation")
+    if right is None:
+        return f"diverges: {target.cases.equal:,} of {cases} right"
+    words = f"diverges: {percent(right)} of {cases} right under {default}"
+    if best is not None and best[0] != default and best[1] > right:
+        words += f", {percent(best[1])} under {best[0]}"
+    return words
+
+
+def headline(target: Target, default: str, glyphs: Glyphs) -> Table:
+    """Return the verdict line of a target; what does not fit is indented below it."""
+    words = inert(verdict(target, default), glyphs=glyphs)
+    style = VERDICT_STYLE[target.verdict]
+    if words.startswith("error"):
+        style = VERDICT_STYLE["error"]
+    mark = glyphs.good if words.startswith("conforms") else glyphs.bad
+    word, colon, rest = words.partition(":")
+    line = Table.grid(padding=(0, 1))
+    line.add_row(
+        Text(mark, style),
+        Text.assemble((inert(target.name, glyphs=glyphs), "bold"), "  ", (word, style), colon, rest),
+    )
+    return line
+
+
+def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
+    """Yield what stands below a verdict: counts, coverage, branches that never ran, other names."""
+    dot = f" {glyphs.dot} "
+    counts = target.cases
+    if target.error and target.verdict != "error" and target.harmony:
+        yield Text(inert(target.error, glyphs=glyphs), "bold red")
+    if counts.total and target.harmony:
+        said = [
+            f"{number:,} {word}"
+            for number, word in (
+                (counts.equal, "equal"),
+                (counts.different, "different"),
+                (counts.rejected, "rejected"),
+                (counts.crashed, "crashed"),
+            )
+            if number or word in ("equal", "different")
+        ]
+        line = dot.join(said)
+        if counts.inexpressible:
+            line += f"; {counts.inexpressible:,} inexpressible, counted apart"
+        if target.unclassified_share:
+            line += f"; {percent(target.unclassified_share)} unclassified"
+        yield Text(line)
+        yield Text(_coverage(target, dot))
+        if target.coverage.missing_features and target.verdict == "conforms":
+            missing = inert(", ".join(target.coverage.missing_features), glyphs=glyphs)
+            yield Text(f"features never drawn: {missing}", "yellow")
+        engines, shapes = (
+            inert(", ".join(listed), glyphs=glyphs) for listed in (target.engines, target.shapes)
+        )
+        where = [f"engines {engines}"] * bool(engines) + [f"shapes {shapes}"] * bool(shapes)
+        yield Text(dot.join([*where, f"seed {run.seed}"]), "dim")
+    never_ran = target.coverage.branches_never_run
+    for branch in never_ran[:_BRANCHES]:
+        yield Text(f"line {branch.line} never ran: {inert(branch.what, 80, glyphs=glyphs)}", "yellow")
+    if len(never_ran) > _BRANCHES:
+        yield Text(f"(+{len(never_ran) - _BRANCHES} more branches; report.json lists all)", "dim")
+    if target.aliases:
+        yield Text(f"the same text: {inert(', '.join(target.aliases), glyphs=glyphs)}")
+
+
+def _coverage(target: Target, dot: str) -> str:
+    coverage = target.coverage
+    said = [f"{percent(coverage.features)} of features", f"{percent(coverage.pairs)} of their pairs"]
+    if coverage.template_branches is not None:
+        said.append(f"{percent(coverage.template_branches)} of template branches")
+    return "covered " + dot.join(said)

@@ -1,0 +1,60 @@
+"""A rule is a named kind of divergence; this is where rules are registered and looked up."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from conformance.errors import UsageError
+
+Severity: TypeAlias = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A kind of divergence: what it is called, why the model cares, who says so, and how to fix it.
+
+    `citation` names a Harmony document or source, or a public issue. `setting` is the profile setting
+    whose other values may explain the divergence.
+    """
+
+    code: str
+    slug: str
+    family: str
+    severity: Severity
+    what: str
+    why: str
+    citation: str
+    fix: str
+    setting: str | None = None
+
+
+_rules: dict[str, Rule] = {}
+
+
+def register(*rules: Rule) -> None:
+    """Add rules to the catalogue; a slug or code that is taken is a programming error."""
+    for rule in rules:
+        if rule.slug in _rules or any(rule.code == known.code for known in _rules.values()):
+            raise ValueError(f"rule {rule.code} {rule.slug} is registered twice")
+        _rules[rule.slug] = rule
+
+
+def catalogue() -> Iterator[Rule]:
+    """Yield all rules in the order of their codes."""
+    yield from sorted(_rules.values(), key=lambda rule: rule.code)
+
+
+def rule(slug: str) -> Rule:
+    """Return the rule with this slug or code.
+
+    Raises UsageError, suggesting near names, when there is none.
+    """
+    found = _rules.get(slug) or next((r for r in _rules.values() if r.code == slug.upper()), None)
+    if found is None:
+        near = difflib.get_close_matches(slug, _rules, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "`conformance explain` lists them all."
+        raise UsageError(f"No rule is called {slug!r}; {hint}")
+    return found

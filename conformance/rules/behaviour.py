@@ -1,0 +1,100 @@
+"""Rules about tokens, about templates that do not render, and the rest."""
+
+from __future__ import annotations
+
+from conformance.rules.base import Rule, register
+
+_TEMPLATING = "Hugging Face, transformers documentation, chat templating"
+
+register(
+    Rule(
+        code="HT701",
+        slug="injected-special-token",
+        family="tokens",
+        severity="note",
+        what="Text from a user, tool or schema becomes control tokens when the prompt is tokenized.",
+        why="Whoever wrote the text can forge messages of any role, the system's included.",
+        citation="transformers sanitize_control_tokens; Harmony encodes message text without special tokens",
+        fix="Only the server can prevent it: tokenize message text without special tokens, as Harmony does.",
+    ),
+    Rule(
+        code="HT702",
+        slug="token-mismatch",
+        family="tokens",
+        severity="error",
+        what="The characters are equal but the tokens are not.",
+        why="The model sees tokens, not characters.",
+        citation="openai-harmony encodes piece by piece (src/encoding.rs, render_text_into)",
+        fix="Find where the template's text runs together with what stands beside it.",
+    ),
+    Rule(
+        code="HT801",
+        slug="template-crashed",
+        family="behaviour",
+        severity="error",
+        what="The template stops with an error on a conversation that Harmony renders.",
+        why="The request fails, and the user sees a server error.",
+        citation=_TEMPLATING,
+        fix="Test for absent and null values before using them; see the line of the error.",
+    ),
+    Rule(
+        code="HT802",
+        slug="template-rejected",
+        family="behaviour",
+        severity="error",
+        what="The template refuses, by its own raise_exception, a conversation that Harmony renders.",
+        why="The request fails although the model could answer it.",
+        citation=_TEMPLATING,
+        fix="Refuse only what Harmony cannot express.",
+    ),
+    Rule(
+        code="HT803",
+        slug="does-not-compile",
+        family="behaviour",
+        severity="error",
+        what="The template has a syntax that this engine does not know.",
+        why="No request can be served with this engine.",
+        citation=_TEMPLATING,
+        fix="Keep to the syntax that all engines know.",
+    ),
+    Rule(
+        code="HT804",
+        slug="engine-disagrees",
+        family="behaviour",
+        severity="warning",
+        what="Two engines render the same template and conversation differently.",
+        why="The prompt depends on which server the model runs on.",
+        citation="The engines' documentation: minijinja, @huggingface/jinja, llama.cpp",
+        fix="Avoid the construct that the engines treat differently.",
+    ),
+    Rule(
+        code="HT805",
+        slug="resource-limit",
+        family="behaviour",
+        severity="error",
+        what="Rendering went over the limit on time, memory or output.",
+        why="One request can stop the server.",
+        citation=_TEMPLATING,
+        fix="Remove loops and repetitions whose length does not depend on the conversation.",
+    ),
+    Rule(
+        code="HT806",
+        slug="prefix-unstable",
+        family="behaviour",
+        severity="warning",
+        what="The prompt of a longer conversation does not begin with the prompt of the shorter one.",
+        why="Prompt caches miss, and training on the whole conversation differs from inference.",
+        citation="vLLM and SGLang documentation on prefix caching",
+        fix="Render each message independently of what follows it.",
+    ),
+    Rule(
+        code="HT900",
+        slug="unclassified",
+        family="rest",
+        severity="error",
+        what="A divergence that no rule explains.",
+        why="The prompt is not what Harmony would write; nobody has looked into why yet.",
+        citation="openai-harmony's own rendering of the same conversation",
+        fix="Compare the two texts, and please report the case so that it gets a name.",
+    ),
+)

@@ -1,0 +1,57 @@
+"""Sessions: one concern each. `nox -s conformance` is the main job, `nox -s tests` what CI runs."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.10"
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["conformance"]
+
+# The CPU build where an index offers it; any 2.x works.
+TORCH = "torch==2.13.0"
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Judge the whole catalogue, or the targets given after `--`."""
+    session.install("-e", ".")
+    if session.posargs:
+        session.run("conformance", "check", *session.posargs, success_codes=[0, 1])
+        return
+    session.run("conformance", "scoreboard")
+    session.run("conformance", "precision", "--short", success_codes=[0, 3])
+
+
+@nox.session
+def precision(session: nox.Session) -> None:
+    """Check the precision of MoE forward passes on this machine's GPU, or on the CPU."""
+    session.install("-e", ".[precision,plots]", TORCH)
+    kept = [] if "compare" in session.posargs else ["--output", "reports/runs/precision"]
+    session.run("conformance", "precision", *kept, *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests, on all cores."""
+    session.install("-e", ".[test,precision]", TORCH)
+    # Tests on real templates skip, with a reason, where neither cache nor network has them.
+    session.run("conformance", "templates", "fetch", success_codes=[0, 2])
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and the direction of imports."""
+    session.install("-e", ".", "ruff", "mypy", "import-linter", "nox")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time the campaign as ratios to the bare renders, in one run."""
+    session.install("-e", ".")
+    session.run("python", "-m", "conformance.bench", *session.posargs)

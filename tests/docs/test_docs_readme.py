@@ -1,0 +1,47 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conformance.report.rules_table import updated
+from conformance.rules import rule
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+
+
+def test_the_rules_table_is_current():
+    text = README.read_text(encoding="utf-8")
+    assert updated(text) == text, "run `python -m conformance.report.rules_table README.md`"
+
+
+def test_the_set_up_commands_stand_in_the_readme():
+    text = README.read_text(encoding="utf-8")
+    assert "python -m pip install nox && python -m nox -s conformance" in text
+    assert "python -m nox -s tests" in text
+    assert "nox -s tests" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_rules_named_in_the_documents_exist():
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "ARCHITECTURE.md"):
+        for slug in re.findall(r"explain ([a-z]+(?:-[a-z]+)+)", (ROOT / name).read_text(encoding="utf-8")):
+            rule(slug)
+
+
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"^conformance ([a-z]+)", README.read_text("utf-8"), re.M)))
+)
+def test_commands_in_the_readme_exist(command):
+    done = subprocess.run(
+        [sys.executable, "-m", "conformance.cli", command, "--help"],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr.decode()

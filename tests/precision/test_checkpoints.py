@@ -1,0 +1,238 @@
+"""Checkpoints of every layout give the same numbers; bad ones give one sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors", reason="safetensors is not installed")
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import checkpoints as made  # noqa: E402
+
+from conformance.errors import UsageError  # noqa: E402
+from conformance.precision.checkpoint import open_checkpoint, open_store  # noqa: E402
+from conformance.precision.compare import compare  # noqa: E402
+from conformance.precision.config import Config  # noqa: E402
+from conformance.precision.run import run  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def source():
+    return made.layers()
+
+
+@pytest.fixture
+def hf(tmp_path, source):
+    return made.write_folder(tmp_path / "hf", made.hf_tensors(source))
+
+
+@pytest.fixture
+def gguf_written():
+    return pytest.importorskip("gguf", reason="gguf is not installed: pip install gguf")
+
+
+def _same(layer, want):
+    for name in ("gate_up", "down"):
+        for expert in range(made.SHAPE.experts):
+            assert torch.equal(layer.matrix(name, expert), want.matrix(name, expert))
+        assert torch.equal(layer.bias(name), want.bias(name))
+    assert torch.equal(layer.router, want.router)
+    assert torch.equal(layer.router_bias, want.router_bias)
+    assert torch.equal(layer.norm, want.norm)
+
+
+def test_every_layout_reads_back(tmp_path, source, hf, gguf_written):
+    places = {
+        "hf": hf,
+        "openai": made.write_folder(tmp_path / "openai", made.openai_tensors(source)),
+        "bf16": made.write_folder(tmp_path / "bf16", made.hf_tensors(source, dense=True)),
+        "gguf": made.write_gguf(tmp_path / "a.gguf", made.gguf_tensors(source)),
+        "gguf-bf16": made.write_gguf(tmp_path / "b.gguf", made.gguf_tensors(source, "BF16")),
+    }
+    for place in places.values():
+        checkpoint = open_checkpoint(place)
+        assert checkpoint.layers == (0, 1)
+        for index in checkpoint.layers:
+            _same(checkpoint.layer(index, CPU), source[index])
+
+
+def test_our_gguf_reader_agrees_with_gguf_py(tmp_path, source, gguf_written):
+    path = made.write_gguf(tmp_path / "a.gguf", made.gguf_tensors(source))
+    theirs = {t.name: t for t in gguf_written.GGUFReader(str(path)).tensors}
+    ours = open_store(path).entries
+    assert set(ours) == set(theirs)
+    for name, entry in ours.items():
+        assert entry.offset == theirs[name].data_offset, name
+        assert entry.size == theirs[name].n_bytes
+        assert entry.shape == tuple(int(n) for n in theirs[name].shape)[::-1]
+
+
+def test_the_same_numbers_in_other_layouts_are_the_same(tmp_path, source, hf, gguf_written):
+    openai = made.write_folder(tmp_path / "openai", made.openai_tensors(source))
+    dense = made.write_folder(tmp_path / "bf16", made.hf_tensors(source, dense=True))
+    packed = made.write_gguf(tmp_path / "a.gguf", made.gguf_tensors(source))
+    for other in (hf, openai, dense, packed):
+        found = compare(hf, other)
+        assert [t.name for t in found.tensors if t.verdict != "SAME"] == []
+        assert (found.same, found.exit_code(), len(found.tensors)) == (True, 0, 2 * 15)
+
+
+def test_one_changed_scale_is_found(tmp_path, source, hf):
+    tensors = made.hf_tensors(source)
+    tensors["model.layers.1.mlp.experts.down_proj_scales"] = tensors[
+        "model.layers.1.mlp.experts.down_proj_scales"
+    ].clone()
+    tensors["model.layers.1.mlp.experts.down_proj_scales"][2, 3, 1] += 1
+    found = compare(hf, made.write_folder(tmp_path / "other", tensors))
+    wrong = [t for t in found.tensors if t.verdict != "SAME"]
+    assert [(t.name, t.verdict) for t in wrong] == [("layers.1.experts.down", "DIFFERENT")]
+    assert 0 < wrong[0].different <= 32
+    assert found.exit_code() == 1
+
+
+def test_lossy_types_have_a_signal_to_noise_ratio(tmp_path, source, hf, gguf_written):
+    lossy = made.write_gguf(tmp_path / "q.gguf", made.gguf_tensors(source, "Q4_0"))
+    found = {t.name: t for t in compare(hf, lossy).tensors}
+    assert found["layers.0.experts.down"].verdict == "LOSSY"
+    assert 10 < found["layers.0.experts.down"].sqnr_db < 40
+    assert found["layers.0.router.weight"].verdict == "SAME"
+
+
+def test_missing_tensors_are_named_on_both_sides(tmp_path, source, hf):
+    tensors = made.hf_tensors(source)
+    del tensors["model.layers.0.self_attn.k_proj.bias"]
+    found = compare(hf, made.write_folder(tmp_path / "less", tensors))
+    assert [(t.name, t.verdict) for t in found.tensors if t.verdict != "SAME"] == [
+        ("layers.0.attention.k.bias", "MISSING")
+    ]
+    assert found.exit_code() == 1
+
+
+def test_a_checkpoint_is_judged_layer_by_layer(hf):
+    config = Config(
+        checkpoint=hf,
+        paths=("torch-bfloat16", "torch-float32"),
+        regimes=("gaussian",),
+        depth=0,
+        layers=(1,),
+        device="cpu",
+    )
+    report = run(config)
+    assert report.run["weights"] == str(hf)
+    assert [c["layer"] for c in report.certificates] == [0, 1]
+    assert report.exit_code() == 0
+    assert {r.path for r in report.rows} == {"torch-bfloat16", "torch-float32"}
+    with pytest.raises(UsageError, match=r"--layer 7.*layers 0 to 1"):
+        run(Config(checkpoint=hf, layers=(7,), device="cpu"))
+
+
+def test_dense_weights_skip_what_needs_mxfp4_with_a_reason(tmp_path, source):
+    dense = made.write_folder(tmp_path / "bf16", made.hf_tensors(source, dense=True))
+    config = Config(
+        checkpoint=dense,
+        paths=("torch-bfloat16",),
+        regimes=("outlier-rows", "gaussian"),
+        depth=0,
+        device="cpu",
+    )
+    report = run(config)
+    assert [r.reason for r in report.rows if r.verdict == "UNSUPPORTED"] == [
+        "the regime plants MXFP4 blocks, and these weights are dense"
+    ]
+    assert report.exit_code() == 0
+
+
+def _broken(tmp_path, source, change):
+    tensors = {k: v.clone() for k, v in made.hf_tensors(source).items()}
+    change(tensors)
+    return open_checkpoint(made.write_folder(tmp_path / "broken", tensors))
+
+
+BLOCKS = "model.layers.0.mlp.experts.gate_up_proj_blocks"
+SCALES = "model.layers.0.mlp.experts.gate_up_proj_scales"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop(SCALES), "gate_up_proj_scales is missing"),
+        (lambda t: t.pop("model.layers.0.mlp.router.bias"), "layers.0.router.bias is missing"),
+        (lambda t: t.update({SCALES: t[SCALES][:, :-1]}), r"has shape \(6, 191, 2\).*asks for \(6, 192, 2\)"),
+        (lambda t: t[SCALES].__setitem__((2, 5, 1), 255), "1 NaN scales.*expert 2, row 5, block 1"),
+        (lambda t: t.update({BLOCKS: t[BLOCKS].int()}), "must be uint8"),
+        (lambda t: t["model.layers.0.mlp.router.bias"].__setitem__(0, float("nan")), "not finite"),
+    ],
+)  # fmt: skip
+def test_bad_tensors_give_one_sentence(tmp_path, source, change, message):
+    checkpoint = _broken(tmp_path, source, change)
+    with pytest.raises(UsageError, match=message) as caught:
+        checkpoint.layer(0, CPU)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_folders_give_one_sentence(tmp_path, source, hf):
+    with pytest.raises(UsageError, match="does not exist"):
+        open_checkpoint(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"no \.safetensors file"):
+        open_checkpoint(tmp_path / "empty")
+    (tmp_path / "weights.bin").write_bytes(b"x")
+    with pytest.raises(UsageError, match="neither a folder"):
+        open_checkpoint(tmp_path / "weights.bin")
+    other = made.write_folder(tmp_path / "llama", made.hf_tensors(source), model_type="llama")
+    with pytest.raises(UsageError, match="model_type is 'llama'"):
+        open_checkpoint(other)
+    config = json.loads((hf / "config.json").read_text())
+    (hf / "config.json").unlink()
+    with pytest.raises(UsageError, match=r"no config\.json"):
+        open_checkpoint(hf)
+    (hf / "config.json").write_text("{")
+    with pytest.raises(UsageError, match="is no JSON"):
+        open_checkpoint(hf)
+    del config["hidden_size"]
+    (hf / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match=r"lacks or garbles.*hidden_size"):
+        open_checkpoint(hf)
+
+
+def test_truncated_and_incomplete_files(tmp_path, source, hf):
+    index = {
+        "weight_map": {BLOCKS: "model.safetensors", "model.layers.9.mlp.router.bias": "model-2.safetensors"}
+    }
+    (hf / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(UsageError, match=r"1 tensors of the index are in no file.*model-2.safetensors"):
+        open_checkpoint(hf)
+    made.truncated(hf / "model.safetensors")
+    with pytest.raises(UsageError, match="truncated"):
+        open_checkpoint(hf)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02, 0.3, 0.9])
+def test_a_truncated_gguf(tmp_path, source, gguf_written, share):
+    path = made.write_gguf(tmp_path / "a.gguf", made.gguf_tensors(source))
+    with pytest.raises(UsageError, match=r"truncated|damaged"):
+        open_checkpoint(made.truncated(path, share))
+
+
+def test_bad_ggufs(tmp_path, source, gguf_written):
+    other = made.write_gguf(tmp_path / "llama.gguf", made.gguf_tensors(source), architecture="llama")
+    with pytest.raises(UsageError, match=r"general.architecture is 'llama'"):
+        open_checkpoint(other)
+    wrong = tmp_path / "no.gguf"
+    wrong.write_bytes(b"GGML" + bytes(64))
+    with pytest.raises(UsageError, match="no GGUF file"):
+        open_checkpoint(wrong)
+    wrong.write_bytes(made.gguf_magic(99))
+    with pytest.raises(UsageError, match="version 99"):
+        open_checkpoint(wrong)
+    wrong.write_bytes(b"")
+    with pytest.raises(UsageError, match="cannot be read"):
+        open_checkpoint(wrong)

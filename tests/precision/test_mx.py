@@ -1,0 +1,131 @@
+"""The formats: exhaustive dequantisation, the OCP quantiser, layouts and their conversion."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from conformance.errors import UsageError  # noqa: E402  (after the skip)
+from conformance.precision.boundary import all_products, boundaries, ranges  # noqa: E402
+from conformance.precision.layouts import (  # noqa: E402
+    from_gguf,
+    interleave,
+    openai_name,
+    separate,
+    to_gguf,
+)
+from conformance.precision.mx import (  # noqa: E402
+    E2M1,
+    dequantise,
+    nearest_codes,
+    pack,
+    quantise,
+    scale_values,
+    unpack,
+)
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+def test_every_byte_and_code_is_rounded_once_to_every_dtype(dtype, cpu):
+    matrix = all_products(cpu)
+    got = dequantise(matrix.blocks[0], matrix.scales[0], dtype)
+    for byte in range(256):
+        for code in range(16):
+            value = float("nan") if byte == 255 else E2M1[code] * 2.0 ** (byte - 127)
+            if dtype == torch.float64:
+                want = torch.tensor(value, dtype=dtype)
+            elif abs(value) > 1e39:  # beyond every narrower dtype
+                want = torch.tensor(float("inf") * (1 if value > 0 else -1), dtype=dtype)
+            else:
+                want = torch.tensor(value, dtype=torch.float64).float().to(dtype)
+            assert torch.equal(got[byte, code], want) or (
+                torch.isnan(want) and torch.isnan(got[byte, code])
+            ), (
+                byte,
+                code,
+            )
+
+
+def test_exact_ranges_are_the_published_ones(cpu):
+    found = {e["what"]: e for e in boundaries(cpu)}
+    assert found["dequantise to float32"]["exact_bytes"] == "0-252"
+    assert found["dequantise to bfloat16"]["exact_bytes"] == "0-252"
+    half = found["dequantise to float16"]
+    assert half["exact_bytes"] == "104-140"
+    assert half["nonfinite_bytes"] == "141-254"
+    assert all(e["nan_for_255"] and e["as_known"] for e in found.values())
+
+
+def test_against_gguf_py():
+    quants = pytest.importorskip("gguf.quants", reason="gguf is not installed: pip install gguf")
+    from gguf import GGMLQuantizationType
+
+    generator = torch.Generator().manual_seed(3)
+    blocks = torch.randint(0, 256, (64, 4, 16), generator=generator).to(torch.uint8)
+    scales = torch.randint(1, 254, (64, 4), generator=generator).to(torch.uint8)
+    theirs = torch.from_numpy(quants.dequantize(to_gguf(blocks, scales).numpy(), GGMLQuantizationType.MXFP4))
+    assert torch.equal(theirs, dequantise(blocks, scales, torch.float32))
+
+
+def test_layouts_convert_both_ways():
+    generator = torch.Generator().manual_seed(4)
+    blocks = torch.randint(0, 256, (3, 8, 2, 16), generator=generator).to(torch.uint8)
+    scales = torch.randint(0, 256, (3, 8, 2), generator=generator).to(torch.uint8)
+    back = from_gguf(to_gguf(blocks, scales))
+    assert torch.equal(back[0], blocks)
+    assert torch.equal(back[1], scales)
+    gate, up = separate(blocks)
+    assert torch.equal(gate, blocks[:, ::2])
+    assert torch.equal(interleave(gate, up), blocks)
+    assert torch.equal(pack(unpack(blocks)), blocks)
+    assert openai_name("model.layers.3.mlp.experts.gate_up_proj_blocks") == "block.3.mlp.mlp1_weight.blocks"
+    with pytest.raises(UsageError, match="no MoE tensor"):
+        openai_name("model.layers.3.self_attn.q_proj.weight")
+    with pytest.raises(UsageError, match="17-byte"):
+        from_gguf(torch.zeros(2, 16, dtype=torch.uint8))
+
+
+def test_gguf_byte_order_by_hand():
+    codes = torch.arange(32).remainder(16).to(torch.uint8).unsqueeze(0)
+    row = to_gguf(pack(codes), torch.tensor([127], dtype=torch.uint8))
+    assert row[0].item() == 127
+    assert row[1].item() == (0 | (0 << 4))  # elements 0 and 16, codes 0 and 0
+    assert row[2].item() == (1 | (1 << 4))
+
+
+def test_quantiser_follows_the_ocp_rule():
+    values = torch.tensor([0.0, 6.0, 5.0, 2.5, -2.5, 3.5, 0.25, 0.75, 100.0, -100.0])
+    # Ties go to the even code: 5 between 4 and 6 -> 4, 2.5 -> 2, 3.5 -> 4, 0.25 -> 0, 0.75 -> 1.
+    want = [0.0, 6.0, 4.0, 2.0, -2.0, 4.0, 0.0, 1.0, 6.0, -6.0]
+    got = [E2M1[int(c)] for c in nearest_codes(values)]
+    assert got == want
+    block = torch.zeros(1, 32)
+    block[0, 0] = 7.9  # exponent 2, so scale 1 and saturation at 6
+    blocks, scales = quantise(block)
+    assert scales.item() == 127
+    assert dequantise(blocks, scales, torch.float32)[0, 0] == 6.0
+    block[0, 0] = float("nan")
+    assert quantise(block)[1].item() == 255
+
+
+def test_quantising_a_quantised_block_changes_nothing():
+    generator = torch.Generator().manual_seed(5)
+    values = torch.randn(64, 128, generator=generator) * torch.logspace(-20, 20, 64).unsqueeze(1)
+    once = dequantise(*quantise(values), torch.float64)
+    assert torch.equal(dequantise(*quantise(once), torch.float64), once)
+    assert float((once - values).norm() / values.norm()) < 0.2
+
+
+def test_scale_values_and_ranges():
+    assert float(scale_values(torch.tensor([0], dtype=torch.uint8))) == 2.0**-127
+    assert torch.isnan(scale_values(torch.tensor([255], dtype=torch.uint8), torch.float32)).all()
+    assert ranges([0, 1, 2, 5, 7, 8]) == "0-2, 5, 7-8"
+    assert ranges([]) == "none"

@@ -1,0 +1,160 @@
+"""The command line: cheap to import, one sentence for bad input, JSON that survives a round trip."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from typer.testing import CliRunner  # noqa: E402
+
+from conformance.errors import UsageError  # noqa: E402
+from conformance.precision import cli  # noqa: E402
+from conformance.precision.config import SHORT, Config  # noqa: E402
+from conformance.precision.report import PrecisionReport, Row  # noqa: E402
+from conformance.precision.run import run  # noqa: E402
+
+
+def _invoke(*arguments):
+    return CliRunner().invoke(cli.app, list(arguments), env={"COLUMNS": "200"})
+
+
+def test_importing_the_command_line_imports_no_torch():
+    code = "import sys, conformance.precision.cli; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_short_form_passes_on_a_cpu_and_says_where_it_ran(tmp_path):
+    done = _invoke("--short", "--device", "cpu", "--output", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    assert "no GPU was found" in done.output or "CPU" in done.output
+    assert "UNSUPPORTED triton-mxfp4-bfloat16" in done.output
+    data = json.loads((tmp_path / "precision.json").read_text())
+    report = PrecisionReport.from_dict(data)
+    assert report.complete
+    assert report.judged > 100
+    assert report.to_dict() == data
+    assert {"path", "dtype", "stage", "regime", "verdict", "metrics"} <= set(data["rows"][0])
+    assert {"device", "flags"} <= set(data["environment"])
+
+
+def test_the_same_seed_gives_the_same_rows():
+    config = Config(
+        preset="tiny", paths=("torch-float16",), regimes=("gaussian",), depth=2, seed=5, device="cpu"
+    )
+    first, second = run(config), run(config)
+    assert first.to_dict()["rows"] == second.to_dict()["rows"]
+    assert first.depth == second.depth
+    other = run(Config(**{**config.__dict__, "seed": 6}))
+    assert other.to_dict()["rows"] != first.to_dict()["rows"]
+
+
+def test_several_seeds_are_counted_and_only_surprises_kept():
+    base = {
+        "preset": "tiny",
+        "paths": ("torch-bfloat16",),
+        "regimes": ("gaussian",),
+        "depth": 0,
+        "device": "cpu",
+    }
+    once, thrice = run(Config(**base)), run(Config(**base, seeds=3))
+    assert len(thrice.rows) == len(once.rows)
+    assert thrice.run["rows_judged"] > 2.5 * once.run["rows_judged"]
+    assert thrice.run["rows_unexpected"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--preset", "gpt-5"], 2, "--preset 'gpt-5' is not known"),
+        (["--path", "nope"], 2, "--path 'nope' is not known"),
+        (["--regime", "nope"], 2, "--regime 'nope' is not known"),
+        (["--format", "yaml"], 2, "--format 'yaml' is not known"),
+        (["--checkpoint", "/nowhere"], 2, "does not exist"),
+        (["--checkpoint", "x", "--preset", "tiny"], 2, "exclude each other"),
+        (["--device", "abacus"], 2, "is no device"),
+        (["--device", "meta"], 2, "only cpu and cuda"),
+        (["compare", "/nowhere", "/nowhere"], 2, "does not exist"),
+    ],
+)  # fmt: skip
+def test_bad_input_gives_one_sentence(arguments, code, message):
+    done = _invoke(*arguments)
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_what_needs_one_is_unjudged():
+    for arguments in (
+        ["--device", "cuda"],
+        ["--timing", "--regime", "1-token", "--path", "torch-float32", "--depth", "0"],
+    ):
+        done = _invoke(*arguments)
+        assert done.exit_code == 3
+        assert "GPU" in done.stderr
+
+
+def test_without_torch_the_command_to_install_it_is_named(monkeypatch):
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    done = _invoke("--short")
+    assert done.exit_code == 3
+    assert "UNSUPPORTED" in done.stderr
+    assert "pip install" in done.stderr
+
+
+def test_selftest_in_json():
+    done = _invoke("--preset", "tiny", "--selftest", "--tokens", "8", "--format", "json", "--device", "cpu")
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)["selftest"]
+    assert found["caught"]["error model"] == found["planted"]
+
+
+def test_a_cut_or_empty_report_is_never_a_pass():
+    empty = PrecisionReport({}, {}, complete=True)
+    assert empty.exit_code() == 3
+    cut = PrecisionReport({}, {}, [Row("p", "float32", "down", "gaussian", "chained", "PASS")])
+    assert cut.exit_code() == 3
+    cut.complete = True
+    assert cut.exit_code() == 0
+    cut.rows.append(Row("p", "float32", "down", "spike", "chained", "FAIL", expected=False))
+    assert cut.exit_code() == 1
+    with pytest.raises(UsageError, match="schema"):
+        PrecisionReport.from_dict({"schema": "other"})
+
+
+def test_nonfinite_metrics_stay_json():
+    row = Row(
+        "p",
+        "float16",
+        "down",
+        "spike",
+        "chained",
+        "FAIL",
+        metrics={"z_max": float("inf"), "z_rms": 1.23456789},
+    )
+    data = PrecisionReport({}, {}, [row]).to_dict()
+    assert json.loads(json.dumps(data, allow_nan=False))["rows"][0]["metrics"] == {
+        "z_max": "inf",
+        "z_rms": 1.2346,
+    }
+
+
+def test_plots_are_written_where_matplotlib_is(tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from conformance.precision.plots import write_plots
+
+    report = run(
+        Config(preset="tiny", paths=("torch-float16",), regimes=("gaussian",), depth=2, device="cpu")
+    )
+    names = {p.name for p in write_plots(report, tmp_path)}
+    assert names == {"precision-depth.svg", "precision-magnitude.svg", "precision-ulp.svg"}
+
+
+def test_the_short_form_is_the_documented_one():
+    assert (SHORT.preset, SHORT.short, SHORT.depth) == ("tiny", True, 0)
