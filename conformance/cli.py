@@ -69,7 +69,7 @@ Engines = Annotated[
         "--engine",
         metavar="NAME",
         autocompletion=completion.engines,
-        help="Engine to render with; repeatable. Default: transformers.",
+        help="Engine to render with; repeatable; `all` takes every one. Default: transformers.",
     ),
 ]
 Shapes = Annotated[
@@ -185,6 +185,7 @@ def check(
 
 @app.command()
 def scoreboard(
+    engine: Engines = None,
     examples: Examples = 2000,
     seed: Seed = 0,
     profile: Profile = "harmony",
@@ -198,7 +199,8 @@ def scoreboard(
     from conformance.campaign.runner import Settings
     from conformance.commands.check import run_scoreboard
 
-    settings = Settings(seed=seed, cases=examples, profile=profile, jobs=jobs)
+    engines = tuple(dict.fromkeys(engine or ("transformers",)))
+    settings = Settings(seed=seed, cases=examples, profile=profile, engines=engines, jobs=jobs)
     raise typer.Exit(run_scoreboard(settings, output=output, offline=offline, console=_console()))
 
 

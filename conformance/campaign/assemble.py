@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import msgspec
 
 from conformance import __version__
 from conformance.campaign.branches import BranchCoverage
 from conformance.campaign.judge import Answer, Judgement
-from conformance.campaign.tally import RuleTally, Tally
+from conformance.campaign.tally import EngineTally, RuleTally, Tally
 from conformance.conversation import Case, case_id
 from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
@@ -21,6 +22,7 @@ from conformance.report.model import (
     CaseCounts,
     Coverage,
     Divergence,
+    EngineResult,
     Environment,
     Example,
     Severity,
@@ -108,6 +110,8 @@ def environment() -> Environment:
 
 def region_words(found: Found) -> str:
     """Say in words where a divergence lies: `developer message, tools, `f.unit`, default comment`."""
+    if found.against:
+        return f"{found.cause}, against {found.against}"
     difference = found.difference
     if difference is None:
         return ""
@@ -134,7 +138,7 @@ def example(shown: Shown) -> Example:
         case=shown.case,
         engine=shown.engine,
         shape=shown.shape,
-        expected=shown.answer.rendering.text,
+        expected=shown.found.against_text if shown.found.against else shown.answer.rendering.text,
         actual=judgement.text,
         offset=difference.offset if difference else None,
         actual_offset=difference.actual_offset if difference else None,
@@ -179,7 +183,7 @@ def divergence(
         rule=slug,
         code=rule(slug).code,
         severity=severity(slug, vanishes),
-        check="text" if shown.judgement.failure is None else "renders",
+        check=_check(shown),
         count=tally.count,
         share=tally.count / total if total else 0.0,
         engines=sorted(tally.engines),
@@ -187,6 +191,26 @@ def divergence(
         vanishes_under=vanishes,
         example=example(shown),
         features=telling_features(tally, coverage),
+        cause=shown.found.cause,
+    )
+
+
+def _check(shown: Shown) -> str:
+    if shown.found.against:
+        return "engines"
+    return "text" if shown.judgement.failure is None else "renders"
+
+
+def engine_record(name: str, version: str, tally: EngineTally, profiles: Sequence[str]) -> EngineResult:
+    """Return the record of what one engine alone made of a target."""
+    total, lost = sum(tally.counts.values()), sum(tally.inexpressible.values())
+    return EngineResult(
+        name=name,
+        version=version,
+        cases=CaseCounts(total=total, inexpressible=lost, **tally.counts),
+        right_under={profile: tally.right.get(profile, 0) / total for profile in profiles} if total else {},
+        rules=dict(sorted(tally.rules.items(), key=lambda item: (-item[1], item[0]))),
+        inexpressible=dict(sorted(tally.inexpressible.items(), key=lambda item: (-item[1], item[0]))),
     )
 
 
@@ -209,6 +233,7 @@ def target(
     *,
     engines: Sequence[str],
     profiles: Sequence[str],
+    versions: Mapping[str, str] = MappingProxyType({}),
     aliases: Sequence[str] = (),
     error: str | None = None,
 ) -> Target:
@@ -224,6 +249,11 @@ def target(
         source=msgspec.to_builtins(template.source),
         verdict=verdict,
         engines=list(engines),
+        by_engine=[
+            engine_record(name, versions.get(name, ""), tally.engine(name), profiles)
+            for name in engines
+            if total
+        ],
         shapes=sorted(tally.shapes),
         cases=counts,
         coverage=coverage,

@@ -14,7 +14,8 @@ from conformance.campaign.lines import LineTracer
 from conformance.campaign.parallel import run_parallel
 from conformance.campaign.runner import Runner, Settings
 from conformance.campaign.shrink import Shrinker
-from conformance.campaign.tally import Part, RuleTally, Tally
+from conformance.campaign.tally import Part, RuleTally, Sighting, Tally
+from conformance.engines.host import Host
 from conformance.errors import (
     EXIT_CONFORMS,
     EXIT_DIVERGES,
@@ -225,9 +226,10 @@ class _Campaign:
             if shown is not None:
                 self.listener.found(self.templates[number], self._divergence(number, slug, shown))
 
-    def _divergence(self, number: int, slug: str, shown: assemble.Shown) -> Divergence:
+    def _divergence(self, number: int, key: str, shown: assemble.Shown) -> Divergence:
         tally = self.part.tallies[number]
-        return assemble.divergence(slug, tally.rules[slug], tally.total, shown, self._coverage(number))
+        slug = shown.found.rule
+        return assemble.divergence(slug, tally.rules[key], tally.total, shown, self._coverage(number))
 
     def _coverage(self, number: int) -> CoverageCounter:
         """Return the coverage of one target's cases: those all targets share and its own."""
@@ -267,6 +269,7 @@ class _Campaign:
                     self._branches(template) if shrink and number not in self.part.errors else None,
                 ),
                 engines=list(self.runner.hosts),
+                versions={name: host.version() for name, host in self.runner.hosts.items()},
                 profiles=self.runner.judge.names,
                 aliases=self.aliases[number],
                 error=self.part.errors.get(number),
@@ -303,6 +306,18 @@ class _Campaign:
         found = {slug: self._shown(seen) for slug, seen in tally.rules.items()}
         return {slug: shown for slug, shown in found.items() if shown is not None}
 
+    def _shrinker(self, template: Template, host: Host, smallest: Sighting) -> Shrinker:
+        """Return what shrinks a sighting: on its engine, and where engines disagree on both."""
+        runner, found = self.runner, smallest.found
+        names = [smallest.engine, *([found.against] if found.against else [])]
+        return Shrinker(
+            runner.judge,
+            host,
+            template.text,
+            expressible=runner.expressible(*names),
+            against=(found.against, runner.hosts[found.against]) if found.against else None,
+        )
+
     def _shrunk(self, template: Template, tally: Tally) -> dict[str, assemble.Shown]:
         """Shrink the smallest case of every rule, and trace the template line of each."""
         shown: dict[str, assemble.Shown] = {}
@@ -311,13 +326,13 @@ class _Campaign:
             smallest = seen.smallest
             host = self.runner.hosts[smallest.engine]
             fallback = self._shown(seen)
-            if slug == "resource-limit":
-                # Each smaller case would cost the whole limit once more.
+            if slug in ("resource-limit", "does-not-compile"):
+                # Each smaller case would cost the whole limit once more; no case is to blame for the other.
                 if fallback is not None:
                     shown[slug] = fallback
                 continue
             shape = shapes([smallest.shape])[0][0]
-            small = Shrinker(self.runner.judge, host, template.text).shrink(smallest.case, shape, slug)
+            small = self._shrinker(template, host, smallest).shrink(smallest.case, shape, slug)
             if small is None:
                 if fallback is not None:
                     shown[slug] = fallback

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from conformance.conversation import Assistant, Case
-from conformance.engines.base import Crashed, LimitExceeded, Outcome, Rejected, Rendered
+from conformance.engines.base import Crashed, LimitExceeded, Outcome, Rejected, Rendered, SyntaxProblem
 from conformance.oracles.base import Profile, Rendering, profiles
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.rules.classify import Found, classify
 
 EQUAL, DIFFERENT, REJECTED, CRASHED = "equal", "different", "rejected", "crashed"
-_FAILURE_RULES = {Rejected: "template-rejected", Crashed: "template-crashed", LimitExceeded: "resource-limit"}
+_FAILURE_RULES = {
+    Rejected: "template-rejected",
+    Crashed: "template-crashed",
+    LimitExceeded: "resource-limit",
+    SyntaxProblem: "does-not-compile",
+}
 
 
 @dataclass(slots=True)
@@ -63,7 +68,7 @@ class Judge:
         except OracleRefusedError:
             return None
 
-    def judge(self, answer: Answer, outcome: Outcome, *, confirm: bool = True) -> Judgement:
+    def judge(self, answer: Answer, outcome: Outcome | SyntaxProblem, *, confirm: bool = True) -> Judgement:
         """Compare one outcome with the oracle's answer; `confirm=False` leaves out the other profiles."""
         if not isinstance(outcome, Rendered):
             return _failure(outcome)
@@ -112,7 +117,7 @@ def _contested(case: Case) -> bool:
     return any(isinstance(m, Assistant) and (m.thinking or m.calls) for m in case.conversation.messages)
 
 
-def _failure(outcome: Outcome) -> Judgement:
+def _failure(outcome: Outcome | SyntaxProblem) -> Judgement:
     assert not isinstance(outcome, Rendered)
     rule = _FAILURE_RULES[type(outcome)]
     message = f"{outcome.kind}: {outcome.message}" if isinstance(outcome, Crashed) else outcome.message

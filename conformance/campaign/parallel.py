@@ -33,10 +33,11 @@ def _begin(settings: Settings, targets: Sequence[Template]) -> None:
     Finalize(None, _runner.close, exitpriority=10)
 
 
-def _run(start: int, stop: int, errors: dict[int, str]) -> Part:
+def _run(start: int, stop: int, errors: dict[int, str], given_up: set[tuple[int, str]]) -> Part:
     assert _runner is not None
     part = _runner.new_part(_targets)
     part.errors.update(errors)
+    part.given_up |= given_up
     return _runner.run(_targets, start, stop, part=part)
 
 
@@ -78,7 +79,9 @@ def run_parallel(
                 chunk = None if late or len(part.errors) == len(targets) else next(starts, None)
                 if chunk is None:
                     break
-                waiting.append(pool.submit(_run, chunk, min(chunk + _CHUNK, stop), dict(part.errors)))
+                waiting.append(
+                    pool.submit(_run, chunk, min(chunk + _CHUNK, stop), dict(part.errors), set(part.given_up))
+                )
             if not waiting:
                 return
             part.merge(waiting.pop(0).result())

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from conformance.campaign.judge import Answer, Judge
+from conformance.campaign.agreement import disagreements
+from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.tally import Part, Tally
 from conformance.conversation import Case
 from conformance.engines import EngineHost
-from conformance.engines.base import Limits, Request
+from conformance.engines.base import Engine, Limits, Outcome, Request, SyntaxProblem, get_engine
 from conformance.engines.host import Host, Ticket
 from conformance.errors import UsageError
 from conformance.generate import Hints, case_at
@@ -64,9 +65,27 @@ OnProgress = Callable[[int], None]
 
 
 @dataclass(slots=True)
+class _Sent:
+    """What one engine was given of a batch for one target: `lost` has for each case why it was left out, or None.
+
+    `ticket` is None where the engine cannot compile the template.
+    """
+
+    target: int
+    engine: str
+    lost: list[str | None]
+    ticket: Ticket | None
+    problem: SyntaxProblem | None = None
+
+
+@dataclass(slots=True)
 class _Batch:
     drawn: list[Drawn]
-    tickets: list[tuple[int, str, Ticket]]
+    sent: list[_Sent]
+
+
+# What one engine made of the cases of a batch; None where it cannot express one.
+_Results = tuple[str, list[Outcome | SyntaxProblem | None]]
 
 
 class Runner:
@@ -84,6 +103,9 @@ class Runner:
             name: self._stack.enter_context(EngineHost(name, limits=settings.limits))
             for name in settings.engines
         }
+        # Asked, in this process, what they cannot express.
+        self._programs: dict[str, Engine] = {name: get_engine(name) for name in self.hosts}
+        self._problems: dict[tuple[str, str], SyntaxProblem | None] = {}
         try:
             self.judge = Judge(profile(settings.profile))
         except BaseException:
@@ -109,7 +131,7 @@ class Runner:
 
     def compile_check(self, template: Template) -> None:
         """Raise UsageError, with the line, when a template does not compile in any of the engines."""
-        problems = {name: host.compile_check(template.text) for name, host in self.hosts.items()}
+        problems = {name: self.problem(name, template.text) for name in self.hosts}
         if problems and all(problem is not None for problem in problems.values()):
             name, problem = next(iter(problems.items()))
             assert problem is not None
@@ -117,6 +139,20 @@ class Runner:
             raise UsageError(
                 f"{template.name} is not a Jinja template: {problem.message} ({name}, {where}); correct it there."
             )
+
+    def problem(self, engine: str, template: str) -> SyntaxProblem | None:
+        """Return what keeps an engine from compiling a template, or None; asked once."""
+        key = (engine, template)
+        if key not in self._problems:
+            self._problems[key] = self.hosts[engine].compile_check(template)
+        return self._problems[key]
+
+    def expressible(self, *engines: str) -> Callable[[Request], bool] | None:
+        """Return what says of a request whether these engines can express it; None where they can express all."""
+        choosy = [
+            self._programs[name] for name in engines if type(self._programs[name]).loses is not Engine.loses
+        ]
+        return (lambda request: all(engine.loses(request) is None for engine in choosy)) if choosy else None
 
     def drawn(self, index: int, hints: Hints | None = None) -> Drawn:
         """Return case number `index` of the campaign and its shape."""
@@ -149,7 +185,8 @@ class Runner:
             coming: _Batch | None = None
             if position < stop and (deadline is None or time.monotonic() < deadline):
                 end = min(stop, position + size)
-                coming = self._submit(targets, live, [self.drawn(i, hints) for i in range(position, end)])
+                drawn = [self.drawn(i, hints) for i in range(position, end)]
+                coming = self._submit(targets, live, drawn, part)
                 position, size = end, min(_BATCH, size * 2)
             else:
                 position = stop
@@ -158,20 +195,49 @@ class Runner:
                 if on_progress is not None:
                     on_progress(part.cases)
                 for number in live:
-                    if part.tallies[number].time_limits >= _TIME_LIMITS:
-                        part.errors.setdefault(number, _gave_up(part.tallies[number]))
+                    self._give_up(number, part)
                 live = [number for number in live if number not in part.errors]
             waiting = coming
         return part
 
-    def _submit(self, targets: Sequence[Template], live: Sequence[int], drawn: list[Drawn]) -> _Batch:
+    def _give_up(self, number: int, part: Part) -> None:
+        """Leave out an engine on a target that keeps running into its limits there, and so the last one's target."""
+        tally = part.tallies[number]
+        for name in self.hosts:
+            if tally.engine(name).time_limits >= _TIME_LIMITS:
+                part.given_up.add((number, name))
+        if all((number, name) in part.given_up for name in self.hosts):
+            part.errors.setdefault(number, _gave_up(tally))
+
+    def _submit(
+        self, targets: Sequence[Template], live: Sequence[int], drawn: list[Drawn], part: Part
+    ) -> _Batch:
         requests: list[Request] = [item.shape.request(item.case) for item in drawn if item.lost is None]
-        tickets = [
-            (number, name, host.submit(targets[number].text, requests))
-            for number in live
-            for name, host in self.hosts.items()
-        ]
-        return _Batch(drawn, tickets)
+        sent: list[_Sent] = []
+        for name, host in self.hosts.items():
+            lost = self._lost(name, requests)
+            expressible = [request for request, reason in zip(requests, lost, strict=True) if reason is None]
+            for number in live:
+                if (number, name) in part.given_up:
+                    continue
+                text = targets[number].text
+                # With one engine, what does not compile is refused before; with several it is a finding.
+                problem = self.problem(name, text) if len(self.hosts) > 1 else None
+                ticket = host.submit(text, expressible) if problem is None else None
+                sent.append(_Sent(number, name, lost, ticket, problem))
+        return _Batch(drawn, sent)
+
+    def _lost(self, engine: str, requests: Sequence[Request]) -> list[str | None]:
+        program = self._programs[engine]
+        if type(program).loses is Engine.loses:
+            return [None] * len(requests)
+        return [program.loses(request) for request in requests]
+
+    def _collect(self, sent: _Sent) -> list[Outcome | SyntaxProblem | None]:
+        if sent.ticket is None:
+            return [None if reason is not None else sent.problem for reason in sent.lost]
+        outcomes = iter(self.hosts[sent.engine].collect(sent.ticket))
+        return [None if reason is not None else next(outcomes) for reason in sent.lost]
 
     def _judge(self, batch: _Batch, part: Part, on_found: OnFound | None) -> None:
         answers: list[tuple[Drawn, Answer | None, int]] = []
@@ -183,28 +249,46 @@ class Runner:
                 part.refused += answer is None
                 answers.append((item, answer, mask))
         lost = len(batch.drawn) - len(answers)
-        outcomes: dict[int, list[tuple[str, list[object]]]] = {}
-        for number, name, ticket in batch.tickets:
-            outcomes.setdefault(number, []).append((name, list(self.hosts[name].collect(ticket))))
-        for number, by_engine in outcomes.items():
+        results: dict[int, list[_Results]] = {}
+        for sent in batch.sent:
+            results.setdefault(sent.target, []).append((sent.engine, self._collect(sent)))
+            counted = part.tallies[sent.target].engine(sent.engine).inexpressible
+            for reason in sent.lost:
+                if reason is not None:
+                    counted[reason] = counted.get(reason, 0) + 1
+        for number, by_engine in results.items():
             tally = part.tallies[number]
             tally.inexpressible += lost
             for position, (item, answer, mask) in enumerate(answers):
                 if answer is None:
                     continue
-                judgements = [
-                    (name, self.judge.judge(answer, results[position]))  # type: ignore[arg-type]
-                    for name, results in by_engine
-                ]
+                judgements = self._judge_one(answer, position, by_engine)
+                if not judgements:
+                    tally.inexpressible += 1
+                    continue
                 news = tally.add(
                     item.index, item.case, (item.shape.name, item.shape.family), mask, judgements
                 )
                 if news and on_found is not None:
                     on_found(number, news, tally)
 
+    def _judge_one(
+        self, answer: Answer, position: int, by_engine: Sequence[_Results]
+    ) -> list[tuple[str, Judgement]]:
+        """Judge one case on every engine that can express it, then the engines against each other."""
+        outcomes = [
+            (name, outcome) for name, results in by_engine if (outcome := results[position]) is not None
+        ]
+        judgements = [(name, self.judge.judge(answer, outcome)) for name, outcome in outcomes]
+        if len(outcomes) > 1:
+            for number, found in disagreements(outcomes):
+                judgements[number][1].found.append(found)
+        return judgements
+
 
 def _gave_up(tally: Tally) -> str:
+    limits = max(counted.time_limits for counted in tally.engines.values())
     return (
-        f"the template went over a limit in {tally.time_limits} of {tally.total} conversations and was given up; "
+        f"the template went over a limit in {limits} of {tally.total} conversations and was given up; "
         "see resource-limit"
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from conformance.campaign.agreement import disagreements
 from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.reduce import STEPS
 from conformance.conversation import Case, check_case
-from conformance.engines.base import LimitExceeded
+from conformance.engines.base import LimitExceeded, Outcome, Request
 from conformance.engines.host import Host
 from conformance.errors import UsageError
 from conformance.rules.classify import Found
@@ -35,17 +36,34 @@ class Shrunk:
 
 
 class Shrinker:
-    """Shrinks cases for one template on one engine; deterministic."""
+    """Shrinks cases for one template on one engine; deterministic.
 
-    def __init__(self, judge: Judge, host: Host, template: str) -> None:
+    `expressible` says of a request whether the engine can express it; None where it can express all. With
+    `against`, the name and host of another engine, what is shrunk is that the two disagree.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        host: Host,
+        template: str,
+        *,
+        expressible: Callable[[Request], bool] | None = None,
+        against: tuple[str, Host] | None = None,
+    ) -> None:
         self._judge = judge
         self._host = host
         self._template = template
+        self._expressible = expressible
+        self._against = against
         self._renders = 0
         self._limits = 0
 
     def shrink(self, case: Case, shape: Shape, rule: str) -> Shrunk | None:
-        """Return the shrunk case, or None when the case does not show the rule (it was not reproducible)."""
+        """Return the shrunk case, or None when the case does not show the rule (it was not reproducible).
+
+        `rule` is a finding's key: a slug, with the cause where the rule has several.
+        """
         self._renders = self._limits = 0
         plain = families()[shape.family][0]
         best = None
@@ -73,33 +91,48 @@ class Shrinker:
 
     def _first(self, cases: Iterable[Case], shape: Shape, rule: str) -> Shrunk | None:
         """Return the first of the cases that shows the rule; the worker renders a batch at a time."""
-        candidates = (case for case in cases if _possible(case, shape))
+        candidates = (case for case in cases if self._possible(case, shape))
         while self._going() and (batch := list(islice(candidates, _BATCH))):
-            ticket = self._host.submit(self._template, [shape.request(case) for case in batch])
+            requests = [shape.request(case) for case in batch]
+            ticket = self._host.submit(self._template, requests)
+            others = self._others(requests)
             self._renders += len(batch)
             answers = self._answers(batch)
-            for case, outcome in zip(batch, self._host.collect(ticket), strict=True):
+            for position, outcome in enumerate(self._host.collect(ticket)):
                 answer = next(answers)
                 if answer is None:
                     continue
                 self._limits += isinstance(outcome, LimitExceeded)
                 judgement = self._judge.judge(answer, outcome, confirm=False)
+                if others is not None:
+                    pair = [(self._against_name, others[position]), ("", outcome)]
+                    judgement.found += [found for _, found in disagreements(pair)]
                 for found in judgement.found:
-                    if found.rule == rule:
-                        return Shrunk(case, shape, answer, judgement, found, False, 0)
+                    if found.key == rule:
+                        return Shrunk(batch[position], shape, answer, judgement, found, False, 0)
         return None
+
+    @property
+    def _against_name(self) -> str:
+        return self._against[0] if self._against is not None else ""
+
+    def _others(self, requests: list[Request]) -> list[Outcome] | None:
+        """Render with the other engine, where there is one."""
+        if self._against is None:
+            return None
+        host = self._against[1]
+        return host.collect(host.submit(self._template, requests))
 
     def _answers(self, cases: list[Case]) -> Iterator[Answer | None]:
         # Lazily: the oracle is the dearest part, and the first hit ends the batch.
         return (self._judge.answer(case) for case in cases)
 
-
-def _possible(case: Case, shape: Shape) -> bool:
-    """Say whether a reduced case is one that could be given at all."""
-    if not case.conversation.messages or shape.loses(case):
-        return False
-    try:
-        check_case(case)
-    except UsageError:
-        return False
-    return True
+    def _possible(self, case: Case, shape: Shape) -> bool:
+        """Say whether a reduced case is one that could be given at all."""
+        if not case.conversation.messages or shape.loses(case):
+            return False
+        try:
+            check_case(case)
+        except UsageError:
+            return False
+        return self._expressible is None or self._expressible(shape.request(case))

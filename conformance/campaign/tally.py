@@ -55,6 +55,38 @@ class RuleTally:
 
 
 @dataclass(slots=True)
+class EngineTally:
+    """What was counted about one target on one engine alone; `inexpressible` counts by reason."""
+
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ORDER, 0))
+    right: dict[str, int] = field(default_factory=dict)
+    rules: dict[str, int] = field(default_factory=dict)
+    inexpressible: dict[str, int] = field(default_factory=dict)
+    time_limits: int = 0
+
+    def add(self, judgement: Judgement) -> None:
+        """Count one conversation."""
+        self.counts[judgement.status] += 1
+        for name in judgement.right:
+            self.right[name] = self.right.get(name, 0) + 1
+        for found in judgement.found:
+            self.rules[found.rule] = self.rules.get(found.rule, 0) + 1
+            self.time_limits += found.rule == "resource-limit"
+
+    def merge(self, other: EngineTally) -> None:
+        """Add what another part of the campaign counted."""
+        for mine, theirs in (
+            (self.counts, other.counts),
+            (self.right, other.right),
+            (self.rules, other.rules),
+            (self.inexpressible, other.inexpressible),
+        ):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
+        self.time_limits += other.time_limits
+
+
+@dataclass(slots=True)
 class Tally:
     """What was counted about one target: conversations by status, rules, and shares right by profile."""
 
@@ -63,9 +95,9 @@ class Tally:
     right: dict[str, int] = field(default_factory=dict)
     rules: dict[str, RuleTally] = field(default_factory=dict)
     unclassified: int = 0
-    time_limits: int = 0
     familiar: int = 0
     shapes: set[str] = field(default_factory=set)
+    engines: dict[str, EngineTally] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -80,10 +112,12 @@ class Tally:
         mask: int,
         judgements: list[tuple[str, Judgement]],
     ) -> list[str]:
-        """Count one conversation, judged by each engine; return the rules that are new or have a smaller case.
+        """Count one conversation, judged by each engine; return the keys that are new or have a smaller case.
 
         `shape` is the name of the shape and of its family.
         """
+        for engine, judgement in judgements:
+            self.engine(engine).add(judgement)
         status = max((judgement.status for _, judgement in judgements), key=_ORDER.__getitem__)
         self.counts[status] += 1
         self.shapes.add(shape[1])
@@ -99,20 +133,24 @@ class Tally:
                 if size < 0:
                     size = len(to_json(case))
                 sighting = Sighting(size, index, case, engine, shape[0], found, judgement)
-                if self._count(sighting, shape[1], mask, new_case=found.rule not in counted):
-                    news.append(found.rule)
-                counted.add(found.rule)
-                if judgement.failure is not None and found.rule == "resource-limit":
-                    self.time_limits += 1
+                if self._count(sighting, shape[1], mask, new_case=found.key not in counted):
+                    news.append(found.key)
+                counted.add(found.key)
         self.unclassified += "unclassified" in counted
         return news
 
+    def engine(self, name: str) -> EngineTally:
+        """Return what was counted on one engine."""
+        if name not in self.engines:
+            self.engines[name] = EngineTally()
+        return self.engines[name]
+
     def _count(self, sighting: Sighting, family: str, mask: int, *, new_case: bool) -> bool:
         found = sighting.found
-        tally = self.rules.get(found.rule)
+        tally = self.rules.get(found.key)
         new = tally is None or sighting.key() < tally.smallest.key()
         if tally is None:
-            tally = self.rules[found.rule] = RuleTally(sighting, vanishes=set(found.vanishes_under))
+            tally = self.rules[found.key] = RuleTally(sighting, vanishes=set(found.vanishes_under))
         elif new:
             tally.smallest = sighting
         tally.count += new_case
@@ -120,6 +158,8 @@ class Tally:
         tally.vanishes &= set(found.vanishes_under)
         tally.shapes.add(family)
         tally.engines.add(sighting.engine)
+        if found.against:
+            tally.engines.add(found.against)
         return new
 
     def merge(self, other: Tally) -> None:
@@ -130,21 +170,23 @@ class Tally:
             self.right[name] = self.right.get(name, 0) + count
         self.inexpressible += other.inexpressible
         self.unclassified += other.unclassified
-        self.time_limits += other.time_limits
         self.familiar += other.familiar
         self.shapes |= other.shapes
-        for slug, tally in other.rules.items():
-            if slug in self.rules:
-                self.rules[slug].merge(tally)
+        for key, tally in other.rules.items():
+            if key in self.rules:
+                self.rules[key].merge(tally)
             else:
-                self.rules[slug] = tally
+                self.rules[key] = tally
+        for name, counted in other.engines.items():
+            self.engine(name).merge(counted)
 
 
 @dataclass(slots=True)
 class Part:
     """What one part of a campaign found: a tally for each target, and the coverage of its cases.
 
-    `errors` holds the targets that could not be judged, with the reason.
+    `errors` holds the targets that could not be judged, with the reason; `given_up` the pairs of target and
+    engine that went over a limit too often.
     """
 
     tallies: list[Tally]
@@ -152,6 +194,7 @@ class Part:
     cases: int = 0
     refused: int = 0
     errors: dict[int, str] = field(default_factory=dict)
+    given_up: set[tuple[int, str]] = field(default_factory=set)
 
     def merge(self, other: Part) -> None:
         """Add another part."""
@@ -161,3 +204,4 @@ class Part:
         self.cases += other.cases
         self.refused += other.refused
         self.errors.update(other.errors)
+        self.given_up |= other.given_up

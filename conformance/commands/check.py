@@ -13,11 +13,12 @@ from rich.console import Console
 from conformance.campaign import assemble
 from conformance.campaign.check import check, exit_code
 from conformance.campaign.runner import Settings
-from conformance.commands.common import load_templates, new_run_folder, remember_run
+from conformance.commands.common import load_templates, new_run_folder, remember_run, with_all_engines
 from conformance.commands.streams import complain
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
 from conformance.oracles.base import profile
 from conformance.report.base import Output, writer
+from conformance.report.engines_matrix import engines_json, engines_markdown
 from conformance.report.events import EventLog, Header
 from conformance.report.files import make_folder, write_file
 from conformance.report.json_file import encode
@@ -71,7 +72,7 @@ def validate(settings: Settings) -> None:
     known = engine_names()
     for name in settings.engines:
         if name not in known:
-            raise UsageError(f"No engine is called {name!r}; choose from {', '.join(known)}.")
+            raise UsageError(f"No engine is called {name!r}; choose from {', '.join(known)}, or all.")
 
 
 def run_check(
@@ -86,6 +87,7 @@ def run_check(
     console: Console,
 ) -> int:
     """Judge targets, write the reports asked for and the event log, and return the exit code."""
+    settings, no_engine = with_all_engines(settings)
     validate(settings)
     writers = [writer(name) for name in formats]
     if output is not None:
@@ -93,8 +95,11 @@ def run_check(
     templates, left_out = load_templates(targets, offline=offline)
     for left in left_out:
         complain(left.reason)
+    for left in no_engine:
+        complain(f"the {left.name} was left out: {left.reason}")
     folder = output or new_run_folder(templates[0].name)
-    report = judge(templates, settings, folder, console, shown="terminal" in formats, left_out=left_out)
+    everything = [*left_out, *no_engine]
+    report = judge(templates, settings, folder, console, shown="terminal" in formats, left_out=everything)
     write_file(folder / "report.json", encode(report))
     remember_run(folder)
     for write in writers:
@@ -105,6 +110,8 @@ def run_check(
         # Nobody can guess the folder, and standard output is not ours here.
         print(f"Report: {folder / 'report.json'}", file=sys.stderr)
     codes = [exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS]
+    # Unknown is not pass: who asked for all engines did not get all.
+    codes += [EXIT_UNJUDGED] if no_engine else []
     return max(codes + ([EXIT_UNJUDGED] if interrupted(report, settings) else []))
 
 
@@ -150,11 +157,14 @@ def judge(
 def run_scoreboard(settings: Settings, *, output: Path, offline: bool, console: Console) -> int:
     """Judge the whole catalogue and write `scoreboard.md` and `scoreboard.json`; return 0 whatever diverges.
 
+    With several engines the matrix template × engine is written instead, `engines.md` and `engines.json`.
+
     The exit code is 3 when nothing could be judged, or when the campaign was interrupted.
     """
+    settings, no_engine = with_all_engines(settings)
     validate(settings)
     make_folder(output)
-    templates, left_out = [], []
+    templates, left_out = [], list(no_engine)
     for fetched in catalogue.fetch(offline=offline):
         if fetched.template is not None:
             templates.append(fetched.template)
@@ -165,9 +175,13 @@ def run_scoreboard(settings: Settings, *, output: Path, offline: bool, console: 
     write_file(folder / "report.json", encode(report))
     remember_run(folder)
     if report.run.complete and report.targets:
-        write_file(output / "scoreboard.json", scoreboard_json(report))
-        write_file(output / "scoreboard.md", scoreboard_markdown(report).encode())
+        if len(settings.engines) > 1:
+            write_file(output / "engines.json", engines_json(report))
+            write_file(output / "engines.md", engines_markdown(report).encode())
+        else:
+            write_file(output / "scoreboard.json", scoreboard_json(report))
+            write_file(output / "scoreboard.md", scoreboard_markdown(report).encode())
     TerminalWriter(console).write(report, cards=False)
     _say_where(console, folder)
-    code = exit_code(report, "never")
+    code = max(exit_code(report, "never"), EXIT_UNJUDGED if no_engine else EXIT_CONFORMS)
     return max(code, EXIT_UNJUDGED) if interrupted(report, settings) else code

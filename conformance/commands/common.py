@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import Sequence
@@ -11,11 +12,14 @@ from pathlib import Path
 from msgspec.structs import replace
 from platformdirs import user_state_path
 
+from conformance.campaign.runner import Settings
 from conformance.errors import UsageError
 from conformance.report.model import LeftOut
 from conformance.sources import Template, resolve
 from conformance.sources.base import printable
 
+ALL = "all"
+_FIRST = ("transformers", "jinja2")
 _KEPT_RUNS = 20
 _NEWEST = "newest"
 
@@ -113,6 +117,23 @@ def newest_run() -> Path:
 
 def _runs(folder: Path) -> list[Path]:
     return [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+
+
+def with_all_engines(settings: Settings) -> tuple[Settings, list[LeftOut]]:
+    """Replace the engine name `all` by those that work here; return also those that do not, each with the cure."""
+    if ALL not in settings.engines:
+        return settings, []
+    from conformance.engines import engine_names, get_engine
+
+    # What every user has comes first: the others are compared with it.
+    names = sorted(
+        engine_names(), key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)
+    )
+    names = [name for name in names if get_engine(name).judged_by_text]
+    missing = {name: reason for name in names if (reason := get_engine(name).available()) is not None}
+    working = tuple(name for name in names if name not in missing)
+    left_out = [LeftOut(name=f"engine {name}", reason=reason) for name, reason in missing.items()]
+    return dataclasses.replace(settings, engines=working), left_out
 
 
 def one_template(target: str, *, offline: bool, sha256: str | None = None) -> Template:

@@ -27,7 +27,7 @@ def engines(incomplete: str) -> list[str]:
     """Return engine names."""
     from conformance.engines import engine_names
 
-    return _beginning(engine_names(), incomplete)
+    return _beginning([*engine_names(), "all"], incomplete)
 
 
 def shapes(incomplete: str) -> list[str]:

@@ -16,6 +16,14 @@ ENTRY_POINT_GROUP = "conformance.engines"
 _BUILT_IN = {
     "transformers": "conformance.engines.transformers_jinja",
     "jinja2": "conformance.engines.jinja2_plain",
+    "transformers-sanitized": "conformance.engines.transformers_sanitized",
+    "minijinja": "conformance.engines.minijinja",
+    "minijinja-tgi": "conformance.engines.minijinja",
+    "minijinja-mistralrs": "conformance.engines.minijinja",
+    "minijinja-dynamo": "conformance.engines.minijinja",
+    "llama.cpp": "conformance.engines.llama_cpp",
+    "llama.cpp-raw": "conformance.engines.llama_cpp",
+    "huggingface-js": "conformance.engines.huggingface_js",
 }
 
 
@@ -102,6 +110,8 @@ class Engine(Protocol):
     # True for engines that bound their own memory (a WebAssembly host, a node process): there a limit on address
     # space, open files and processes would stop what is harmless. The limits of time and output still hold.
     own_memory_limit: ClassVar[bool] = False
+    # False for engines that change the conversation's text on purpose: `--engine all` leaves them out.
+    judged_by_text: ClassVar[bool] = True
 
     def version(self) -> str:
         """Return the version of the program that renders."""
@@ -109,6 +119,14 @@ class Engine(Protocol):
 
     def available(self) -> str | None:
         """Return why this engine cannot work here and how to cure it, or None when it can."""
+        return None
+
+    def loses(self, request: Request) -> str | None:
+        """Return what of a request no template can make this engine write as Harmony does, or None.
+
+        Such a case is inexpressible in the engine, counted apart and never held against a template. Runs in the
+        parent, once a case: cheap, and without importing the program.
+        """
         return None
 
     def load(self) -> None:

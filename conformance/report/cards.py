@@ -62,7 +62,8 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     ]
     if compact.is_small(example.case):
         parts += ["", _conversation(example, width, glyphs)]
-    parts += ["", Padding(_difference(example, width - 2, glyphs), (0, 0, 0, 4)), ""]
+    labels = ("one", "other") if divergence.cause else ("oracle", "template")
+    parts += ["", Padding(_difference(example, width - 2, glyphs, labels), (0, 0, 0, 4)), ""]
     parts.append(Padding(_explanation(target, divergence, width, glyphs), (0, 0, 0, 2)))
     # Never broken into lines, so that it can be pasted: a long one is wrapped by the terminal itself.
     again = Text("  ", no_wrap=True, overflow="ignore").append("Again ", "bold")
@@ -115,7 +116,7 @@ def _conversation(example: Example, width: int, glyphs: Glyphs) -> RenderableTyp
     return Padding(table, (0, 0, 0, 4))
 
 
-def _difference(example: Example, width: int, glyphs: Glyphs) -> RenderableType:
+def _difference(example: Example, width: int, glyphs: Glyphs, labels: tuple[str, str]) -> RenderableType:
     if example.actual is None or example.failure is not None:
         failure = inert(example.failure or "no text", max(width - _LABEL - 2, 20), glyphs=glyphs)
         return Text.assemble(("template", ACTUAL_STYLE), " ", failure)
@@ -138,9 +139,10 @@ def _difference(example: Example, width: int, glyphs: Glyphs) -> RenderableType:
     else:
         # No room to the right of the caret: the words end where it stands.
         caret = Text(f"{told} ".rjust(_LABEL + shown.column), no_wrap=True).append("^", ACTUAL_STYLE)
+    one, other = (label.ljust(_LABEL) for label in labels)
     return Group(
-        Text.assemble(("oracle   ", EXPECTED_STYLE), shown.expected),
-        Text.assemble(("template ", ACTUAL_STYLE), shown.actual),
+        Text.assemble((one, EXPECTED_STYLE), shown.expected),
+        Text.assemble((other, ACTUAL_STYLE), shown.actual),
         caret,
     )
 

@@ -100,7 +100,8 @@ class Example(_Part, frozen=True, kw_only=True):
 class Divergence(_Part, frozen=True, kw_only=True):
     """One rule that a target breaks, with how many conversations show it and the smallest example.
 
-    `features` lists the case features that every conversation showing it has, most telling first.
+    `features` lists the case features that every conversation showing it has, most telling first. Where engines
+    disagree there is one record for each `cause`; its example's `expected` is the other engine's text.
     """
 
     rule: str
@@ -114,6 +115,21 @@ class Divergence(_Part, frozen=True, kw_only=True):
     vanishes_under: list[str]
     example: Example
     features: list[str] = []
+    cause: str = ""
+
+
+class EngineResult(_Part, frozen=True, kw_only=True):
+    """What one engine alone made of a target: `rules` and `inexpressible` count conversations, by slug and reason.
+
+    In `cases`, `inexpressible` counts what this engine cannot express; what the shape cannot carry is not in it.
+    """
+
+    name: str
+    version: str
+    cases: CaseCounts
+    right_under: dict[str, float]
+    rules: dict[str, int] = {}
+    inexpressible: dict[str, int] = {}
 
 
 class Target(_Part, frozen=True, kw_only=True):
@@ -133,6 +149,7 @@ class Target(_Part, frozen=True, kw_only=True):
     harmony: bool = True
     aliases: list[str] = []
     unclassified_share: float = 0.0
+    by_engine: list[EngineResult] = []
 
 
 class LeftOut(_Part, frozen=True, kw_only=True):

@@ -6,15 +6,14 @@ only those that decide what templates and the oracle write.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
-from conformance.report import compact
 from conformance.report.cards import percent
 from conformance.report.files import to_json
+from conformance.report.markdown import cell, conversation, no_paths, rounded
 from conformance.report.model import Divergence, Report, Target
 from conformance.report.verdicts import best_profile, not_harmony, verdict
 from conformance.report.visible import inert
@@ -22,11 +21,6 @@ from conformance.report.visible import inert
 SCHEMA = "conformance-scoreboard/1"
 
 _DECIDING = ("openai-harmony", "transformers", "jinja2")
-_CASE_WIDTH = 160
-
-# A path of two or more parts; what stands in an address (`wheel://name/x`) follows a letter, `:` or `/`.
-_PATH = re.compile(r"(?<![\w:/.\-=@])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\"`]+[/\\])+")
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~])")
 
 
 def scoreboard_json(report: Report) -> bytes:
@@ -52,17 +46,17 @@ def _data(report: Report) -> dict[str, Any]:
 
 def _target_data(target: Target) -> dict[str, Any]:
     data: dict[str, Any] = {
-        "name": _no_paths(target.name),
+        "name": no_paths(target.name),
         "sha256": target.sha256,
         "source": _source(target),
-        "aliases": [_no_paths(alias) for alias in target.aliases],
+        "aliases": [no_paths(alias) for alias in target.aliases],
         "harmony": target.harmony,
         "verdict": target.verdict,
         "engines": target.engines,
         "shapes": target.shapes,
         "cases": target.cases,
         "right_under": dict(sorted(target.right_under.items())),
-        "unclassified_share": _rounded(target.unclassified_share),
+        "unclassified_share": rounded(target.unclassified_share),
         "branches_never_run": target.coverage.branches_never_run,
     }
     if target.harmony:
@@ -76,7 +70,7 @@ def _rule_data(divergence: Divergence) -> dict[str, Any]:
         "code": divergence.code,
         "severity": divergence.severity,
         "count": divergence.count,
-        "share": _rounded(divergence.share),
+        "share": rounded(divergence.share),
         "vanishes_under": divergence.vanishes_under,
         "features": divergence.features,
         "template_line": divergence.example.template_line,
@@ -100,7 +94,7 @@ def _markdown(report: Report) -> Iterator[str]:
         yield ""
         yield "**Incomplete: the run was ended early.**"
     yield ""
-    yield f"| Template | SHA-256 | Conversations | Right under {_cell(profile)} | Best profile | Rules | Verdict |"
+    yield f"| Template | SHA-256 | Conversations | Right under {cell(profile)} | Best profile | Rules | Verdict |"
     yield "|---|---|--:|--:|--:|--:|---|"
     ranked = _ranked(report)
     for target in ranked:
@@ -109,58 +103,50 @@ def _markdown(report: Report) -> Iterator[str]:
     if left:
         yield from ("", "## Left out", "")
         for name, reason in left:
-            yield f"- {_cell(name)}: {_cell(reason)}"
+            yield f"- {cell(name)}: {cell(reason)}"
     for target in ranked:
         if target.harmony and target.divergences:
             yield from _rules(target)
 
 
 def _row(target: Target, profile: str) -> str:
-    name = _cell(_no_paths(target.name))
+    name = cell(no_paths(target.name))
     for alias in target.aliases:
-        name += f"<br>= {_cell(_no_paths(alias))}"
+        name += f"<br>= {cell(no_paths(alias))}"
     judged = target.harmony and target.cases.total > 0
     right, best = target.right_under.get(profile), best_profile(target, profile)
     # What the shares say has columns; why a template is not Harmony has none.
-    words = verdict(target, profile).partition(":")[0] if target.harmony else _no_paths(not_harmony(target))
+    words = verdict(target, profile).partition(":")[0] if target.harmony else no_paths(not_harmony(target))
     cells = [
         name,
         f"`{inert(target.sha256[:8])}`",
         f"{target.cases.total:,}",
         percent(right) if judged and right is not None else "",
-        f"{percent(best[1])} {_cell(best[0])}" if judged and best else "",
+        f"{percent(best[1])} {cell(best[0])}" if judged and best else "",
         f"{len(target.divergences):,}" if judged else "",
-        _cell(words),
+        cell(words),
     ]
     return f"| {' | '.join(cells)} |"
 
 
 def _rules(target: Target) -> Iterator[str]:
-    yield from ("", f"## {_cell(_no_paths(target.name))}", "")
+    yield from ("", f"## {cell(no_paths(target.name))}", "")
     source = _source(target)
     if "location" in source:
-        yield from (f"From {_cell(source['location'])}, sha256 `{inert(target.sha256)}`.", "")
+        yield from (f"From {cell(source['location'])}, sha256 `{inert(target.sha256)}`.", "")
     yield "| Rule | Severity | Share | Vanishes under | Template line | Smallest conversation |"
     yield "|---|---|--:|---|--:|---|"
     for divergence in _by_share(target):
         line = divergence.example.template_line
         cells = [
-            f"{_cell(divergence.code)} {_cell(divergence.rule)}",
+            f"{cell(divergence.code)} {cell(divergence.rule)}",
             divergence.severity,
             percent(divergence.share),
-            _cell(", ".join(divergence.vanishes_under)),
+            cell(", ".join(divergence.vanishes_under)),
             "" if line is None else f"{line}",
-            _conversation(divergence),
+            conversation(divergence),
         ]
         yield f"| {' | '.join(cells)} |"
-
-
-def _conversation(divergence: Divergence) -> str:
-    case = divergence.example.case
-    if not compact.is_small(case):
-        return compact.size(case)
-    lines = (f"{label} {text}" for label, text in compact.lines(case))
-    return "<br>".join(_escaped(inert(line, _CASE_WIDTH)) for line in lines) or "(empty)"
 
 
 def _ranked(report: Report) -> list[Target]:
@@ -177,9 +163,9 @@ def _by_share(target: Target) -> list[Divergence]:
 def _left_out(report: Report) -> Iterable[tuple[str, str]]:
     for target in report.targets:
         if target.verdict == "error":
-            yield _no_paths(target.name), _no_paths(target.error or "it could not be judged")
+            yield no_paths(target.name), no_paths(target.error or "it could not be judged")
     for left in report.left_out:
-        yield _no_paths(left.name), _no_paths(left.reason)
+        yield no_paths(left.name), no_paths(left.reason)
 
 
 def _source(target: Target) -> dict[str, Any]:
@@ -195,21 +181,3 @@ def _source(target: Target) -> dict[str, Any]:
 def _packages(report: Report) -> dict[str, str]:
     packages = report.environment.packages
     return {name: packages[name] for name in _DECIDING if name in packages}
-
-
-def _no_paths(text: str) -> str:
-    """Return a text with only the last part of each path, so that it says nothing about the machine."""
-    return _PATH.sub("", text)
-
-
-def _rounded(share: float) -> float:
-    return round(share, 6)
-
-
-def _cell(text: str) -> str:
-    """Return text for a Markdown table: inert on a terminal and in HTML, and in one line."""
-    return _escaped(inert(text))
-
-
-def _escaped(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", text).replace("&", "&amp;").replace("\\<", "&lt;")

@@ -31,6 +31,8 @@ def rules_table(target: Target, divergences: list[Divergence], console: Console)
         table.add_column("Vanishes under", overflow="fold")
     for divergence in divergences:
         needs = Text(names(divergence.features, glyphs, most=3 if wide else 2))
+        if divergence.cause:
+            needs = Text(inert(f"{divergence.cause}: {', '.join(divergence.engines)}", glyphs=glyphs))
         vanishes = Text(names(divergence.vanishes_under, glyphs))
         if not vanishing and vanishes:
             needs = Text("\n" if needs else "").join([needs, Text("not under ", "dim") + vanishes])
@@ -68,6 +70,28 @@ def targets_table(report: Report, console: Console) -> Table:
         row += shares if console.width >= _WIDE else shares[:3]
         row.append(_verdict(target, profile))
         table.add_row(*row)
+    return table
+
+
+def engines_table(target: Target, profile: str, console: Console) -> Table:
+    """Return what each engine alone made of a target: shares, counts, and what it cannot express."""
+    glyphs = glyphs_for(console)
+    table = _table()
+    table.add_column("Engine", no_wrap=True)
+    table.add_column(Text(f"Right under {inert(profile, glyphs=glyphs)}"), justify="right", max_width=11)
+    for heading in ("Equal", "Differ", "Reject", "Crash", "Cannot"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Rules", justify="right", no_wrap=True)
+    for result in target.by_engine:
+        counts = result.cases
+        right = result.right_under.get(profile)
+        numbers = (counts.equal, counts.different, counts.rejected, counts.crashed, counts.inexpressible)
+        table.add_row(
+            inert_text(result.name, glyphs=glyphs),
+            "" if right is None else percent(right),
+            *(f"{number:,}" for number in numbers),
+            f"{len(result.rules):,}",
+        )
     return table
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from conformance.report.base import Output, register
 from conformance.report.cards import card
 from conformance.report.model import Divergence, Report, Run, Target
-from conformance.report.tables import rules_table, targets_table
+from conformance.report.tables import engines_table, rules_table, targets_table
 from conformance.report.verdicts import details, headline
 from conformance.report.visible import glyphs_for, inert
 
@@ -108,6 +108,9 @@ class TerminalWriter:
                     self.print("")
                 self.print(rules_table(target, listed, self.console))
                 self.print("")
+        if len(target.by_engine) > 1:
+            self.print(engines_table(target, run.profile, self.console))
+            self.print("")
         self.print(headline(target, run.profile, self._glyphs))
         for line in details(target, run, self._glyphs):
             self.print(Padding(line, (0, 0, 0, 2)))

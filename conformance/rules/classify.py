@@ -22,11 +22,23 @@ Named = tuple[str, Difference]
 @dataclass(slots=True)
 class Found:
     """A named divergence of one case: the rule, where it shows (None when there is no text), and the profiles
-    under which it vanishes."""
+    under which it vanishes.
+
+    Where two engines disagree, `cause` says why, and `against` and `against_text` are the other engine and its
+    text.
+    """
 
     rule: str
     difference: Difference | None
     vanishes_under: tuple[str, ...] = ()
+    cause: str = ""
+    against: str = ""
+    against_text: str = ""
+
+    @property
+    def key(self) -> str:
+        """What is counted and shrunk by itself: the rule, and its cause where it has several."""
+        return f"{self.rule}: {self.cause}" if self.cause else self.rule
 
 
 def classify(case: Case, expected: Rendering, actual: str, profile: Profile) -> list[Found]:

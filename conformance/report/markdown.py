@@ -1,0 +1,43 @@
+"""What the published Markdown files share: inert cells, no paths, small conversations in one cell."""
+
+from __future__ import annotations
+
+import re
+
+from conformance.report import compact
+from conformance.report.model import Divergence
+from conformance.report.visible import inert
+
+_CASE_WIDTH = 160
+
+# A path of two or more parts; what stands in an address (`wheel://name/x`) follows a letter, `:` or `/`.
+_PATH = re.compile(r"(?<![\w:/.\-=@])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\"`]+[/\\])+")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~])")
+
+
+def no_paths(text: str) -> str:
+    """Return a text with only the last part of each path, so that it says nothing about the machine."""
+    return _PATH.sub("", text)
+
+
+def rounded(share: float) -> float:
+    """Return a share with six digits."""
+    return round(share, 6)
+
+
+def cell(text: str) -> str:
+    """Return text for a Markdown table: inert on a terminal and in HTML, and in one line."""
+    return _escaped(inert(text))
+
+
+def conversation(divergence: Divergence) -> str:
+    """Return the conversation of a divergence's example for a table's cell; a large one only as its size."""
+    case = divergence.example.case
+    if not compact.is_small(case):
+        return compact.size(case)
+    lines = (f"{label} {text}" for label, text in compact.lines(case))
+    return "<br>".join(_escaped(inert(line, _CASE_WIDTH)) for line in lines) or "(empty)"
+
+
+def _escaped(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", text).replace("&", "&amp;").replace("\\<", "&lt;")
