@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from conformance.campaign.runner import Runner, Settings
 from conformance.commands.check import validate
+from conformance.commands.fix_report import print_diff, print_line, print_reference, print_repair
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.fixes.gguf_file import write_gguf
-from conformance.fixes.reference import NAME
-from conformance.fixes.repair import Repair, repair
-from conformance.fixes.trial import Results
-from conformance.report.cards import percent
+from conformance.fixes.repair import repair
 from conformance.report.files import write_file
-from conformance.resources import resource
-from conformance.rules import rule
 from conformance.sources import Template, resolve
+
+_SHARD = re.compile(r"-00001-of-(\d{5})$")
 
 
 def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bool, console: Console) -> int:
@@ -32,11 +27,10 @@ def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bo
     validate(settings)
     templates = resolve(target, offline=offline)
     template = templates[0]
-    _check_output(template, output)
-    say = _Printer(console)
+    _check_output(target, template, output)
     if len(templates) > 1:
         others = ", ".join(each.name for each in templates[1:])
-        say(f"Only {template.name} is repaired; as they are stay {others}.")
+        print_line(console, f"Only {template.name} is repaired; as they are stay {others}.")
     with Runner(settings) as runner:
         runner.compile_check(template)
         with console.status(f"Judging {template.name}") as status:
@@ -50,36 +44,32 @@ def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bo
             )
     before = result.main.before
     if not before.seen:
-        say("No conversation was judged, so nothing is known about this template.")
+        print_line(console, "No conversation was judged, so nothing is known about this template.")
         return EXIT_UNJUDGED
     if not before.counts:
-        say(f"{template.name} conforms in {len(before.seen):,} conversations; there is nothing to repair.")
+        count = f"{len(before.seen):,} conversations"
+        print_line(console, f"{template.name} conforms in {count}; there is nothing to repair.")
         return EXIT_CONFORMS
     if not (before.is_harmony if template.harmony is None else template.harmony):
-        say(f"{template.name} does not write Harmony, so there is nothing to repair it towards.")
-        _offer_reference(say)
+        print_line(
+            console, f"{template.name} does not write Harmony, so there is nothing to repair it towards."
+        )
+        print_reference(console)
         return EXIT_DIVERGES
     changed = result.text != template.text
     if changed:
-        console.file.write(_diff(template, result.text))
-    _tell(result, template, settings.profile, console)
+        print_diff(console, template, result.text)
+    print_repair(console, result, settings.profile)
     if changed and output is not None:
-        _write(template, result.text, output)
-        say(f"Wrote {output}")
+        with console.status(f"Writing {output}"):
+            _write(template, result.text, output)
+        print_line(console, f"Wrote {output}")
     elif output is not None:
-        say(f"{output} was not written, since no fix could be proven.")
+        print_line(console, f"{output} was not written, since no fix could be proven.")
     return EXIT_DIVERGES if result.remaining else EXIT_CONFORMS
 
 
-class _Printer:
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def __call__(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _check_output(template: Template, output: Path | None) -> None:
+def _check_output(target: str, template: Template, output: Path | None) -> None:
     """Refuse at once what would fail after the work; raises UsageError."""
     if output is None:
         return
@@ -89,18 +79,29 @@ def _check_output(template: Template, output: Path | None) -> None:
         raise UsageError(
             f"there is no folder {output.absolute().parent}; make it, or name another file with -o"
         )
-    place = Path(template.source.location)
-    if output.exists() and place.exists() and _belongs(output, place):
+    if any(_belongs(output, Path(place)) for place in (target, template.source.location)):
         raise UsageError(f"{output} belongs to the target, which is never changed; name another with -o")
-    if output.suffix.lower() == ".gguf" and template.source.kind != "gguf":
+    if output.suffix.lower() != ".gguf":
+        return
+    if template.source.kind != "gguf":
         raise UsageError(f"{template.name} does not come from a GGUF file; name a .jinja file with -o")
+    if output.exists():
+        raise UsageError(f"{output} is there already; name a new file with -o, or remove that one")
+    shard = _SHARD.search(Path(template.source.location).stem)
+    if shard is not None and not output.stem.endswith(shard[0]):
+        raise UsageError(
+            f"the template is in the first of {int(shard[1])} shards; name a file ending in {shard[0]}.gguf with -o, "
+            "which can stand beside copies of the others"
+        )
 
 
 def _belongs(output: Path, place: Path) -> bool:
-    """Return whether a file that exists is the target itself, or in a target that is a folder."""
+    """Return whether a file is the target itself, or lies in a target that is a folder."""
+    if not place.exists():
+        return False
     if place.is_dir():
         return output.resolve().is_relative_to(place.resolve())
-    return output.samefile(place)
+    return output.exists() and output.samefile(place)
 
 
 def _write(template: Template, text: str, output: Path) -> None:
@@ -109,75 +110,3 @@ def _write(template: Template, text: str, output: Path) -> None:
         write_gguf(Path(template.source.location), output, template.source.member, text)
     else:
         write_file(output, text.encode("utf-8"))
-
-
-def _diff(template: Template, text: str) -> str:
-    """Return a unified diff; lines are split at line feeds only, so that `patch` understands it."""
-    old, new = (_lines(each) for each in (template.text, text))
-    out = []
-    for line in difflib.unified_diff(old, new, f"a/{template.name}", f"b/{template.name}"):
-        out.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
-    return "".join(out)
-
-
-def _lines(text: str) -> list[str]:
-    parts = text.split("\n")
-    return [f"{line}\n" for line in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
-
-
-def _tell(result: Repair, template: Template, profile: str, console: Console) -> None:
-    say = _Printer(console)
-    console.print(_table(result))
-    main, proof = result.main, result.proof
-    say(_shares("before", main.before, profile))
-    if result.text != template.text:
-        say(_shares("after", main.after, profile))
-    if proof is not None and result.text != template.text:
-        say(f"Proof with seed {proof.seed}: {_shares('after', proof.after, profile)}")
-    for fix in result.applied:
-        say(f"Applied {fix.name}: {fix.what}")
-    remaining = result.remaining
-    if not remaining:
-        return
-    for refused in result.refused:
-        rules = [name for name in refused.rules if name in remaining]
-        if rules:
-            say(f"Not applied {refused.fix} ({', '.join(rules)}): {refused.reason}")
-    say(f"Not repaired: {', '.join(remaining)}")
-    _offer_reference(say)
-
-
-def _table(result: Repair) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    table.add_column("Code", no_wrap=True)
-    table.add_column("Rule", no_wrap=True)
-    proven = result.proof is not None
-    for heading in ("Before", "After", *(("Proof before", "Proof after") if proven else ())):
-        table.add_column(heading, justify="right", no_wrap=True)
-    runs = [result.main, *([result.proof] if result.proof else [])]
-    results = [each for run in runs for each in (run.before, run.after)]
-    total = sum((each.counts for each in results), start=results[0].counts - results[0].counts)
-    for slug, _ in total.most_common():
-        cells = [_share(each, slug) for each in results]
-        table.add_row(rule(slug).code, slug, *cells)
-    return table
-
-
-def _share(results: Results, slug: str) -> Text:
-    count = results.counts[slug]
-    return Text(percent(count / len(results.seen))) if count else Text("gone", "green")
-
-
-def _shares(word: str, results: Results, profile: str) -> str:
-    """Return the shares that are right under the profile asked for and under the best one."""
-    shares = results.right_under()
-    best = max(shares, key=lambda name: shares[name], default=profile)
-    text = f"Right {word} under {profile}: {percent(shares.get(profile, 0.0))}"
-    if best != profile:
-        text += f", under {best}: {percent(shares[best])}"
-    return f"{text} of {len(results.seen):,} conversations"
-
-
-def _offer_reference(say: _Printer) -> None:
-    place = resource(*NAME.split("/"))
-    say(f"The reference template renders exactly as Harmony and can stand in its place: {place}")

@@ -89,8 +89,7 @@ class NewlinesBetweenSections:
                 changes.append((begin if blank else part.start, part.end, ""))
         test = section.arms[0].tag.rest
         new = f"{{%- if {test} %}}{{{{- '\\n\\n' }}}}{{%- endif %}}"
-        indent = source.text[source.text.rfind("\n", 0, first.start) + 1 : first.start]
-        new += f"\n{indent}" if not indent.strip() else ""
+        new += f"\n{source.indent(first)}" if source.indent(first) else ""
         return source.replaced(*changes, (first.start, first.start, new))
 
 
@@ -214,13 +213,15 @@ class LaterInstructions:
             raise SkippedError("the loop over the messages has a branch for later instructions")
         own = reference.reference()
         branch = only(branches(message_loop(own), "developer"), "the reference's branch for instructions")
-        inside = reference.renamed(own.text[slice(*branch.span)], {"message": variable})
+        block = only(branches(loop, "assistant"), "the branch for the role assistant").block
+        by = len(source.indent(block)) - len(own.indent(branch.arm.tag))
+        inside = reference.indented(own.text[slice(*branch.span)], by)
+        inside = reference.renamed(inside, {"message": variable})
         role = f"{variable}['role']"
         inside = inside.replace("{%- set harmony_role", "").replace("harmony_role", role)
         if iterable != "messages":
             # The loop runs over what comes after the first message's instructions.
             inside = inside.replace(" and not loop.first", "")
-        block = only(branches(loop, "assistant"), "the branch for the role assistant").block
         end = next((arm.tag.start for arm in block.arms if arm.tag.keyword == "else"), block.last.start)
         arm = f"{{%- elif {role} in ['system', 'developer'] -%}}{inside}"
         return reference.with_macros(source, source.replaced((end, end, arm)))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from conformance.fixes.base import SkippedError
-from conformance.fixes.source import Block, Source, Tag, blocks, called, scan, tag_tree, walk
+from conformance.fixes.source import Block, Source, Tag, Text, blocks, called, scan, tag_tree, walk
 from conformance.resources import resource
 
 NAME = "templates/gpt-oss.jinja"
@@ -48,6 +48,17 @@ def renamed(text: str, names: Mapping[str, str] | None = None) -> str:
         pieces.append(text_of_tag if tag.kind == "comment" else _STRING_OR_NAME.sub(name, text_of_tag))
         position = tag.end
     return "".join(pieces) + text[position:]
+
+
+def indented(text: str, by: int) -> str:
+    """Return a piece of the reference with its lines moved to the right; lines inside tags stay."""
+    pieces = []
+    for part in scan(text):
+        piece = text[part.start : part.end]
+        if isinstance(part, Text):
+            piece = re.sub(r"\n( *)", lambda found: "\n" + " " * max(0, len(found[1]) + by), piece)
+        pieces.append(piece)
+    return "".join(pieces)
 
 
 def _tags(text: str) -> list[Tag]:
@@ -93,8 +104,13 @@ def with_macros(source: Source, text: str, edits: Iterable[tuple[str, str]] = ()
         added = added.replace(old, new)
     if not added:
         return text
-    first = next(part for part in walk(changed.parts) if not _silent(part))
-    return text[: first.start] + _HEADING + added + "\n\n" + text[first.start :]
+    heading = text.find(_HEADING)
+    if heading >= 0:
+        # Another fix brought macros before.
+        at, head = heading + len(_HEADING), ""
+    else:
+        at, head = next(part for part in walk(changed.parts) if not _silent(part)).start, _HEADING
+    return text[:at] + head + added + "\n\n" + text[at:]
 
 
 def _silent(part: object) -> bool:

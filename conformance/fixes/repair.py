@@ -9,11 +9,12 @@ from conformance.campaign.runner import Runner
 from conformance.fixes.base import Fix, SkippedError, fixes
 from conformance.fixes.source import Source, UnreadableError
 from conformance.fixes.tidy import tidied
-from conformance.fixes.trial import Results, Trials, objection
+from conformance.fixes.trial import Results, Trials, objection, objections
 
 TRIALS = 500  # random cases for each trial; the whole budget judges the result
 _WITNESSES = 3  # cases for each rule, however rare, that every trial includes
 _ROUNDS = 3
+_MORE = 25  # cases of either seed that join the trials when a proof fails
 
 # Is told what is being done: a sentence for each step.
 Say = Callable[[str], None]
@@ -77,31 +78,34 @@ def repair(
     for number in range(1, _ROUNDS + 1):
         search = _Search(small, text, say)
         search.run()
-        after = trials.judge(search.text, confirm=True)
-        proof = Trials.drawn(runner, seed + number, cases, text)
-        compared = Compared(
-            seed + number, proof.judge(text, confirm=True), proof.judge(search.text, confirm=True)
-        )
-        bad = [
-            pair
-            for run, old, new in ((trials, before, after), (proof, compared.before, compared.after))
-            for pair, was, now in zip(run.answered, old.seen, new.seen, strict=True)
-            if objection(Results((was,)), Results((now,))) is not None and _new(was.rules, now.rules, old)
-        ]
-        if objection(before, after) is None and objection(compared.before, compared.after) is None:
-            result = Repair(
-                search.text, Compared(seed, before, after), compared, search.applied, search.refused
-            )
-            break
-        say("the proof on another seed failed; the cases that showed it join the trials")
         result.refused = search.refused
-        small = small.with_more(bad[:50])
+        if not search.applied:
+            break
+        say(f"proving {len(search.applied)} fixes with seed {seed + number}")
+        fresh = Trials.drawn(runner, seed + number, cases, text)
+        main = Compared(seed, before, trials.judge(search.text, confirm=True))
+        proof = Compared(
+            seed + number, fresh.judge(text, confirm=True), fresh.judge(search.text, confirm=True)
+        )
+        reason = objection(main.before, main.after) or objection(proof.before, proof.after)
+        if reason is None:
+            return Repair(search.text, main, proof, search.applied, search.refused)
+        say("the proof failed; the conversations that showed it join the trials")
+        failed = f"applied together with the others, {reason}"
+        result.refused = [*(_refused(fix, before, failed) for fix in search.applied), *search.refused]
+        small = small.with_more(
+            [
+                run.answered[index]
+                for run, compared in ((trials, main), (fresh, proof))
+                for index, _ in objections(compared.before, compared.after)[:_MORE]
+            ]
+        )
     return result
 
 
-def _new(was: frozenset[str], now: frozenset[str], before: Results) -> bool:
-    """Whether a case itself shows what the whole objected to: it was right, or shows a rule of no other case."""
-    return not was or bool(now - before.counts.keys())
+def _refused(fix: Fix, before: Results, reason: str) -> Refused:
+    rules = next(rules for known, rules in fixes() if known is fix)
+    return Refused(fix.name, tuple(rule for rule in rules if before.counts[rule]), reason)
 
 
 def _sample(before: Results, count: int) -> set[int]:

@@ -21,7 +21,7 @@ from conformance.fixes.places import (
     refuse_unknown_names,
     tools_loop,
 )
-from conformance.fixes.source import Block, Part, Source, Tag, blocks, constants, tag_tree
+from conformance.fixes.source import Block, Part, Source, Tag, blocks, constants, tag_tree, walk
 
 _ASSISTANT_KEYS = (
     "role",
@@ -71,7 +71,7 @@ class ToolDefinitions:
         closing = next((p for p in level[at:] if _writes(p, "} // namespace")), None)
         if not isinstance(opening, Tag) or not isinstance(closing, Tag):
             raise SkippedError("the lines of the tools' namespace were not found")
-        indent = _indent(source, loop)
+        indent = source.indent(loop)
         begin, end = _namespace(opening)
         call = f"{reference.PREFIX}tool_text({variable})"
         text = f"\n{indent}".join(
@@ -104,11 +104,6 @@ def _namespace(opening: Tag) -> tuple[str, str]:
     return f"'{head}namespace {name} {{\\n'", f"'\\n}} // namespace {name}'"
 
 
-def _indent(source: Source, part: Part) -> str:
-    line = source.text[source.text.rfind("\n", 0, part.start) + 1 : part.start]
-    return line if not line.strip() else ""
-
-
 @register(
     "arguments-double-encoded", "arguments-formatting", "content-type-marker", "recipient-placement",
     "parallel-calls-dropped", "call-terminator", "preamble-channel", "arguments-altered",
@@ -133,15 +128,22 @@ class AssistantAndResults:
         variable, iterable = loop_of(loop)
         assistant = _branch(loop, "assistant")
         results = branches(loop, "tool")
-        refuse_media(source, [loop], "the loop over the messages")
         old = assistant.arm.children
+        # The branch for user messages stays, so that it may handle what it likes.
+        stays = [branch.span for branch in branches(loop, "user")]
+        touched = [
+            part
+            for part in walk(loop.arms[0].children)
+            if isinstance(part, Tag) and not any(begin <= part.start < end for begin, end in stays)
+        ]
+        refuse_media(source, touched, "the loop over the messages")
         refuse_unknown_keys(source, old, variable, _ASSISTANT_KEYS, "the branch for assistant messages")
         names = {"message": variable, "messages": iterable if iterable.isidentifier() else f"({iterable})"}
         own = reference.reference()
         own_loop = message_loop(own)
-        said = _marked(_inside(own, _branch(own_loop, "assistant")), source, old)
-        answered = _inside(own, _branch(own_loop, "tool"))
-        changes = [(*assistant.span, reference.renamed(said, names))]
+        said = _inside(own, _branch(own_loop, "assistant"), source.indent(assistant.arm.tag))
+        answered = _inside(own, _branch(own_loop, "tool"), source.indent(assistant.arm.tag))
+        changes = [(*assistant.span, reference.renamed(_marked(said, source, old), names))]
         answered = reference.renamed(answered, names)
         if results:
             result = _branch(loop, "tool")
@@ -154,6 +156,7 @@ class AssistantAndResults:
             changes = [(*assistant.span, changes[0][2] + arm)]
         step = next(p for p in own.parts if isinstance(p, Tag) and p.body.strip().startswith("set step"))
         before = f"{reference.first_look()}\n{own.slice(step, step)}\n"
+        before = reference.indented(before, len(source.indent(loop)))
         changes.append((loop.start, loop.start, reference.renamed(before, names)))
         reads_type = any("content_type" in tag.body for tag in reach(source, old))
         return reference.with_macros(source, source.replaced(*changes), [_CONTENT_TYPE] if reads_type else [])
@@ -163,8 +166,9 @@ def _branch(loop: Block, role: str) -> Branch:
     return only(branches(loop, role), f"the branch for the role {role}")
 
 
-def _inside(source: Source, branch: Branch) -> str:
-    return source.text[slice(*branch.span)]
+def _inside(own: Source, branch: Branch, indent: str) -> str:
+    """Return the inside of a branch of the reference, to stand in a branch with this indent."""
+    return reference.indented(own.text[slice(*branch.span)], len(indent) - len(own.indent(branch.arm.tag)))
 
 
 _OPENED, _CLOSED = r"\{#- training: generation -#\}", r"\{#- training: endgeneration -#\}"
@@ -218,7 +222,7 @@ class DeveloperMessage:
             f"{{%- set instructions = text({instructions}, 'the content of the first message') -%}}\n"
             f"{own.slice(flag, flag)}\n{own.slice(own_block, own_block)}"
         )
-        text = reference.renamed(text)
+        text = reference.renamed(reference.indented(text, len(source.indent(block))))
         return reference.with_macros(source, source.replaced((block.start, block.end, text)))
 
 

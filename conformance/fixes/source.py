@@ -114,6 +114,11 @@ class Source:
         """Return the text from the begin of one part to the end of another."""
         return self.text[first.start : last.end]
 
+    def indent(self, part: Part) -> str:
+        """Return the blanks before a part that begins its line; empty when other things stand there."""
+        line = self.text[self.text.rfind("\n", 0, part.start) + 1 : part.start]
+        return line if not line.strip() else ""
+
     def writes(self, parts: Iterable[Part]) -> str:
         """Return the constant text that some parts write, that of the macros they call included."""
         return "".join(self._written(parts, set()))

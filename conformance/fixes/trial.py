@@ -107,20 +107,30 @@ class Trials:
         return Results(tuple(seen))
 
 
-def objection(before: Results, after: Results) -> str | None:
-    """Say why one version must not follow another: what was right is wrong, or a new rule came; None if neither.
+def objections(before: Results, after: Results) -> list[tuple[int, str]]:
+    """Say of which cases, by number, one version must not follow another, and why.
 
-    What a conversation shows that crashed before is not new: it was hidden.
+    Not when what was right is wrong, when a new rule came, or when a failure came. What a conversation shows that
+    failed before is not new: it was hidden.
     """
-    broken = sum(
-        old.status == EQUAL and new.status != EQUAL for old, new in zip(before.seen, after.seen, strict=True)
-    )
-    if broken:
-        return f"it makes {broken} conversations wrong that were right"
-    known = before.counts
-    for old, new in zip(before.seen, after.seen, strict=True):
-        if old.status not in (CRASHED, REJECTED) and (fresh := new.rules - known.keys()):
-            return f"it brings {min(fresh)}"
-        if new.status in (CRASHED, REJECTED) and old.status not in (CRASHED, REJECTED):
-            return "it fails on a conversation that was rendered"
-    return None
+    known = before.counts.keys()
+    found = []
+    for number, (old, new) in enumerate(zip(before.seen, after.seen, strict=True)):
+        if old.status == EQUAL and new.status != EQUAL:
+            found.append((number, "makes conversations wrong that were right"))
+        elif old.status in (CRASHED, REJECTED):
+            continue
+        elif new.status in (CRASHED, REJECTED):
+            found.append((number, "fails on conversations that were rendered"))
+        elif fresh := new.rules - known:
+            found.append((number, f"brings {min(fresh)}"))
+    return found
+
+
+def objection(before: Results, after: Results) -> str | None:
+    """Say why one version must not follow another, with what most cases object to; None if none does."""
+    reasons = Counter(reason for _, reason in objections(before, after))
+    if not reasons:
+        return None
+    reason, count = reasons.most_common(1)[0]
+    return f"it {reason} ({count} of {len(before.seen):,})"
