@@ -31,10 +31,10 @@ def engines(incomplete: str) -> list[str]:
 
 
 def shapes(incomplete: str) -> list[str]:
-    """Return the families of shapes."""
-    from conformance.shapes import families
+    """Return the families of shapes, and the word for all of them."""
+    from conformance.shapes import ALL, families
 
-    return _beginning(list(families()), incomplete)
+    return _beginning([*families(), ALL], incomplete)
 
 
 def profiles(incomplete: str) -> list[str]:

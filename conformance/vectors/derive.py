@@ -12,7 +12,7 @@ from conformance.generate.coverage import features
 from conformance.generate.features import MEANINGS
 from conformance.oracles.base import Profile, Rendering, profiles
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
-from conformance.shapes import families
+from conformance.shapes import default_families
 from conformance.vectors.faults import exercised
 from conformance.vectors.model import Origin, Vector, choices, vector_id
 
@@ -136,7 +136,7 @@ def shapes_of(case: Case) -> dict[str, dict[str, Any]]:
     A shape that cannot carry the case is left out.
     """
     out: dict[str, dict[str, Any]] = {}
-    for name, members in families().items():
+    for name, members in default_families().items():
         shape = members[0]
         if shape.loses(case):
             continue

@@ -21,7 +21,7 @@ from conformance.errors import EXIT_USAGE, UsageError
 from conformance.generate import case_at
 from conformance.importers import MAX_BYTES, case_from_request, looks_like_case_id, read_case, to_file
 from conformance.oracles.plan import arguments_text
-from conformance.shapes import families
+from conformance.shapes import default_families
 
 USER = {"role": "user", "content": "Hi"}
 
@@ -72,7 +72,7 @@ def test_which_call_a_tool_message_answers(messages: tuple[Any, ...], numbers: l
     assert answered(read(*messages)) == numbers
 
 
-@pytest.mark.parametrize("shape", [s for f in families().values() for s in f], ids=lambda s: s.name)
+@pytest.mark.parametrize("shape", [s for f in default_families().values() for s in f], ids=lambda s: s.name)
 def test_what_a_shape_writes_is_read_back(shape: Any) -> None:
     """The reader and the writer were written apart; on every case that a shape carries they agree."""
     for index in range(60):

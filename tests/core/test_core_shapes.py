@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from conformance.conversation import (
     Assistant,
@@ -23,20 +24,39 @@ from conformance.conversation import (
 from conformance.engines.base import Request
 from conformance.errors import UsageError
 from conformance.generate import case_at
-from conformance.shapes import Shape, draw, families, shapes
+from conformance.shapes import ALL, Shape, default_families, draw, families, shapes
 
 MEMBERS = [shape for family in families().values() for shape in family]
+DEFAULT = [shape for family in default_families().values() for shape in family]
+# What a preset's server loses of generated cases is most of them for one: it writes calls as text.
+FEWEST_CARRIED = {"tgi": 5}
+
+
+def text_of(content: Any) -> Any:
+    """Join the parts of a content, as the importer of requests does."""
+    if not isinstance(content, list):
+        return content
+    assert all(part.keys() == {"type", "text"} and part["type"] == "text" for part in content)
+    return "".join(part["text"] for part in content)
 
 
 def which_call(raw: dict[str, Any], step: range, made: list[dict[str, Any]], answered: list[int]) -> int:
     """Say which call a tool message answers, as a careful server would: by id, by name, by order."""
     if "tool_call_id" in raw:
-        return [call.get("id") for call in made].index(raw["tool_call_id"])
+        same = [n for n, call in enumerate(made) if call.get("id") == raw["tool_call_id"]]
+        # Ids that start anew in every step mean the newest step.
+        return next((number for number in same if number in step), same[-1])
     if "name" in raw:
         same = [number for number in step if made[number]["function"]["name"] == raw["name"]]
         if len(same) == 1:
             return same[0]
     return step[len(answered)] if len(answered) < len(step) else -1
+
+
+def thinking_of(raw: dict[str, Any], shape: Shape) -> Any:
+    thoughts = [raw.get(key) for key in shape.thinking]
+    assert all(thought == thoughts[0] for thought in thoughts)
+    return thoughts[0] if thoughts else None
 
 
 def back(request: Request, shape: Shape) -> Case:
@@ -45,16 +65,16 @@ def back(request: Request, shape: Shape) -> Case:
     step, answered = range(0), list[int]()
     messages: list[Message] = []
     for raw in request.messages:
-        content = raw.get("content")
+        content = text_of(raw.get("content"))
         match raw["role"]:
             case "system" | "developer":
-                messages.append(Instructions(text=raw["content"], role=raw["role"]))
+                messages.append(Instructions(text=content, role=raw["role"]))
             case "user":
-                messages.append(User(text=raw["content"]))
+                messages.append(User(text=content))
             case "tool":
                 number = which_call(raw, step, made, answered)
                 answered.append(number)
-                messages.append(ToolResult(call=number, content=raw["content"]))
+                messages.append(ToolResult(call=number, content=content))
             case "assistant":
                 calls = raw.get("tool_calls", [])
                 if calls:
@@ -64,7 +84,7 @@ def back(request: Request, shape: Shape) -> Case:
                 assert all(call["type"] == "function" for call in calls)
                 messages.append(
                     Assistant(
-                        thinking=raw.get(shape.thinking_key),
+                        thinking=thinking_of(raw, shape),
                         preamble=content if calls else None,
                         final=None if calls else content,
                         calls=tuple(ToolCall(name=f["name"], arguments=f["arguments"]) for f in functions),
@@ -77,13 +97,10 @@ def back(request: Request, shape: Shape) -> Case:
         builtin_tools=tuple(request.kwargs.get("builtin_tools", ())),
         mode="generation" if request.add_generation_prompt else "training",
     )
+    functions = [raw if shape.tools == "bare" else raw["function"] for raw in request.tools or ()]
     tools = tuple(
-        Tool(
-            name=raw["function"]["name"],
-            description=raw["function"].get("description"),
-            parameters=raw["function"].get("parameters"),
-        )
-        for raw in request.tools or ()
+        Tool(name=raw["name"], description=raw.get("description"), parameters=raw.get("parameters"))
+        for raw in functions
     )
     return Case(conversation=Conversation(messages=tuple(messages), tools=tools), options=options)
 
@@ -98,18 +115,22 @@ def canonical(case: Case, shape: Shape) -> Any:
         text = message.preamble if message.calls else message.final
         if shape.empty_content == "empty":
             text = text or None
+        thinking = message.thinking if shape.thinking else message.thinking or None
         calls = [
             (
                 call.name,
-                # A string of JSON and the object are the same to a server that passes strings.
+                # A string of JSON and the object are the same to a server that passes strings or parses them.
                 call.arguments
                 if shape.arguments == "object" or isinstance(call.arguments, str)
                 else json.dumps(call.arguments, ensure_ascii=False),
             )
             for call in message.calls
         ]
-        messages.append((message.thinking, text, calls))
-    return messages, case.conversation.tools, case.options
+        messages.append((thinking, text, calls))
+    tools = case.conversation.tools
+    if shape.tools == "filled":
+        tools = tuple(replace(tool, description=tool.description or "") for tool in tools)
+    return messages, tools, case.options
 
 
 @pytest.mark.parametrize("shape", MEMBERS, ids=[shape.name for shape in MEMBERS])
@@ -124,8 +145,11 @@ def test_every_member_gives_the_conversation_back(shape: Shape) -> None:
         json.dumps(request.messages, allow_nan=False)  # plain JSON, as a server gets it
         assert canonical(back(request, shape), shape) == canonical(case, shape)
         carried += 1
-    assert carried > 200
-    assert (lost == 0) == shape.ids
+    assert carried > FEWEST_CARRIED.get(shape.family, 170)
+    if not shape.cannot and shape.arguments in ("object", "string"):
+        assert carried > 230
+        # Only a result of an earlier step is lost where ids start anew; none is generated.
+        assert (lost == 0) == (shape.ids != "none")
 
 
 CALLS = [("f",), ("f", "g"), ("f", "f"), ("f", "g", "f"), ("f", "g", "h")]
@@ -155,21 +179,53 @@ def test_raw_arguments_pass_unparsed() -> None:
             conversation=Conversation(messages=(Assistant(calls=(ToolCall(name="f", arguments=text),)),))
         )
         for shape in MEMBERS:
-            (message,) = shape.messages(case.conversation)
-            assert message["tool_calls"][0]["function"]["arguments"] == text
+            if shape.loses(case) is None:
+                assert arguments_of(shape, case) in (text, {"a": 1})
+            if shape.arguments in ("object", "string"):
+                assert arguments_of(shape, case) == text
 
 
-def test_objects_become_strings_in_the_openai_shape_only() -> None:
+def arguments_of(shape: Shape, case: Case) -> Any:
+    (message,) = shape.messages(case.conversation)
+    return message["tool_calls"][0]["function"]["arguments"]
+
+
+@pytest.mark.parametrize(
+    ("text", "by_llama_server", "by_vllm"),
+    [
+        ('{"a": 1, "b": ["ü"]}', {"a": 1, "b": ["ü"]}, {"a": 1, "b": ["ü"]}),
+        ('{"a":1}', None, None),
+        ('{"a": 1.0e3}', None, None),
+        ('{"a": 1, "a": 2}', None, None),
+        ('{"a": NaN}', '{"a": NaN}', None),
+        ("not json", "not json", None),
+        ("", "", None),
+        ("[1]", None, None),
+        ("[" * 100_000, "[" * 100_000, None),
+    ],
+)
+def test_servers_that_parse_arguments_carry_what_survives_it(
+    text: str, by_llama_server: Any, by_vllm: Any
+) -> None:
+    case = Case(conversation=Conversation(messages=(Assistant(calls=(ToolCall(name="f", arguments=text),)),)))
+    for name, wanted in (("llama-server", by_llama_server), ("vllm", by_vllm)):
+        shape = families()[name][0]
+        assert (shape.loses(case) is None) == (wanted is not None)
+        if wanted is not None:
+            assert arguments_of(shape, case) == wanted
+
+
+def test_objects_become_strings_only_where_the_shape_says_so() -> None:
     arguments = {"city": "Zürich", "days": 2, "deep": {"b": [1, None, True]}}
     case = Case(
         conversation=Conversation(messages=(Assistant(calls=(ToolCall(name="f", arguments=arguments),)),))
     )
     for shape in MEMBERS:
-        got = shape.messages(case.conversation)[0]["tool_calls"][0]["function"]["arguments"]
-        if shape.family == "hf":
-            assert got == arguments
-        else:
+        got = arguments_of(shape, case)
+        if shape.arguments == "string":
             assert got == '{"city": "Zürich", "days": 2, "deep": {"b": [1, null, true]}}'
+        else:
+            assert got == arguments
 
 
 def test_what_is_absent_stays_absent() -> None:
@@ -178,7 +234,9 @@ def test_what_is_absent_stays_absent() -> None:
         request = shape.request(case)
         assert request.kwargs == {}
         assert request.tools is None
-        assert request.messages == [{"role": "user", "content": "Hi"}]
+        (message,) = request.messages
+        assert text_of(message.pop("content")) == "Hi"
+        assert message == {"role": "user"}
     bare = Case(conversation=Conversation(messages=(User(text="Hi"),), tools=(Tool(name="f"),)))
     assert MEMBERS[0].request(bare).tools == [{"type": "function", "function": {"name": "f"}}]
 
@@ -192,7 +250,7 @@ def test_ids_and_names_stand_where_the_name_says() -> None:
             )
         )
     )
-    for shape in MEMBERS:
+    for shape in DEFAULT:
         step, result = shape.messages(case.conversation)
         ids = "ids" in shape.name or shape.family == "openai"
         assert ("id" in step["tool_calls"][0]) == ("tool_call_id" in result) == ids
@@ -220,12 +278,30 @@ def test_drawing() -> None:
     choices = shapes()
     period = 2 * max(len(family) for family in choices)
     counted = [draw(choices, index).name for index in range(period)]
-    assert set(counted) == {shape.name for shape in MEMBERS}
+    assert set(counted) == {shape.name for shape in DEFAULT}
     assert [name.split("+")[0] for name in counted[:4]] == ["hf", "openai", "hf", "openai"]
     one = shapes(["hf+null-content+ids"])
     assert {draw(one, index).name for index in range(10)} == {"hf+null-content+ids"}
     assert shapes(["hf", "hf"]) == shapes(["hf"])
     assert {draw(shapes(["openai"]), index).family for index in range(10)} == {"openai"}
     assert len({shape.name for shape in MEMBERS}) == len(MEMBERS)
-    with pytest.raises(UsageError, match="choose from hf, openai, or one member such as hf"):
+    with pytest.raises(UsageError, match=r"choose from hf, openai, parts, .*, all, or one member such as hf"):
         shapes(["hf", "chatml"])
+
+
+def test_no_name_draws_what_it_always_drew() -> None:
+    """Scoreboards and the numbers of cases rest on this order of these members."""
+    assert list(default_families()) == ["hf", "openai"]
+    drawn = [draw(shapes(), index).name for index in range(24)]
+    assert drawn[:8] == [
+        "hf", "openai", "hf+names", "openai+names",
+        "hf+ids", "openai+absent-content", "hf+ids+names", "openai+absent-content+names",
+    ]  # fmt: skip
+    assert drawn[22:] == ["hf+empty-content+ids+names", "openai+empty-content+names"]
+
+
+def test_all_names_every_family() -> None:
+    assert shapes([ALL]) == tuple(families().values())
+    assert shapes(["openai", ALL])[0] == families()["openai"]
+    assert len(shapes(["openai", ALL])) == len(families())
+    assert {draw(shapes([ALL]), index).family for index in range(20)} == set(families())

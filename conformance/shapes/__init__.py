@@ -1,0 +1,132 @@
+"""Shapes: the ways a server hands one conversation to a template, as messages, tools and keyword arguments.
+
+A family such as `hf` has members that differ in what servers really vary: an assistant message without
+text has its `content` absent, null or empty; tool calls carry ids or not; results carry names or not. A
+member is named by its family and what it changes, `hf+null-content+ids`. The families are data, in
+`table.toml`; some of them are what one server hands over.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from importlib.resources import files
+from itertools import product
+
+import msgspec
+
+from conformance.errors import UsageError
+from conformance.shapes.losses import SERVER_LOSSES
+from conformance.shapes.shape import Arguments, EmptyContent, Ids, Parts, Shape, Tools
+
+__all__ = ["ALL", "Family", "Shape", "default_families", "draw", "families", "shapes", "table"]
+
+ALL = "all"
+"""As the name of a shape: every family of the table."""
+
+_CONTENT_WORDS: dict[EmptyContent, str] = {
+    "absent": "absent-content",
+    "null": "null-content",
+    "empty": "empty-content",
+}
+_ID_WORDS: dict[Ids, str] = {
+    "none": "no-ids",
+    "counted": "ids",
+    "opaque": "opaque-ids",
+    "restarting": "restarting-ids",
+}
+_PART_WORDS: dict[Parts, str] = {"none": "text", "one": "parts", "several": "several"}
+
+
+class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A family as the table declares it; `citation` says who hands conversations over in this way."""
+
+    what: str
+    citation: str
+    arguments: Arguments
+    thinking: tuple[str, ...]
+    content: tuple[EmptyContent, ...]
+    ids: tuple[Ids, ...]
+    names: tuple[bool, ...] = (False,)
+    parts: tuple[Parts, ...] = ("none",)
+    tools: Tools = "wrapped"
+    cannot: tuple[str, ...] = ()
+    default: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = set(self.cannot) - SERVER_LOSSES.keys()
+        if unknown:
+            raise ValueError(f"no loss is called {', '.join(sorted(unknown))}")
+
+    def members(self, name: str) -> Iterator[Shape]:
+        """Yield the shapes of the family called `name`, its own way first."""
+        # Results' names change fastest, parts slowest: cases take turns over members in this order.
+        for parts, content, ids, names in product(self.parts, self.content, self.ids, self.names):
+            changes = [_PART_WORDS[parts]] if parts != self.parts[0] else []
+            if content != self.content[0]:
+                changes.append(_CONTENT_WORDS[content])
+            if ids != self.ids[0]:
+                changes.append(_ID_WORDS[ids])
+            if names != self.names[0]:
+                changes.append("names")
+            yield Shape(
+                name="+".join([name, *changes]),
+                family=name,
+                arguments=self.arguments,
+                thinking=self.thinking,
+                empty_content=content,
+                ids=ids,
+                names=names,
+                parts=parts,
+                tools=self.tools,
+                cannot=self.cannot,
+            )
+
+
+@lru_cache(maxsize=1)
+def table() -> dict[str, Family]:
+    """Return the families as they are declared in `table.toml`."""
+    text = files(__package__).joinpath("table.toml").read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text), dict[str, Family])
+
+
+@lru_cache(maxsize=1)
+def families() -> dict[str, tuple[Shape, ...]]:
+    """Return the members of every shape family, the plain one first."""
+    return {name: tuple(family.members(name)) for name, family in table().items()}
+
+
+def default_families() -> dict[str, tuple[Shape, ...]]:
+    """Return the families that are drawn from when no shape is named."""
+    return {name: members for name, members in families().items() if table()[name].default}
+
+
+def shapes(names: Iterable[str] = ()) -> tuple[tuple[Shape, ...], ...]:
+    """Return, for each name, the shapes to draw from: a family's members, or the one member named.
+
+    No names means the default families, `all` every one. Raises UsageError for a name that is neither.
+    """
+    known = families()
+    chosen: dict[str, tuple[Shape, ...]] = {}
+    for name in tuple(names) or default_families():
+        if name == ALL:
+            chosen.update(known)
+            continue
+        if name in known:
+            chosen[name] = known[name]
+            continue
+        member = [shape for family in known.values() for shape in family if shape.name == name]
+        if not member:
+            raise UsageError(
+                f"No shape is called {name!r}; choose from {', '.join(known)}, {ALL}, or one member such as "
+                f"{known['hf'][-1].name}."
+            )
+        chosen[name] = (member[0],)
+    return tuple(chosen.values())
+
+
+def draw(choices: tuple[tuple[Shape, ...], ...], index: int) -> Shape:
+    """Return the shape of case number `index`: families take turns, and so do members within each."""
+    family = choices[index % len(choices)]
+    return family[(index // len(choices)) % len(family)]

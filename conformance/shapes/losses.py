@@ -1,0 +1,123 @@
+"""What a shape cannot carry: for each loss, which cases have it and how it is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from conformance.conversation import Assistant, Case, Conversation, ToolCall, ToolResult
+
+
+def _steps(case: Case) -> Iterator[Assistant]:
+    return (message for message in case.conversation.messages if isinstance(message, Assistant))
+
+
+def _options(case: Case) -> bool:
+    options = case.options
+    return bool(options.reasoning_effort or options.model_identity is not None or options.builtin_tools)
+
+
+def _beside_thinking_and_calls(case: Case) -> bool:
+    return any(step.thinking and step.preamble and step.calls for step in _steps(case))
+
+
+SERVER_LOSSES: dict[str, tuple[Callable[[Case], bool], str]] = {
+    "calls": (
+        lambda case: any(step.calls for step in _steps(case)),
+        "the server writes tool calls as the text of a message",
+    ),
+    "options": (_options, "the server passes no keyword arguments to the template"),
+    "text-beside-thinking-and-calls": (
+        _beside_thinking_and_calls,
+        "the server drops the text beside thinking and tool calls",
+    ),
+    "thinking": (
+        lambda case: any(step.thinking for step in _steps(case)),
+        "the server does not pass thinking on",
+    ),
+    "tools": (
+        lambda case: bool(case.conversation.tools),
+        "the server adds a prompt of its own where there are tools",
+    ),
+    "tools-without-parameters": (
+        lambda case: any(tool.parameters is None for tool in case.conversation.tools),
+        "the server gives tools without parameters an empty schema",
+    ),
+    "training": (
+        lambda case: case.options.mode == "training",
+        "the server always asks for a generation prompt",
+    ),
+}
+"""What servers lose by their own handling, by the word that the table uses."""
+
+_NO_JSON = object()
+
+
+def ambiguous_results(conversation: Conversation, *, names: bool) -> str | None:
+    """Say why results cannot be matched to their calls by order (or by name), if they cannot."""
+    start, open_calls, made = 0, list[str](), 0
+    answered: list[int] = []
+    for message in conversation.messages:
+        if isinstance(message, Assistant) and message.calls:
+            start, open_calls, answered = made, [call.name for call in message.calls], []
+            made += len(message.calls)
+        elif isinstance(message, ToolResult):
+            here = message.call - start
+            if here < 0:
+                return "a result that answers an earlier step's call needs tool_call ids"
+            by_name = names and open_calls.count(open_calls[here]) == 1
+            if here != len(answered) and not by_name:
+                return "results out of order need tool_call ids"
+            answered.append(here)
+    return None
+
+
+def late_results(conversation: Conversation) -> str | None:
+    """Say why ids that start anew in every step are ambiguous, if a result answers an earlier step's call."""
+    start, made = 0, 0
+    for message in conversation.messages:
+        if isinstance(message, Assistant) and message.calls:
+            start = made
+            made += len(message.calls)
+        elif isinstance(message, ToolResult) and message.call < start:
+            return "a result that answers an earlier step's call needs ids that are unique"
+    return None
+
+
+def parsed_arguments(call: ToolCall) -> dict[str, Any] | None:
+    """Return what a server gets by parsing a call's arguments, None where that is no object."""
+    if not isinstance(call.arguments, str):
+        return call.arguments
+    value = _json(call.arguments)
+    return value if isinstance(value, dict) else None
+
+
+def unparsable_arguments(conversation: Conversation, *, keep_text: bool) -> str | None:
+    """Say why arguments given as text do not survive being parsed by the server, if they do not.
+
+    With `keep_text` the server leaves text alone that is no JSON.
+    """
+    for call in conversation.calls():
+        if not isinstance(call.arguments, str):
+            continue
+        value = parsed_arguments(call)
+        if value is None:
+            if keep_text and _json(call.arguments) is _NO_JSON:
+                continue
+            return "the server parses arguments, and these are no JSON object"
+        # The same form that the oracle gives to arguments that are objects.
+        if json.dumps(value, ensure_ascii=False) != call.arguments:
+            return "the server parses arguments, and these are formatted in their own way"
+    return None
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return _NO_JSON
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
