@@ -86,6 +86,7 @@ class Shown:
     found: Found
     minimal: bool = False
     line: int | None = None
+    needs_shapes: Sequence[str] = ()
 
 
 def tool_info() -> ToolInfo:
@@ -192,6 +193,7 @@ def divergence(
         example=example(shown),
         features=telling_features(tally, coverage),
         cause=shown.found.cause,
+        needs_shapes=list(shown.needs_shapes),
     )
 
 

@@ -332,7 +332,8 @@ class _Campaign:
                     shown[slug] = fallback
                 continue
             shape = shapes([smallest.shape])[0][0]
-            small = self._shrinker(template, host, smallest).shrink(smallest.case, shape, slug)
+            shrinker = self._shrinker(template, host, smallest)
+            small = shrinker.shrink(smallest.case, shape, slug)
             if small is None:
                 if fallback is not None:
                     shown[slug] = fallback
@@ -353,6 +354,7 @@ class _Campaign:
                 small.found,
                 small.minimal,
                 line,
+                shrinker.needed_shapes(small, slug),
             )
         return shown
 

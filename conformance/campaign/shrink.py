@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from conformance.campaign.agreement import disagreements
-from conformance.campaign.judge import Answer, Judge, Judgement
+from conformance.campaign.judge import EQUAL, Answer, Judge, Judgement
 from conformance.campaign.reduce import STEPS
 from conformance.conversation import Case, check_case
 from conformance.engines.base import LimitExceeded, Outcome, Request
@@ -84,6 +84,31 @@ class Shrinker:
         minimal = minimal and self._going()
         best.minimal, best.renders = minimal, self._renders
         return best
+
+    def needed_shapes(self, small: Shrunk, rule: str) -> list[str]:
+        """Return the shape families in whose plain member the shrunk case shows the rule, empty when in all.
+
+        The rule needs shapes when the template is right in some other (or, where the rule is a failure, writes
+        anything there). A family that cannot carry the case, or in which the template is wrong in another way,
+        says nothing. The example's own shape is listed by its name where only that member of its family shows
+        the rule. Whether engines agree is asked in one shape only.
+        """
+        if self._against is not None:
+            return []
+        plain = [members[0] for members in families().values() if self._possible(small.case, members[0])]
+        outcomes = self._host.collect(
+            self._host.submit(self._template, [shape.request(small.case) for shape in plain])
+        )
+        showing, without = [], False
+        for shape, outcome in zip(plain, outcomes, strict=True):
+            judgement = self._judge.judge(small.answer, outcome, confirm=False)
+            if any(found.key == rule for found in judgement.found):
+                showing.append(shape.name)
+            elif judgement.status == EQUAL or (small.judgement.failure and not judgement.failure):
+                without = True
+        if not without:
+            return []
+        return showing if small.shape.family in showing else [small.shape.name, *showing]
 
     def _going(self) -> bool:
         """Say whether there is something left to spend; each limit that is hit costs seconds."""

@@ -14,6 +14,8 @@ from conformance.errors import UsageError
 from conformance.report import compact
 from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE, excerpt, parting
 from conformance.report.model import Divergence, Example, Target
+from conformance.report.property_card import LABELS, statement
+from conformance.report.property_card import again as own_target
 from conformance.report.visible import MARK_STYLE, Glyphs, glyphs_for, inert, inert_text
 from conformance.rules import Rule, rule
 
@@ -62,12 +64,18 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     ]
     if compact.is_small(example.case):
         parts += ["", _conversation(example, width, glyphs)]
-    labels = ("one", "other") if divergence.cause else ("oracle", "template")
+    labels = ("one", "other") if divergence.cause else LABELS.get(divergence.check, ("oracle", "template"))
     parts += ["", Padding(_difference(example, width - 2, glyphs, labels), (0, 0, 0, 4)), ""]
     parts.append(Padding(_explanation(target, divergence, width, glyphs), (0, 0, 0, 2)))
     # Never broken into lines, so that it can be pasted: a long one is wrapped by the terminal itself.
     again = Text("  ", no_wrap=True, overflow="ignore").append("Again ", "bold")
-    parts.append(again.append(inert(replay_command(example.case_id, target.name), glyphs=glyphs), "cyan"))
+    location = own_target(target, divergence)
+    command = (
+        replay_command(example.case_id, target.name)
+        if location is None
+        else f"conformance check --any {shlex.quote(location)}"
+    )
+    parts.append(again.append(inert(command, glyphs=glyphs), "cyan"))
     return Group(*parts)
 
 
@@ -120,6 +128,9 @@ def _difference(example: Example, width: int, glyphs: Glyphs, labels: tuple[str,
     if example.actual is None or example.failure is not None:
         failure = inert(example.failure or "no text", max(width - _LABEL - 2, 20), glyphs=glyphs)
         return Text.assemble(("template", ACTUAL_STYLE), " ", failure)
+    if example.offset is None and example.expected != example.actual:
+        room = min(max(width - _LABEL - 2, 24), _EXCERPT_WIDTH)
+        return statement(example, labels, room, glyphs, _LABEL)
     if example.offset is None:
         return Text("the texts are equal; see what the rule says", MARK_STYLE)
     where = parting(
@@ -173,6 +184,8 @@ def _seen(target: Target, divergence: Divergence, glyphs: Glyphs) -> Text:
         text.append(f"{dot}engine{'s'[: len(divergence.engines) > 1]} {names(divergence.engines, glyphs)}")
     if divergence.features:
         text.append(f"{dot}needs {names(divergence.features, glyphs)}")
+    if shapes := divergence.needs_shapes:
+        text.append(f"{dot}only in shape{'s'[: len(shapes) > 1]} {names(shapes, glyphs)}")
     return text
 
 

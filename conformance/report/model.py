@@ -100,7 +100,8 @@ class Example(_Part, frozen=True, kw_only=True):
 class Divergence(_Part, frozen=True, kw_only=True):
     """One rule that a target breaks, with how many conversations show it and the smallest example.
 
-    `features` lists the case features that every conversation showing it has, most telling first. Where engines
+    `features` lists the case features that every conversation showing it has, most telling first.
+    `needs_shapes` lists the shapes in which the example shows it, empty when every shape does. Where engines
     disagree there is one record for each `cause`; its example's `expected` is the other engine's text.
     """
 
@@ -116,6 +117,7 @@ class Divergence(_Part, frozen=True, kw_only=True):
     example: Example
     features: list[str] = []
     cause: str = ""
+    needs_shapes: list[str] = []
 
 
 class EngineResult(_Part, frozen=True, kw_only=True):
