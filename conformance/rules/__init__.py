@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from conformance.rules import behaviour, calls, messages, system, tool_definitions
+from conformance.rules import behaviour, calls, messages, properties, system, tool_definitions
 from conformance.rules.base import Rule, catalogue, rule
 
-__all__ = ["Rule", "behaviour", "calls", "catalogue", "messages", "rule", "system", "tool_definitions"]
+__all__ = [
+    "Rule",
+    "behaviour",
+    "calls",
+    "catalogue",
+    "messages",
+    "properties",
+    "rule",
+    "system",
+    "tool_definitions",
+]

@@ -78,16 +78,6 @@ register(
         fix="Remove loops and repetitions whose length does not depend on the conversation.",
     ),
     Rule(
-        code="HT806",
-        slug="prefix-unstable",
-        family="behaviour",
-        severity="warning",
-        what="The prompt of a longer conversation does not begin with the prompt of the shorter one.",
-        why="Prompt caches miss, and training on the whole conversation differs from inference.",
-        citation="vLLM and SGLang documentation on prefix caching",
-        fix="Render each message independently of what follows it.",
-    ),
-    Rule(
         code="HT900",
         slug="unclassified",
         family="rest",

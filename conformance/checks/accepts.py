@@ -1,0 +1,59 @@
+"""No crash on what OpenAI's schema allows; refusals and what a template never looks at are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conformance.checks.base import Finding, eased, register
+from conformance.checks.bench import Bench
+from conformance.checks.probe import Probe
+from conformance.engines.base import Crashed, LimitExceeded, Rejected, Rendered
+from conformance.rules.base import Severity
+
+
+@register("accepts")
+def accepts(bench: Bench, probe: Probe) -> Iterator[Finding]:
+    """Yield a finding when the template does not render the probe.
+
+    A refusal by `raise_exception` is legal, and a note: of tools, of system messages, of turns that do not take
+    turns. It is an error on a plain conversation of user and assistant, and a warning where only the manner
+    of writing is refused. A crash on tools or roles that the template's code never mentions is a note too.
+    What fails in the plain manner already is not reported for another one again.
+    """
+    outcome = bench.outcome(probe.request(generation=probe.asks))
+    if isinstance(outcome, Rendered):
+        return
+    if probe.manner is not None and bench.text(probe.plain) is None:
+        return
+    missing = bench.unsupported(probe)
+    match outcome:
+        case Rejected(message=message, line=line):
+            yield Finding(
+                "template-rejected",
+                probe,
+                probe.name,
+                line=line,
+                failure=f"refuses: {message}",
+                severity=_of_refusal(probe, unsupported=missing is not None),
+            )
+        case Crashed(kind=kind, message=message, line=line):
+            failure = f"{kind}: {message}"
+            if missing is not None:
+                yield Finding("unsupported-input", probe, missing, line=line, failure=failure)
+            else:
+                yield Finding(
+                    "template-crashed",
+                    probe,
+                    probe.name,
+                    line=line,
+                    failure=failure,
+                    severity=eased(probe),
+                )
+        case LimitExceeded(message=message):
+            yield Finding("resource-limit", probe, probe.name, failure=message)
+
+
+def _of_refusal(probe: Probe, *, unsupported: bool) -> Severity | None:
+    if probe.manner is not None:
+        return "note" if unsupported or eased(probe) else "warning"
+    return None if probe.basic else "note"

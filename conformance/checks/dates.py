@@ -1,0 +1,51 @@
+"""The same prompt on two dates but for the date itself, and the same prompt twice on one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from conformance.checks.base import Finding, parting, register
+from conformance.checks.bench import Bench
+from conformance.checks.probe import Probe
+from conformance.conversation import DEFAULT_DATE
+from conformance.engines.base import Rendered
+
+OTHER_DATE = "2031-11-09"
+# 28 June 2025, a Saturday, and 9 November 2031, a Sunday, in all the ways that strftime has for them.
+_DATE_WORDS = re.compile(
+    r"\b(?:2025|2031|25|31|June|Jun|November|Nov|06|6|11|28|09|9|Saturday|Sat|Sunday|Sun|179|313)\b"
+)
+_TRIED = frozenset({"user", "system-user", "tool-system-user", "tool-loop"})
+
+
+@register("dates")
+def dates(bench: Bench, probe: Probe) -> Iterator[Finding]:
+    """Yield a finding when a prompt depends on more than the conversation and the date."""
+    if probe.name not in _TRIED:
+        return
+    request = probe.request(generation=probe.asks)
+    first = bench.outcome(request)
+    if not isinstance(first, Rendered):
+        return
+    later = bench.outcome(probe.request(generation=probe.asks, date=OTHER_DATE))
+    for what, other in (("two renderings on one day", bench.again(request)), ("another date", later)):
+        text = other.text if isinstance(other, Rendered) else None
+        if text is not None and _undated(text) == _undated(first.text):
+            continue
+        place = None if text is None else parting(first.text, text)
+        yield Finding(
+            "not-reproducible",
+            probe,
+            what,
+            expected=first.text,
+            actual=text,
+            offset=place,
+            actual_offset=place,
+            failure=None if text is not None else f"on {OTHER_DATE}, not on {DEFAULT_DATE}: {other}",
+        )
+        return
+
+
+def _undated(text: str) -> str:
+    return _DATE_WORDS.sub("date", text)

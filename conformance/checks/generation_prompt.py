@@ -1,0 +1,36 @@
+"""The generation prompt is a pure suffix of the prompt without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conformance.checks.base import Finding, parting, register
+from conformance.checks.bench import Bench
+from conformance.checks.probe import Probe
+from conformance.checks.words import text_end
+
+
+@register("generation-prompt")
+def generation_prompt(bench: Bench, probe: Probe) -> Iterator[Finding]:
+    """Yield a finding when asking for a generation prompt changes what stands before it.
+
+    An end token that is written only where no answer is asked for (`{% else %}{{ eos_token }}`) is
+    `end-unstable`; an empty generation prompt is legal.
+    """
+    if probe.manner is not None or not probe.asks:
+        return
+    asked, plain = bench.text(probe, generation=True), bench.text(probe, generation=False)
+    if asked is None or plain is None or asked.startswith(plain):
+        return
+    place = parting(plain, asked)
+    after_text = place >= text_end(plain, probe.case.conversation)
+    yield Finding(
+        "end-unstable" if after_text else "generation-prompt-not-suffix",
+        probe,
+        "what follows the last message" if after_text else "text of the messages",
+        expected=plain,
+        actual=asked,
+        offset=place,
+        actual_offset=place,
+        message=len(probe.messages) - 1,
+    )

@@ -1,0 +1,129 @@
+"""`conformance check --any`: the properties that need no oracle, on templates of any family."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from conformance.campaign import assemble
+from conformance.campaign.check import exit_code
+from conformance.campaign.runner import CASE_LIMITS
+from conformance.checks.examine import examine, target
+from conformance.checks.family import probes
+from conformance.checks.hosts import open_hosts
+from conformance.checks.probe import Probe
+from conformance.commands.common import load_templates, new_run_folder, remember_run
+from conformance.commands.streams import complain
+from conformance.engines import engine_names
+from conformance.errors import EXIT_CONFORMS, EXIT_USAGE, UsageError
+from conformance.report.base import Output, writer
+from conformance.report.files import make_folder, write_file
+from conformance.report.json_file import encode
+from conformance.report.model import Report, Run, Target
+from conformance.report.terminal import TerminalWriter
+from conformance.sources import Template
+
+DEFAULT_GENERATED = 40
+# The profile's place in a report that no oracle took part in.
+NO_PROFILE = "any"
+
+
+def run_check_any(
+    targets: Sequence[str],
+    *,
+    engines: Sequence[str],
+    seed: int,
+    examples: int | None,
+    unused: Sequence[str],
+    formats: Sequence[str],
+    output: Path | None,
+    cards: int,
+    fail_on: str,
+    offline: bool,
+    console: Console,
+) -> int:
+    """Try all properties on the targets, write the reports asked for, and return the exit code.
+
+    `examples` is how many generated conversations are tried beside the hand-built ones; `unused` are
+    options that were given and that only the comparison with the oracle has.
+    """
+    _validate(engines, seed, examples, unused)
+    tried = probes(seed, DEFAULT_GENERATED if examples is None else examples)
+    writers = [writer(name) for name in formats]
+    if output is not None:
+        make_folder(output)
+    templates, left_out = load_templates(targets, offline=offline)
+    for left in left_out:
+        complain(left.reason)
+    folder = output or new_run_folder(templates[0].name)
+    begin = time.monotonic()
+    found = _examine(templates, tried, engines, console, shown="terminal" in formats)
+    report = Report(
+        tool=assemble.tool_info(),
+        environment=assemble.environment(),
+        run=Run(
+            seed=seed,
+            profile=NO_PROFILE,
+            elapsed_s=round(time.monotonic() - begin, 3),
+            cases=max((one.cases.total for one in found), default=0),
+            complete=True,
+        ),
+        targets=found,
+        left_out=list(left_out),
+    )
+    write_file(folder / "report.json", encode(report))
+    remember_run(folder)
+    for write in writers:
+        write(report, Output(folder=folder, console=console, examples=cards))
+    if "terminal" in formats:
+        console.print(f"Report: {folder / 'report.json'}", markup=False, highlight=False, soft_wrap=True)
+    return max(exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS)
+
+
+def _validate(engines: Sequence[str], seed: int, examples: int | None, unused: Sequence[str]) -> None:
+    if unused:
+        raise UsageError(
+            f"--{unused[0]} is for the comparison with the oracle; leave it out, or leave out --any."
+        )
+    if examples is not None and examples < 0:
+        raise UsageError(f"--examples is {examples}; give 0 or more.")
+    if seed < 0:
+        raise UsageError(f"--seed is {seed}; give 0 or more.")
+    known = engine_names()
+    for name in engines:
+        if name not in known:
+            raise UsageError(f"No engine is called {name!r}; choose from {', '.join(known)}.")
+
+
+def _examine(
+    templates: Sequence[Template],
+    tried: Sequence[Probe],
+    engines: Sequence[str],
+    console: Console,
+    *,
+    shown: bool,
+) -> list[Target]:
+    """Examine each text once; templates with the same text are aliases of the first."""
+    unique: dict[str, list[Template]] = {}
+    for template in templates:
+        unique.setdefault(template.sha256, []).append(template)
+    found: list[Target] = []
+    with ExitStack() as stack:
+        hosts, mask_host = stack.enter_context(open_hosts(engines, CASE_LIMITS))
+        bars = TerminalWriter(console if shown else Console(quiet=True))
+        advance = stack.enter_context(bars.progress())
+        for first, *others in unique.values():
+            name, total = first.name, len(tried) * len(hosts)
+            examined = examine(
+                first,
+                hosts,
+                tried,
+                mask_host=mask_host,
+                on_probe=lambda done, name=name, total=total: advance(name, done, total),  # type: ignore[misc]
+            )
+            found.append(target(examined, hosts, [other.name for other in others]))
+    return found
