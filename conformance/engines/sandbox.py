@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 import conformance
-from conformance.engines import wire
+from conformance.engines import npm_package, wire
 from conformance.engines.base import Limits
 from conformance.errors import UnjudgedError
 
@@ -55,6 +55,7 @@ def worker_environment(home: Path) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TRANSFORMERS_VERBOSITY": "error",
+        npm_package.FOLDER_VARIABLE: str(npm_package.folder()),
         # numpy's thread pools would take address space and make forking unsafe.
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
