@@ -7,7 +7,6 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -102,10 +101,9 @@ def print_reference(console: Console) -> None:
 
 def _print_item(console: Console, text: str) -> None:
     """Print a sentence, its further lines indented."""
-    lines = Text(text).wrap(console, max(console.width - 2, 20))
-    console.print(lines[0], highlight=False)
-    for line in lines[1:]:
-        console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
+    for number, line in enumerate(Text(text).wrap(console, max(console.width - 2, 20))):
+        line.rstrip()
+        console.print(Text("  " if number else "").append(line), highlight=False)
 
 
 def _runs(result: Repair) -> list[Compared]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from jinja2 import nodes
-
 from conformance.fixes import reference
 from conformance.fixes.base import Size, SkippedError, register
 from conformance.fixes.places import (
@@ -21,20 +19,15 @@ from conformance.fixes.places import (
     refuse_unknown_names,
     tools_loop,
 )
-from conformance.fixes.source import Block, Part, Source, Tag, blocks, constants, tag_tree, walk
+from conformance.fixes.source import Block, Part, Source, Tag, blocks, constants, names_read, walk
 
-_ASSISTANT_KEYS = (
-    "role",
-    "content",
-    "thinking",
-    "reasoning",
-    "reasoning_content",
-    "tool_calls",
-    "function_call",
-)
-_TOOL_KEYS = ("role", "content", "name", "tool_call_id")
+_MESSAGE_KEYS = ("role", "content", "thinking", "reasoning", "reasoning_content", "tool_calls", "function_call",
+                 "name", "tool_call_id")  # fmt: skip
 _SYSTEM_NAMES = ("model_identity", "reasoning_effort", "builtin_tools", "tools", "strftime_now", "current_date",
                  "namespace", "raise_exception", "loop", "messages", "range")  # fmt: skip
+# Newlines in a constant, as themselves or escaped.
+_NEWLINES = re.compile(r"^(?:\\n|\n)+")
+_NEWLINES_BEFORE = re.compile(r"(?:\\n|\n)+$")
 _CONTENT_TYPE = (
     "<|channel|>commentary json<|message|>' -}}",
     (
@@ -71,19 +64,29 @@ class ToolDefinitions:
         closing = next((p for p in level[at:] if _writes(p, "} // namespace")), None)
         if not isinstance(opening, Tag) or not isinstance(closing, Tag):
             raise SkippedError("the lines of the tools' namespace were not found")
-        indent = source.indent(loop)
-        begin, end = _namespace(opening)
         call = f"{reference.PREFIX}tool_text({variable})"
-        text = f"\n{indent}".join(
+        text = f"\n{source.indent(loop)}".join(
             (
-                f"{{{{- {begin} }}}}",
+                _with_newline(source.slice(opening, opening)),
                 f"{{%- for {variable} in {tools} %}}",
                 f"    {{{{- {call} }}}}",
-                "{%- endfor %}",
-                f"{{{{- {end} }}}}",
+                "{%- endfor -%}",
+                _closed(source.slice(closing, closing)),
             )
         )
         return reference.with_macros(source, source.replaced((opening.start, closing.end, text)))
+
+
+def _with_newline(opening: str) -> str:
+    """Return the tag that opens a namespace with one newline after its brace; tools bring the others."""
+    head, _, tail = opening[:-2].rpartition("{")
+    return head + r"{\n" + _NEWLINES.sub("", tail, count=1) + opening[-2:]
+
+
+def _closed(closing: str) -> str:
+    """Return the tag that closes a namespace with one newline before its brace."""
+    head, brace, tail = closing.partition("} // namespace")
+    return _NEWLINES_BEFORE.sub("", head) + r"\n" + brace + tail
 
 
 def _writes(part: Part, *words: str) -> bool:
@@ -91,17 +94,6 @@ def _writes(part: Part, *words: str) -> bool:
         return False
     text = "".join(constants(part))
     return all(word in text for word in words)
-
-
-def _namespace(opening: Tag) -> tuple[str, str]:
-    """Return the expressions that open and close a namespace, made from the tag that opened it."""
-    prefix, _, after = "".join(constants(opening)).partition("namespace ")
-    names = [name.name for name in tag_tree(opening).find_all(nodes.Name)]
-    head = prefix.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
-    if names:
-        return f"'{head}namespace ' ~ {names[0]} ~ ' {{\\n'", f"'\\n}} // namespace ' ~ {names[0]}"
-    name = after.partition(" ")[0]
-    return f"'{head}namespace {name} {{\\n'", f"'\\n}} // namespace {name}'"
 
 
 @register(
@@ -137,23 +129,24 @@ class AssistantAndResults:
             if isinstance(part, Tag) and not any(begin <= part.start < end for begin, end in stays)
         ]
         refuse_media(source, touched, "the loop over the messages")
-        refuse_unknown_keys(source, old, variable, _ASSISTANT_KEYS, "the branch for assistant messages")
+        refuse_unknown_keys(source, old, variable, _MESSAGE_KEYS, "the branch for assistant messages")
         names = {"message": variable, "messages": iterable if iterable.isidentifier() else f"({iterable})"}
         own = reference.reference()
         own_loop = message_loop(own)
-        said = _inside(own, _branch(own_loop, "assistant"), source.indent(assistant.arm.tag))
-        answered = _inside(own, _branch(own_loop, "tool"), source.indent(assistant.arm.tag))
-        changes = [(*assistant.span, reference.renamed(_marked(said, source, old), names))]
-        answered = reference.renamed(answered, names)
+        said = _marked(_inside(own, _branch(own_loop, "assistant")), source, old)
+        answered = _inside(own, _branch(own_loop, "tool"))
+        by = len(source.indent(assistant.arm.tag)) - len(own.indent(_branch(own_loop, "assistant").arm.tag))
+        said, answered = (reference.renamed(reference.indented(text, by), names) for text in (said, answered))
+        changes = [(*assistant.span, said)]
         if results:
             result = _branch(loop, "tool")
             refuse_unknown_keys(
-                source, result.arm.children, variable, _TOOL_KEYS, "the branch for tool results"
+                source, result.arm.children, variable, _MESSAGE_KEYS, "the branch for tool results"
             )
             changes.append((*result.span, answered))
         else:
             arm = f"{{%- elif {variable}['role'] == 'tool' -%}}{answered}"
-            changes = [(*assistant.span, changes[0][2] + arm)]
+            changes = [(*assistant.span, said + arm)]
         step = next(p for p in own.parts if isinstance(p, Tag) and p.body.strip().startswith("set step"))
         before = f"{reference.first_look()}\n{own.slice(step, step)}\n"
         before = reference.indented(before, len(source.indent(loop)))
@@ -166,9 +159,8 @@ def _branch(loop: Block, role: str) -> Branch:
     return only(branches(loop, role), f"the branch for the role {role}")
 
 
-def _inside(own: Source, branch: Branch, indent: str) -> str:
-    """Return the inside of a branch of the reference, to stand in a branch with this indent."""
-    return reference.indented(own.text[slice(*branch.span)], len(indent) - len(own.indent(branch.arm.tag)))
+def _inside(source: Source, branch: Branch) -> str:
+    return source.text[slice(*branch.span)]
 
 
 _OPENED, _CLOSED = r"\{#- training: generation -#\}", r"\{#- training: endgeneration -#\}"
@@ -218,11 +210,11 @@ class DeveloperMessage:
         own = reference.reference()
         flag = next(p for p in own.parts if isinstance(p, Tag) and p.body.strip().startswith("set has_tools"))
         own_block = developer_block(own)
-        text = (
-            f"{{%- set instructions = text({instructions}, 'the content of the first message') -%}}\n"
-            f"{own.slice(flag, flag)}\n{own.slice(own_block, own_block)}"
-        )
+        text = f"{own.slice(flag, flag)}\n{own.slice(own_block, own_block)}"
         text = reference.renamed(reference.indented(text, len(source.indent(block))))
+        name = reference.PREFIX + "instructions"
+        read = f"{reference.PREFIX}text({instructions}, 'the content of the first message')"
+        text = f"{{%- set {name} = {read} -%}}\n{source.indent(block)}{text}"
         return reference.with_macros(source, source.replaced((block.start, block.end, text)))
 
 
@@ -247,6 +239,11 @@ class SystemMessage:
         own = reference.reference()
         own_first, own_last, _ = _system(own)
         text = reference.renamed(own.slice(own_first, own_last))
+        # What is set there and read elsewhere is not only for the system message.
+        read = {name for part in source.parts if part not in parts for name in names_read([part])}
+        for tag in parts:
+            if isinstance(tag, Tag) and tag.keyword == "set" and tag.rest.partition("=")[0].strip() in read:
+                text = f"{source.slice(tag, tag)}\n{text}"
         return reference.with_macros(source, source.replaced((first.start, last.end, text)))
 
 

@@ -186,6 +186,17 @@ def called(tree: nodes.Node) -> list[str]:
     return [call.node.name for call in tree.find_all(nodes.Call) if isinstance(call.node, nodes.Name)]
 
 
+def names_read(parts: Iterable[Part]) -> set[str]:
+    """Return the names of the variables and functions that some parts read."""
+    return {
+        name.name
+        for part in walk(parts)
+        if isinstance(part, Tag)
+        for name in tag_tree(part).find_all(nodes.Name)
+        if name.ctx == "load"
+    }
+
+
 def constants(tag: Tag) -> list[str]:
     """Return the string constants of a tag."""
     return [c.value for c in tag_tree(tag).find_all(nodes.Const) if isinstance(c.value, str)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from jinja2 import nodes
-
-from conformance.fixes.source import Block, Part, Source, Tag, is_set_block, tag_tree, walk
+from conformance.fixes.source import Block, Part, Source, Tag, is_set_block, names_read, walk
 
 
 def tidied(text: str, original: str) -> str:
@@ -28,16 +26,8 @@ def _used(source: Source) -> set[str]:
     """Return the names that are read somewhere; what a macro reads in itself does not count for it."""
     used: set[str] = set()
     for part in source.parts:
-        own = _macro_name(part)
-        for tag in walk([part]):
-            if isinstance(tag, Tag):
-                used |= {name for name in _read(tag) if name != own}
+        used |= names_read([part]) - {_macro_name(part)}
     return used
-
-
-def _read(tag: Tag) -> set[str]:
-    tree = tag_tree(tag)
-    return {name.name for name in tree.find_all(nodes.Name) if name.ctx == "load"}
 
 
 def _macro_name(part: Part) -> str | None:
