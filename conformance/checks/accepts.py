@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+
+from msgspec import structs
 
 from conformance.checks.base import Finding, eased, register
 from conformance.checks.bench import Bench
+from conformance.checks.family import TOOL
 from conformance.checks.probe import Probe
 from conformance.engines.base import Crashed, LimitExceeded, Rejected, Rendered
 from conformance.rules.base import Severity
@@ -25,7 +29,7 @@ def accepts(bench: Bench, probe: Probe) -> Iterator[Finding]:
         return
     if probe.manner is not None and bench.text(probe.plain) is None:
         return
-    missing = bench.unsupported(probe)
+    missing = bench.unsupported(probe) or _only_with_tools(bench, probe)
     match outcome:
         case Rejected(message=message, line=line):
             yield Finding(
@@ -39,7 +43,8 @@ def accepts(bench: Bench, probe: Probe) -> Iterator[Finding]:
         case Crashed(kind=kind, message=message, line=line):
             failure = f"{kind}: {message}"
             if missing is not None:
-                yield Finding("unsupported-input", probe, missing, line=line, failure=failure)
+                if probe.how in ("plain", "developer"):
+                    yield Finding("unsupported-input", probe, missing, line=line, failure=failure)
             else:
                 yield Finding(
                     "template-crashed",
@@ -51,6 +56,17 @@ def accepts(bench: Bench, probe: Probe) -> Iterator[Finding]:
                 )
         case LimitExceeded(message=message):
             yield Finding("resource-limit", probe, probe.name, failure=message)
+
+
+def _only_with_tools(bench: Bench, probe: Probe) -> str | None:
+    """Say so when a template renders the same with a tool on offer: some are used for requests with tools only."""
+    conversation = probe.case.conversation
+    if probe.manner is not None or conversation.tools or "tools" not in bench.mentions:
+        return None
+    offered = replace(
+        probe, case=structs.replace(probe.case, conversation=structs.replace(conversation, tools=(TOOL,)))
+    )
+    return "requests without tools" if bench.text(offered) is not None else None
 
 
 def _of_refusal(probe: Probe, *, unsupported: bool) -> Severity | None:

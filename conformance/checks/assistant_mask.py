@@ -15,6 +15,8 @@ from conformance.checks.words import ASSISTANT_KINDS, places, words
 from conformance.conversation import Assistant
 from conformance.engines.base import Rendered
 
+_END = "end of turn left out"
+_HEADER = "the generation prompt taken for the assistant's"
 TAG = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
 
 
@@ -31,7 +33,7 @@ def assistant_mask(bench: Bench, probe: Probe) -> Iterator[Finding]:
     if not isinstance(outcome, Rendered):
         return
     masked = msgspec.json.decode(outcome.text, type=Masked)
-    found = _wrong(probe, masked) or _header(bench, probe, masked)
+    found = _wrong(probe, masked) or _header(bench, probe, masked) or _end(probe, masked)
     if found is not None:
         what, offset, message = found
         yield Finding(
@@ -42,6 +44,7 @@ def assistant_mask(bench: Bench, probe: Probe) -> Iterator[Finding]:
             actual=masked.text,
             actual_offset=offset,
             message=message,
+            severity="warning" if what in (_HEADER, _END) else None,
         )
 
 
@@ -69,7 +72,14 @@ def _header(bench: Bench, probe: Probe, masked: Masked) -> tuple[str, int, int |
         return None
     first = masked.spans[0][0]
     if first < len(prompt) and prompt[first:].strip():
-        return "the generation prompt taken for the assistant's", first, index
+        return _HEADER, first, index
+    return None
+
+
+def _end(probe: Probe, masked: Masked) -> tuple[str, int, int | None] | None:
+    """Look behind the last message, which the assistant ends: what is not learned there is not written either."""
+    if masked.spans and masked.text[masked.spans[-1][1] :].strip():
+        return _END, masked.spans[-1][1], len(probe.messages) - 1
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 import jinja2
@@ -11,9 +11,11 @@ import msgspec
 
 from conformance.checks.probe import Probe
 from conformance.conversation import ToolResult
-from conformance.engines.base import Outcome, Rendered, Request
+from conformance.engines.base import LimitExceeded, Outcome, Rendered, Request
 from conformance.engines.host import Host
 
+_FIRST_BATCH = 4  # small, so that a template that never ends costs few limits
+_PATIENCE = 3
 _WORD = re.compile(r"\w+")
 _RESULT_ROLES = frozenset({"tool", "ipython", "function", "observation", "tool_response", "tool_call_id"})
 
@@ -27,23 +29,43 @@ class Bench:
         self.mask_host = mask_host
         self._host = host
         self._outcomes: dict[bytes, Outcome] = {}
+        self._limits = 0
+        self._gave_up: LimitExceeded | None = None
 
     def outcome(self, request: Request) -> Outcome:
         """Return what became of a request."""
-        key = msgspec.json.encode(request)
-        if key not in self._outcomes:
-            (self._outcomes[key],) = self._host.render_many(self.template, [request])
-        return self._outcomes[key]
+        self.expect([request])
+        return self._outcomes[msgspec.json.encode(request)]
 
     def expect(self, requests: Iterable[Request]) -> None:
-        """Render requests together that will be asked for one by one."""
-        missing = {key: r for r in requests if (key := msgspec.json.encode(r)) not in self._outcomes}
-        outcomes = self._host.render_many(self.template, missing.values())
-        self._outcomes.update(zip(missing, outcomes, strict=True))
+        """Render requests together that will be asked for one by one.
+
+        A template that went over a limit of time or memory three times is not rendered any more: its other
+        requests end as the third did.
+        """
+        keyed = {msgspec.json.encode(request): request for request in requests}
+        missing = [(key, request) for key, request in keyed.items() if key not in self._outcomes]
+        batch = _FIRST_BATCH
+        while missing:
+            now, missing = missing[:batch], missing[batch:]
+            batch *= 2
+            for (key, _), outcome in zip(now, self._render([request for _, request in now]), strict=True):
+                self._outcomes[key] = outcome
+
+    def _render(self, requests: Sequence[Request]) -> Iterator[Outcome]:
+        if self._gave_up is not None:
+            yield from [self._gave_up] * len(requests)
+            return
+        for outcome in self._host.render_many(self.template, requests):
+            if isinstance(outcome, LimitExceeded) and outcome.limit != "output":
+                self._limits += 1
+                if self._limits == _PATIENCE:
+                    self._gave_up = outcome
+            yield outcome
 
     def again(self, request: Request) -> Outcome:
         """Return what becomes of a request that is made once more."""
-        (outcome,) = self._host.render_many(self.template, [request])
+        (outcome,) = self._render([request])
         return outcome
 
     def text(self, probe: Probe, *, generation: bool | None = None) -> str | None:
@@ -57,7 +79,7 @@ class Bench:
     def unsupported(self, probe: Probe) -> str | None:
         """Say which part of a probe the template's code never looks at, None when it looks at all of it."""
         conversation = probe.case.conversation
-        if conversation.tools and not self.mentions & {"tools", "functions"}:
+        if conversation.tools and "tools" not in self.mentions:
             return "tools"
         if conversation.calls() and "tool_calls" not in self.mentions:
             return "tool calls"
@@ -66,7 +88,7 @@ class Bench:
             and not self.mentions & _RESULT_ROLES
         ):
             return "tool results"
-        if probe.shape == "developer" and "developer" not in self.mentions:
+        if probe.how == "developer" and "developer" not in self.mentions:
             return "the role developer"
         return None
 

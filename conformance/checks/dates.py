@@ -12,9 +12,10 @@ from conformance.conversation import DEFAULT_DATE
 from conformance.engines.base import Rendered
 
 OTHER_DATE = "2031-11-09"
-# 28 June 2025, a Saturday, and 9 November 2031, a Sunday, in all the ways that strftime has for them.
+# Templates reckon with dates (yesterday, the day of the year): all numbers and names of days and months may differ.
 _DATE_WORDS = re.compile(
-    r"\b(?:2025|2031|25|31|June|Jun|November|Nov|06|6|11|28|09|9|Saturday|Sat|Sunday|Sun|179|313)\b"
+    r"[0-9]+|(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?|Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?"
+    r"|May|June?|July?|Aug(?:ust)?|Sep(?:tember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?"
 )
 _TRIED = frozenset({"user", "system-user", "tool-system-user", "tool-loop"})
 

@@ -11,6 +11,7 @@ from conformance.campaign.lines import LineTracer
 from conformance.checks.assistant_mask import TAG
 from conformance.checks.base import Finding, checks
 from conformance.checks.bench import Bench
+from conformance.checks.content import fitting
 from conformance.checks.probe import Probe
 from conformance.conversation import case_id
 from conformance.engines.base import Rejected, Rendered, SyntaxProblem
@@ -45,11 +46,15 @@ class Seen:
 
 @dataclass(slots=True)
 class Examination:
-    """What was found on one template: all findings, and what became of each probe on each engine."""
+    """What was found on one template: all findings, and what became of each probe on each engine.
+
+    `tried` holds the names of the probes that fit the template, with their shapes.
+    """
 
     template: Template
     engines: list[str]
     probes: Sequence[Probe]
+    tried: dict[str, str] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     rendered: set[tuple[str, str]] = field(default_factory=set)
     rejected: set[tuple[str, str]] = field(default_factory=set)
@@ -82,8 +87,11 @@ def examine(
             continue
         masked = mask_host if engine == "transformers" and TAG.search(template.text) else None
         bench = Bench(template.text, host, engine, masked)
-        bench.expect(probe.request(generation=flag) for probe in probes for flag in (True, False))
-        for probe in probes:
+        fit, about_content = fitting(bench, probes)
+        found.seen += [Seen("texts", engine, finding) for finding in about_content]
+        bench.expect(probe.request(generation=flag) for probe in fit for flag in (True, False))
+        for probe in fit:
+            found.tried.setdefault(probe.name, probe.shape)
             outcome = bench.outcome(probe.request(generation=probe.asks))
             if isinstance(outcome, Rendered):
                 found.rendered.add((engine, probe.name))
@@ -127,7 +135,7 @@ def _divergence(
         severity=shown.severity,
         check=shown.check,
         count=len(names),
-        share=len(names) / len(found.probes),
+        share=len(names) / len(found.tried),
         engines=sorted({seen.engine for seen in group}),
         shapes=sorted({seen.finding.probe.shape for seen in group}),
         vanishes_under=[],
@@ -213,7 +221,7 @@ def _record(
         source=msgspec.to_builtins(found.template.source),
         verdict="error" if error else "diverges" if graver else "conforms",
         engines=found.engines,
-        shapes=sorted({probe.shape for probe in found.probes}),
+        shapes=sorted(set(found.tried.values())),
         cases=CaseCounts() if not found.compiles else counts,
         coverage=Coverage(features=0.0, pairs=0.0),
         right_under={},
@@ -228,12 +236,12 @@ def _counts(found: Examination) -> CaseCounts:
     wrong = {seen.finding.probe.name for seen in found.seen if seen.severity != "note"}
     able = [engine for engine in found.engines if engine not in found.problems]
     numbers = {"equal": 0, "different": 0, "rejected": 0, "crashed": 0}
-    for probe in found.probes:
-        keys = [(engine, probe.name) for engine in able]
+    for name in found.tried:
+        keys = [(engine, name) for engine in able]
         if any(key not in found.rendered and key not in found.rejected for key in keys):
             numbers["crashed"] += 1
         elif any(key in found.rejected for key in keys):
             numbers["rejected"] += 1
         else:
-            numbers["different" if probe.name in wrong else "equal"] += 1
-    return CaseCounts(total=len(found.probes), **numbers)
+            numbers["different" if name in wrong else "equal"] += 1
+    return CaseCounts(total=len(found.tried), **numbers)

@@ -45,6 +45,10 @@ def _tool(number: int) -> Tool:
     )
 
 
+# A tool for conversations that have none of their own.
+TOOL = _tool(1)
+
+
 def _call(number: int, tool: int = 1) -> ToolCall:
     return ToolCall(name=f"toolname{tool}", arguments={f"paramname{tool}": f"Argword{number}"})
 

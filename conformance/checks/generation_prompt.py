@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conformance.checks.base import Finding, parting, register
+from conformance.checks.base import Finding, register
 from conformance.checks.bench import Bench
+from conformance.checks.prefix import without_dropped
 from conformance.checks.probe import Probe
 from conformance.checks.words import text_end
 
@@ -15,14 +16,17 @@ def generation_prompt(bench: Bench, probe: Probe) -> Iterator[Finding]:
     """Yield a finding when asking for a generation prompt changes what stands before it.
 
     An end token that is written only where no answer is asked for (`{% else %}{{ eos_token }}`) is
-    `end-unstable`; an empty generation prompt is legal.
+    `end-unstable`; an empty generation prompt is legal, and so is thinking of earlier turns that is dropped
+    where an answer is asked for.
     """
     if probe.manner is not None or not probe.asks:
         return
     asked, plain = bench.text(probe, generation=True), bench.text(probe, generation=False)
     if asked is None or plain is None or asked.startswith(plain):
         return
-    place = parting(plain, asked)
+    legal, place, other = without_dropped(plain, asked, probe)
+    if legal:
+        return
     after_text = place >= text_end(plain, probe.case.conversation)
     yield Finding(
         "end-unstable" if after_text else "generation-prompt-not-suffix",
@@ -31,6 +35,6 @@ def generation_prompt(bench: Bench, probe: Probe) -> Iterator[Finding]:
         expected=plain,
         actual=asked,
         offset=place,
-        actual_offset=place,
+        actual_offset=other,
         message=len(probe.messages) - 1,
     )

@@ -10,11 +10,20 @@ _CURED_PARTS = "vLLM, SGLang and llama.cpp join text parts for templates that do
 _CURED_ARGUMENTS = "vLLM and llama.cpp parse the string before the template sees it"
 
 
+def _write_parts(messages: list[Raw], role: str) -> None:
+    for message in messages:
+        if message["role"] == role and isinstance(text := message.get("content"), str):
+            message["content"] = [{"type": "text", "text": text}]
+
+
+def _all_parts(messages: list[Raw], tools: list[Raw] | None) -> None:
+    for role in ("system", "developer", "user", "assistant", "tool"):
+        _write_parts(messages, role)
+
+
 def _parts(role: str) -> Manner:
     def change(messages: list[Raw], tools: list[Raw] | None) -> None:
-        for message in messages:
-            if message["role"] == role and isinstance(message.get("content"), str):
-                message["content"] = [{"type": "text", "text": message["content"]}]
+        _write_parts(messages, role)
 
     return Manner(f"{role}-parts", change, _CURED_PARTS)
 
@@ -33,19 +42,20 @@ def _absent_content(messages: list[Raw], tools: list[Raw] | None) -> None:
 
 def _string_arguments(messages: list[Raw], tools: list[Raw] | None) -> None:
     for message in messages:
-        for call in message.get("tool_calls", ()):
-            call["function"]["arguments"] = json.dumps(call["function"]["arguments"])
+        for call in message.get("tool_calls") or ():
+            arguments = call["function"]["arguments"]
+            call["function"]["arguments"] = arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
 def _empty_arguments(messages: list[Raw], tools: list[Raw] | None) -> None:
     for message in messages:
-        for call in message.get("tool_calls", ()):
+        for call in message.get("tool_calls") or ():
             call["function"]["arguments"] = {}
 
 
 def _values(messages: list[Raw], tools: list[Raw] | None) -> None:
     for message in messages:
-        for call in message.get("tool_calls", ()):
+        for call in message.get("tool_calls") or ():
             call["function"]["arguments"] |= {
                 "flagname": True,
                 "voidname": None,
@@ -102,13 +112,17 @@ def _long_ids(messages: list[Raw], tools: list[Raw] | None) -> None:
     for message in messages:
         if "tool_call_id" in message:
             message["tool_call_id"] = _long(message["tool_call_id"])
-        for call in message.get("tool_calls", ()):
+        for call in message.get("tool_calls") or ():
             call["id"] = _long(call["id"])
 
 
 def _long(own: str) -> str:
     return f"call_{own.removeprefix('callid'):a>24}"
 
+
+# What some templates take instead of the plain form.
+PARTS = Manner("parts", _all_parts)
+STRINGS = Manner("strings", _string_arguments)
 
 # Each manner with the probes of the family it is tried on: the smallest that have what it changes.
 MANNERS: tuple[tuple[Manner, tuple[str, ...]], ...] = (

@@ -21,7 +21,7 @@ from conformance.checks.base import Finding, parting, register
 from conformance.checks.bench import Bench
 from conformance.checks.probe import Probe
 from conformance.checks.words import text_end, words
-from conformance.conversation import Assistant, ToolResult, User
+from conformance.conversation import Assistant, Instructions, ToolResult, User
 
 _THOUGHT = re.compile(r"think|thought|reason|analysis", re.IGNORECASE)
 # So many characters have to agree again behind a dropped thought, or all that is left.
@@ -40,10 +40,12 @@ def prefix(bench: Bench, probe: Probe) -> Iterator[Finding]:
         whole = bench.text(after, generation=False)
         if text is None or whole is None or whole.startswith(text):
             continue
-        kept, place, other = _without_dropped(text, whole, before)
+        kept, place, other = without_dropped(text, whole, before)
         if kept:
             continue
         rule, what = _rule(bench, before, text, place)
+        if rule == "prefix-unstable" and isinstance(after.messages[-2], Instructions):
+            what = "what stands before later instructions"
         yield Finding(
             rule,
             after,
@@ -72,7 +74,7 @@ def _turn_ends(probe: Probe) -> Iterator[int]:
             yield count
 
 
-def _without_dropped(text: str, whole: str, probe: Probe) -> tuple[bool, int, int]:
+def without_dropped(text: str, whole: str, probe: Probe) -> tuple[bool, int, int]:
     """Say whether `whole` begins with `text` but for dropped thinking, and where they part if not."""
     others = [word.text for word in words(probe.case.conversation) if word.kind != "thinking"]
     at = place = parting(text, whole)

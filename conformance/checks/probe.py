@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from conformance.conversation import Assistant, Case, Message
 from conformance.engines.base import Request
@@ -47,12 +47,16 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A conversation and the manner it is handed over in; `basic` is whether no template may refuse it."""
+    """A conversation and the manner it is handed over in.
+
+    `basic` is whether no template may refuse it, `forms` what this template needs instead of the plain way.
+    """
 
     name: str
     case: Case
     manner: Manner | None = None
     basic: bool = False
+    forms: tuple[Manner, ...] = ()
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -67,12 +71,17 @@ class Probe:
     @property
     def plain(self) -> Probe:
         """The same conversation in the plain manner."""
-        return Probe(self.name.partition("+")[0], self.case, None, self.basic)
+        return replace(self, name=self.name.partition("+")[0], manner=None)
+
+    @property
+    def how(self) -> str:
+        """The name of the manner it is handed over in."""
+        return "plain" if self.manner is None else self.manner.name
 
     @property
     def shape(self) -> str:
-        """The name of the shape it is handed over in."""
-        return "plain" if self.manner is None else self.manner.name
+        """The name of its shape in a report: the forms that the template takes, and the manner."""
+        return "+".join([*(form.name for form in self.forms), self.how])
 
     @property
     def size(self) -> tuple[int, int]:
@@ -86,21 +95,21 @@ class Probe:
 
     def of(self, messages: tuple[Message, ...]) -> Probe:
         """Return the probe with other messages."""
-        case = replace(self.case, conversation=replace(self.case.conversation, messages=messages))
-        return Probe(self.name, case, self.manner, self.basic)
-
-    def without_thinking(self) -> Probe:
-        """Return the probe without any thinking."""
-        return self.of(
-            tuple(replace(m, thinking=None) if isinstance(m, Assistant) else m for m in self.messages)
+        case = structs.replace(
+            self.case, conversation=structs.replace(self.case.conversation, messages=messages)
         )
+        return replace(self, case=case)
+
+    def in_form(self, form: Manner) -> Probe:
+        """Return the probe for a template that takes another form than the plain one."""
+        return replace(self, forms=(*self.forms, form))
 
     def request(self, *, generation: bool, date: str | None = None) -> Request:
         """Return what the template receives."""
-        options = replace(self.case.options, mode="generation" if generation else "training")
+        options = structs.replace(self.case.options, mode="generation" if generation else "training")
         if date is not None:
-            options = replace(options, date=date)
-        plain = _PLAIN.request(replace(self.case, options=options))
+            options = structs.replace(options, date=date)
+        plain = _PLAIN.request(structs.replace(self.case, options=options))
         messages, tools = plain.messages, plain.tools
         for message in messages:
             if "tool_call_id" in message:
@@ -109,7 +118,11 @@ class Probe:
                 call["id"] = _id(call["id"])
         if self.manner is not None:
             self.manner.change(messages, tools)
-        return replace(plain, messages=messages, tools=tools, kwargs={**SPECIAL_TOKENS, **plain.kwargs})
+        for form in self.forms:
+            form.change(messages, tools)
+        return structs.replace(
+            plain, messages=messages, tools=tools, kwargs={**SPECIAL_TOKENS, **plain.kwargs}
+        )
 
 
 def _id(own: str) -> str:

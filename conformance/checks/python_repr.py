@@ -48,7 +48,7 @@ def python_repr(bench: Bench, probe: Probe) -> Iterator[Finding]:
 def _place(bench: Bench, probe: Probe, text: str) -> tuple[str, int] | None:
     if (match := _OBJECTS.search(text)) and match[0] not in bench.template:
         return "printed object", match.start()
-    manner = probe.shape
+    manner = probe.how
     plain = "" if probe.manner is None else bench.text(probe.plain)
     if manner.endswith("-parts"):
         match = _PARTS.search(text)

@@ -56,7 +56,7 @@ def texts(bench: Bench, probe: Probe) -> Iterator[Finding]:
                     message=word.message,
                     severity=eased(probe),
                 )
-            elif missing not in unsupported:
+            elif missing not in unsupported and probe.how in ("plain", "developer"):
                 unsupported.add(missing)
                 yield Finding(
                     "unsupported-input",
@@ -68,7 +68,7 @@ def texts(bench: Bench, probe: Probe) -> Iterator[Finding]:
                 )
     if probe.manner is None:
         yield from _out_of_order(probe, text, sent)
-    if probe.shape == "string-arguments":
+    if probe.how == "string-arguments":
         yield from _encoded_twice(bench, probe, text)
 
 
@@ -90,7 +90,7 @@ def _wrong(bench: Bench, probe: Probe) -> frozenset[tuple[Word, bool]]:
 
 def _unsupported(bench: Bench, probe: Probe, word: Word) -> str | None:
     """Say which thing that the template never looks at explains the loss of a word."""
-    if word.kind in TOOL_KINDS and not bench.mentions & {"tools", "functions"}:
+    if word.kind in TOOL_KINDS and "tools" not in bench.mentions:
         return "tools"
     if word.kind == "argument" and "tool_calls" not in bench.mentions:
         return "tool calls"
