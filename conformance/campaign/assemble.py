@@ -14,6 +14,8 @@ from conformance import __version__
 from conformance.campaign.branches import BranchCoverage
 from conformance.campaign.judge import Answer, Judgement
 from conformance.campaign.tally import EngineTally, RuleTally, Tally
+from conformance.compare.structure import compare
+from conformance.compare.tokens import server_tokens
 from conformance.conversation import Case, case_id
 from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
@@ -25,6 +27,7 @@ from conformance.report.model import (
     EngineResult,
     Environment,
     Example,
+    Finding,
     Severity,
     Target,
     ToolInfo,
@@ -32,6 +35,7 @@ from conformance.report.model import (
 )
 from conformance.rules import rule
 from conformance.rules.classify import Found
+from conformance.rules.name_tokens import INJECTED
 from conformance.sources import Template
 
 PACKAGES = ("openai-harmony", "transformers", "jinja2", "gguf", "huggingface_hub", "hypothesis")
@@ -40,6 +44,7 @@ _BY_CHANCE = 1e-3  # a feature that all of these cases may well have by chance t
 _MOST_FEATURES = 6
 _ENOUGH = 20  # conversations from which on a template's family can be told
 _PART = 4_000
+_PARSED = 500_000  # so many characters are parsed back; longer prompts are long by mistake
 
 _KINDS = {
     "system": "system message",
@@ -117,7 +122,8 @@ def region_words(found: Found) -> str:
     if difference is None:
         return ""
     words = [_KINDS.get(difference.block.kind, difference.block.kind)] if difference.block else ["extra text"]
-    if difference.region in _IN_TOOLS:
+    in_schema = difference.path and difference.block is not None and difference.block.kind == "developer"
+    if difference.region in _IN_TOOLS or in_schema:
         words.append("tools")
         if difference.path:
             words.append(f"`{shown_path(difference.path)}`")
@@ -151,12 +157,30 @@ def example(shown: Shown) -> Example:
         also=[found.rule for found in judgement.found if found.rule != shown.found.rule],
         failure=failure,
         minimal=shown.minimal,
+        structure=[] if shown.found.against else structure(shown.answer, judgement, shown.found.rule),
     )
 
 
-def severity(slug: str, vanishes: Sequence[str]) -> Severity:
-    """Return a divergence's severity: a warning at most where another cited profile agrees with the template."""
-    own = rule(slug).severity
+def structure(answer: Answer, judgement: Judgement, slug: str) -> list[str]:
+    """Say what a model reads otherwise than Harmony meant, empty where a template wrote nothing.
+
+    Where `slug` is about injection, messages of the template alone are called forged.
+    """
+    text = judgement.text
+    if text is None or judgement.failure is not None:
+        return []
+    if len(text) > _PARSED:
+        return [f"the prompt of {len(text):,} characters is too long to be parsed back"]
+    extra = "forged" if slug == INJECTED else "extra"
+    return compare(answer.rendering.tokens, server_tokens(text, judgement.ordinary), extra=extra)
+
+
+def severity(slug: str, vanishes: Sequence[str], own: Severity | None = None) -> Severity:
+    """Return a divergence's severity: a warning at most where another cited profile agrees with the template.
+
+    `own` is the finding's, where it is not the rule's.
+    """
+    own = own or rule(slug).severity
     return "warning" if own == "error" and vanishes else own
 
 
@@ -183,7 +207,7 @@ def divergence(
     return Divergence(
         rule=slug,
         code=rule(slug).code,
-        severity=severity(slug, vanishes),
+        severity=severity(slug, vanishes, shown.found.severity),
         check=_check(shown),
         count=tally.count,
         share=tally.count / total if total else 0.0,
@@ -200,6 +224,8 @@ def divergence(
 def _check(shown: Shown) -> str:
     if shown.found.against:
         return "engines"
+    if rule(shown.found.rule).family == "tokens":
+        return "tokens"
     return "text" if shown.judgement.failure is None else "renders"
 
 
@@ -237,12 +263,13 @@ def target(
     profiles: Sequence[str],
     versions: Mapping[str, str] = MappingProxyType({}),
     aliases: Sequence[str] = (),
+    findings: Sequence[Finding] = (),
     error: str | None = None,
 ) -> Target:
     """Return the record of one target; without a single judged conversation its verdict is error."""
     total = tally.total
     counts = CaseCounts(total=total, inexpressible=tally.inexpressible, **tally.counts)
-    verdict: Verdict = "diverges" if divergences else "conforms"
+    verdict: Verdict = "diverges" if any(found.severity != "note" for found in divergences) else "conforms"
     if total == 0:
         verdict, error = "error", error or "no conversation was judged"
     return Target(
@@ -264,6 +291,7 @@ def target(
         error=error,
         harmony=is_harmony(template, tally),
         aliases=list(aliases),
+        findings=list(findings),
         unclassified_share=tally.unclassified / counts.different if counts.different else 0.0,
     )
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from conformance.conversation import Assistant, Case
+from conformance.compare.align import align
+from conformance.compare.tokens import could_inject, encodes_alike
+from conformance.conversation import Assistant, Case, to_json
 from conformance.engines.base import Crashed, LimitExceeded, Outcome, Rejected, Rendered, SyntaxProblem
 from conformance.oracles.base import Profile, Rendering, profiles
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.rules.classify import Found, classify
+from conformance.rules.name_tokens import name_injected, name_mismatch
 
 EQUAL, DIFFERENT, REJECTED, CRASHED = "equal", "different", "rejected", "crashed"
 _FAILURE_RULES = {
@@ -20,7 +23,7 @@ _FAILURE_RULES = {
 }
 
 
-@dataclass(slots=True)
+@dataclass
 class Answer:
     """The oracle's answer to one case, kept so that many templates can be judged against it.
 
@@ -31,6 +34,17 @@ class Answer:
     rendering: Rendering
     others: dict[str, str] | None = None
 
+    @cached_property
+    def hostile(self) -> str:
+        """The case as JSON where something in it could become a control token; else an empty text."""
+        said = to_json(self.case)
+        return said.decode() if could_inject(said) else ""
+
+    @cached_property
+    def encodes_alike(self) -> bool:
+        """Whether a server makes Harmony's tokens of Harmony's text, in a case that is not hostile."""
+        return encodes_alike(self.rendering)
+
 
 @dataclass(slots=True)
 class Judgement:
@@ -38,7 +52,8 @@ class Judgement:
 
     `status` is equal, different, rejected or crashed; `found` names the divergences; `right` lists the
     profiles under which the template's text is exactly the oracle's; `familiar` says whether at least the
-    system message or a user message is.
+    system message or a user message is; `ordinary` are the stretches that the engine keeps from becoming
+    control tokens. Findings about tokens change neither status nor `right`, which are about characters.
     """
 
     status: str
@@ -48,6 +63,7 @@ class Judgement:
     failure: str | None = None
     line: int | None = None
     familiar: bool = True
+    ordinary: tuple[tuple[int, int], ...] = ()
 
 
 class Judge:
@@ -74,14 +90,19 @@ class Judge:
             return _failure(outcome)
         text = outcome.text
         if text == answer.rendering.text:
+            found = _tokens(answer, outcome)
             if not confirm:
-                return Judgement(EQUAL, text=text)
+                return Judgement(EQUAL, found, text=text, ordinary=outcome.ordinary)
             others = self._other_texts(answer)
             right = (self.profile.name, *(name for name in self._others if name not in others))
-            return Judgement(EQUAL, right=right, text=text)
-        found = classify(answer.case, answer.rendering, text, self.profile)
+            return Judgement(EQUAL, found, right, text, ordinary=outcome.ordinary)
+        pairs = align(answer.rendering, text)
+        found = classify(answer.case, answer.rendering, text, self.profile, pairs)
+        if answer.hostile:
+            found += name_injected(answer.rendering, text, pairs, answer.hostile, outcome.ordinary)
         right = self._right(answer, text) if confirm else ()
-        return Judgement(DIFFERENT, found, right, text, familiar=_familiar(answer.rendering, text))
+        familiar = _familiar(answer.rendering, text)
+        return Judgement(DIFFERENT, found, right, text, familiar=familiar, ordinary=outcome.ordinary)
 
     def _other_texts(self, answer: Answer) -> dict[str, str]:
         """Return the texts under the other profiles, where they are not the default's."""
@@ -105,6 +126,16 @@ class Judge:
         return tuple(names)
 
 
+def _tokens(answer: Answer, outcome: Rendered) -> list[Found]:
+    """Compare the tokens of a text whose characters are the oracle's, as far as they can differ at all."""
+    if not answer.hostile:
+        alike = answer.encodes_alike and not outcome.ordinary
+        return [] if alike else name_mismatch(answer.rendering, outcome.ordinary)
+    found = name_injected(answer.rendering, outcome.text, (), answer.hostile, outcome.ordinary)
+    # What is injected makes other tokens, and nothing else needs to explain them.
+    return found or name_mismatch(answer.rendering, outcome.ordinary)
+
+
 def _familiar(expected: Rendering, text: str) -> bool:
     """Say whether the system message or any user message stands in the text as Harmony writes it."""
     return text.startswith(expected.blocks[0].text) or any(
@@ -124,8 +155,3 @@ def _failure(outcome: Outcome | SyntaxProblem) -> Judgement:
     line = None if isinstance(outcome, LimitExceeded) else outcome.line
     status = REJECTED if isinstance(outcome, Rejected) else CRASHED
     return Judgement(status, [Found(rule, None)], failure=message, line=line)
-
-
-def rules_of(judgement: Judgement) -> Sequence[str]:
-    """Return the slugs of a judgement's divergences."""
-    return [found.rule for found in judgement.found]

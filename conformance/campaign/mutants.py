@@ -12,10 +12,11 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from conformance.campaign.assemble import severity
 from conformance.campaign.judge import Answer, Judge
 from conformance.campaign.runner import DEFAULT_CASES, Runner, Settings
 from conformance.campaign.shrink import Shrinker, Shrunk
-from conformance.campaign.tally import Tally
+from conformance.campaign.tally import RuleTally, Tally
 from conformance.conversation import Assistant, Case, ToolResult, case_id
 from conformance.engines.in_process import InProcessHost
 from conformance.errors import UsageError
@@ -33,7 +34,6 @@ _WINDOWS = (0, 60, 160, 400, 800, 1_400)
 _TOGETHER = 100
 
 NOT_PLANTED = {
-    "injected-special-token": "only a server can cause or prevent it",
     "token-mismatch": "the tokens of equal texts do not depend on the template",
     "does-not-compile": "a template that no engine compiles is no target, and one engine runs the mutants",
     "engine-disagrees": "one engine runs the mutants",
@@ -237,13 +237,14 @@ def run(
             judge = _SharingJudge(runner.judge.profile)
             runner.judge = judge
             for mutant, template, count, tally in _campaign(runner, judge, chosen, text):
-                ranked = sorted(tally.rules.items(), key=lambda seen: (-seen[1].count, rule(seen[0]).code))
+                by_rule = _blamed(tally)
+                ranked = sorted(by_rule.items(), key=lambda seen: (-seen[1].count, rule(seen[0]).code))
                 outcome = Outcome(mutant, count, {slug: seen.count for slug, seen in ranked})
-                if shrink and mutant.rule in tally.rules and mutant.rule != "resource-limit":
-                    smallest = tally.rules[mutant.rule].smallest
+                if shrink and mutant.rule in by_rule and mutant.rule != "resource-limit":
+                    smallest = by_rule[mutant.rule].smallest
                     shape = shapes([smallest.shape])[0][0]
                     shrinker = Shrinker(runner.judge, hosts[name], template.text)
-                    outcome.shrunk = shrinker.shrink(smallest.case, shape, mutant.rule)
+                    outcome.shrunk = shrinker.shrink(smallest.case, shape, smallest.found.key)
                 outcomes[mutant.name] = outcome
     return Score([outcomes[mutant.name] for mutant in mutants], seed, cases, engine)
 
@@ -267,6 +268,12 @@ def _campaign(
         judge.forget()
         for mutant, template, tally in done:
             yield mutant, template, stop, tally
+
+
+def _blamed(tally: Tally) -> dict[str, RuleTally]:
+    """Return what was found by rule, without the notes: what they say is no template's fault."""
+    found = ((seen.smallest.found, seen) for seen in tally.rules.values())
+    return {one.rule: seen for one, seen in found if severity(one.rule, (), one.severity) != "note"}
 
 
 def _shown(tally: Tally) -> int:

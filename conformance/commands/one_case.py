@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from conformance.campaign.assemble import region_words
+from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings
 from conformance.commands.common import newest_run, one_template
 from conformance.conversation import Case, case_id
@@ -15,6 +15,7 @@ from conformance.importers import looks_like_case_id, read_case
 from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.json_file import find_example, read
 from conformance.report.terminal import TerminalWriter
+from conformance.rules.name_tokens import INJECTED
 from conformance.shapes import families, shapes
 from conformance.sources import Template
 
@@ -47,20 +48,33 @@ def run_diff(
         host = runner.hosts[engine]
         outcome = host.collect(host.submit(template.text, [shape.request(case)]))[0]
         judgement = runner.judge.judge(answer, outcome)
-    findings = [Finding(found.rule, region_words(found), found.vanishes_under) for found in judgement.found]
+    findings = [
+        Finding(
+            found.rule,
+            region_words(found),
+            found.vanishes_under,
+            severity(found.rule, found.vanishes_under, found.severity),
+        )
+        for found in judgement.found
+    ]
+    injected = any(found.rule == INJECTED for found in judgement.found)
+    read = structure(answer, judgement, INJECTED if injected else "")
     failure = judgement.failure
     if failure is not None and judgement.line is not None:
         failure = f"{failure} (line {judgement.line})"
     expected = answer.rendering.text
     if plain or not console.is_terminal:
-        text = plain_diff(expected, judgement.text, findings=findings, failure=failure)
+        text = plain_diff(expected, judgement.text, findings=findings, failure=failure, structure=read)
         console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
     else:
         title = f"{template.name} · case {case_id(case)} · shape {shape.name} · engine {engine}"
         writer = TerminalWriter(console)
         writer.print(title)
-        writer.print(render_diff(console, expected, judgement.text, findings=findings, failure=failure))
-    return EXIT_DIVERGES if judgement.found else EXIT_CONFORMS
+        writer.print(
+            render_diff(console, expected, judgement.text, findings=findings, failure=failure, structure=read)
+        )
+    worse = any(finding.severity != "note" for finding in findings)
+    return EXIT_DIVERGES if worse else EXIT_CONFORMS
 
 
 def run_replay(

@@ -43,9 +43,14 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Rendered(msgspec.Struct, frozen=True, tag="rendered"):
-    """The template wrote this text."""
+    """The template wrote this text.
+
+    `ordinary` are stretches of it, as start and stop in order, that this engine's server encodes as ordinary text;
+    elsewhere it recognises special tokens. An empty stretch only keeps its two sides apart.
+    """
 
     text: str
+    ordinary: tuple[tuple[int, int], ...] = ()
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="rejected"):

@@ -23,6 +23,8 @@ class TransformersEngine(Engine):
     """
 
     name: ClassVar[str] = "transformers"
+    # What apply_chat_template is called with beside the request.
+    options: ClassVar[dict[str, Any]] = {"tokenize": False}
 
     def __init__(self) -> None:
         self._clock = FrozenClock()
@@ -55,14 +57,7 @@ class TransformersEngine(Engine):
                 f"({error}); install transformers 5."
             ) from None
 
-        class Tokenizer(PreTrainedTokenizerBase):  # type: ignore[misc]
-            special_tokens_map = SPECIAL_TOKENS
-            chat_template = None
-
-            def __init__(self) -> None:
-                """Leave out everything that needs a vocabulary: rendering to text does not."""
-
-        self._apply = Tokenizer().apply_chat_template
+        self._apply = self.tokenizer(PreTrainedTokenizerBase).apply_chat_template
         self._compile = _compile_jinja_template
         # The first rendering imports more (numpy's and Jinja's lazy parts); later it would count as the
         # template's.
@@ -74,6 +69,22 @@ class TransformersEngine(Engine):
                 f"(a probe gave {answer}); install transformers 5."
             )
         self.render("{{ raise_exception('x') }}", probe)
+
+    def tokenizer(self, base: type[Any]) -> Any:
+        """Return a tokenizer, of a subclass of transformers' own base class, that knows no vocabulary."""
+
+        class Tokenizer(base):  # type: ignore[misc]
+            special_tokens_map = SPECIAL_TOKENS
+            chat_template = None
+
+            def __init__(self) -> None:
+                """Leave out everything that needs a vocabulary: rendering to text does not."""
+
+        return Tokenizer()
+
+    def outcome(self, text: object) -> Outcome:
+        """Return the outcome of a rendering that came to its end."""
+        return rendered(text)
 
     def compile_check(self, template: str) -> SyntaxProblem | None:
         """Return what keeps transformers from compiling the template, or None."""
@@ -100,14 +111,14 @@ class TransformersEngine(Engine):
                 tools=request.tools,
                 chat_template=template,
                 add_generation_prompt=request.add_generation_prompt,
-                tokenize=False,
+                **self.options,
                 **request.kwargs,
             )
         except MemoryError:
             raise
         except Exception as error:
             return failed(error)
-        return rendered(text)
+        return self.outcome(text)
 
 
 def _not_loaded(*_: Any, **__: Any) -> Any:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from conformance.errors import UsageError
 from conformance.report import compact
-from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE, excerpt, parting
+from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE, Excerpt, Parting, excerpt, parting
 from conformance.report.model import Divergence, Example, Target
 from conformance.report.property_card import LABELS, statement
 from conformance.report.property_card import again as own_target
@@ -65,7 +65,11 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     if compact.is_small(example.case):
         parts += ["", _conversation(example, width, glyphs)]
     labels = ("one", "other") if divergence.cause else LABELS.get(divergence.check, ("oracle", "template"))
-    parts += ["", Padding(_difference(example, width - 2, glyphs, labels), (0, 0, 0, 4)), ""]
+    if divergence.check == "tokens" and example.failure is None:
+        shown = _control_token(example, width - 2, glyphs)
+    else:
+        shown = _difference(example, width - 2, glyphs, labels)
+    parts += ["", Padding(shown, (0, 0, 0, 4)), ""]
     parts.append(Padding(_explanation(target, divergence, width, glyphs), (0, 0, 0, 2)))
     # Never broken into lines, so that it can be pasted: a long one is wrapped by the terminal itself.
     again = Text("  ", no_wrap=True, overflow="ignore").append("Again ", "bold")
@@ -143,19 +147,39 @@ def _difference(example: Example, width: int, glyphs: Glyphs, labels: tuple[str,
     )
     room = min(max(width - _LABEL - 2, 24), _EXCERPT_WIDTH)
     shown = excerpt(example.expected, example.actual, where, room, glyphs)
-    told = f"character {example.offset:,}: {shown.note}"
-    caret = Text(" " * (_LABEL + shown.column), no_wrap=True)
-    if _LABEL + shown.column + len(shown.caret) + 1 + len(told) <= width:
-        caret.append(shown.caret, ACTUAL_STYLE).append(f" {told}")
-    else:
-        # No room to the right of the caret: the words end where it stands.
-        caret = Text(f"{told} ".rjust(_LABEL + shown.column), no_wrap=True).append("^", ACTUAL_STYLE)
     one, other = (label.ljust(_LABEL) for label in labels)
     return Group(
         Text.assemble((one, EXPECTED_STYLE), shown.expected),
         Text.assemble((other, ACTUAL_STYLE), shown.actual),
-        caret,
+        _caret(shown, f"character {example.offset:,}: {shown.note}", width),
     )
+
+
+def _control_token(example: Example, width: int, glyphs: Glyphs) -> RenderableType:
+    """Return the template's line with the text that a server reads as a token, or as other tokens than Harmony."""
+    actual, at = example.actual or "", example.actual_offset or 0
+    # A text that was injected is nothing that Harmony's prompt has; other tokens are of the same text.
+    told = "becomes a control token"
+    if example.expected_part:
+        told = f"token {_token(example.actual_part, glyphs)}, Harmony's is {_token(example.expected_part, glyphs)}"
+    end = min(at + max(len(example.actual_part), 1), len(actual))
+    where = Parting((at, at), (at, end))
+    room = min(max(width - _LABEL - 2, 24), _EXCERPT_WIDTH)
+    shown = excerpt(actual[:at] + actual[end:], actual, where, room, glyphs)
+    line = Text.assemble(("template".ljust(_LABEL), ACTUAL_STYLE), shown.actual)
+    return Group(line, _caret(shown, f"character {at:,}: {told}", width))
+
+
+def _token(text: str, glyphs: Glyphs) -> str:
+    return f"`{inert(text, 24, glyphs=glyphs)}`"
+
+
+def _caret(shown: Excerpt, told: str, width: int) -> Text:
+    caret = Text(" " * (_LABEL + shown.column), no_wrap=True)
+    if _LABEL + shown.column + len(shown.caret) + 1 + len(told) <= width:
+        return caret.append(shown.caret, ACTUAL_STYLE).append(f" {told}")
+    # No room to the right of the caret: the words end where it stands.
+    return Text(f"{told} ".rjust(_LABEL + shown.column), no_wrap=True).append("^", ACTUAL_STYLE)
 
 
 def _explanation(target: Target, divergence: Divergence, width: int, glyphs: Glyphs) -> Table:
@@ -168,8 +192,10 @@ def _explanation(target: Target, divergence: Divergence, width: int, glyphs: Gly
         table.add_row("Why", Text(glyphs.plain(known.why)))
         table.add_row("Spec", Text(glyphs.plain(known.citation)))
         table.add_row("Try", Text(glyphs.plain(known.fix)))
-    table.add_row("Seen", _seen(target, divergence, glyphs))
     example = divergence.example
+    if example.structure:
+        table.add_row("Reads", Text("\n".join(inert(words, glyphs=glyphs) for words in example.structure)))
+    table.add_row("Seen", _seen(target, divergence, glyphs))
     if divergence.vanishes_under:
         table.add_row("But", Text(f"vanishes under {names(divergence.vanishes_under, glyphs)}"))
     if example.also:

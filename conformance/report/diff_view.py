@@ -13,6 +13,7 @@ from rich.text import Text
 from conformance.report.cards import SEVERITY_STYLE, known_rule
 from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE
 from conformance.report.messages import Pair, Row, header, pairs, rows
+from conformance.report.model import Severity
 from conformance.report.visible import Glyphs, glyphs_for, inert, units
 
 _SIDE_BY_SIDE = 120  # columns from which two texts fit beside each other
@@ -20,11 +21,12 @@ _CONTEXT = 2  # equal lines shown around differing ones
 
 
 class Finding(NamedTuple):
-    """A rule that explains a difference, where it lies, and under which profiles it vanishes."""
+    """A rule that explains a difference: where it lies, under which profiles it vanishes, and how bad it is."""
 
     rule: str
     where: str = ""
     vanishes_under: Sequence[str] = ()
+    severity: Severity = "error"
 
 
 def render_diff(
@@ -34,12 +36,13 @@ def render_diff(
     *,
     findings: Sequence[Finding] = (),
     failure: str | None = None,
+    structure: Sequence[str] = (),
     stacked: bool | None = None,
 ) -> RenderableType:
     """Return one conversation's two texts message by message, equal messages folded, with what explains them.
 
-    `actual` is None and `failure` says why where the template wrote nothing. `stacked` chooses the layout;
-    by default the console's width does.
+    `actual` is None and `failure` says why where the template wrote nothing. `structure` says how a model reads
+    the template's text. `stacked` chooses the layout; by default the console's width does.
     """
     glyphs = glyphs_for(console)
     if actual is None:
@@ -51,11 +54,19 @@ def render_diff(
         parts = _messages(pairs(expected, actual), console, stacked, glyphs)
     for finding in findings:
         parts += ["", _finding(finding, glyphs)]
+    if structure:
+        parts += ["", Text("What the model reads, parsed by Harmony", "bold")]
+        parts += [Text(f"  {inert(sentence, glyphs=glyphs)}") for sentence in structure]
     return Group(*parts)
 
 
 def plain_diff(
-    expected: str, actual: str | None, *, findings: Sequence[Finding] = (), failure: str | None = None
+    expected: str,
+    actual: str | None,
+    *,
+    findings: Sequence[Finding] = (),
+    failure: str | None = None,
+    structure: Sequence[str] = (),
 ) -> str:
     """Return the difference as plain text without colours, for files and pipes; lines begin with ` `, `-` or `+`.
 
@@ -71,6 +82,7 @@ def plain_diff(
         where = f" in {inert(finding.where)}" if finding.where else ""
         known = known_rule(finding.rule)
         lines.append(f"# {inert(finding.rule)}{where}" + (f": {known.why}" if known else ""))
+    lines += [f"# parsed: {inert(sentence)}" for sentence in structure]
     return "\n".join(lines) + "\n"
 
 
@@ -198,11 +210,10 @@ def _styled(text: str | None, changes: Sequence[tuple[int, int]], style: str, gl
 
 def _finding(finding: Finding, glyphs: Glyphs) -> RenderableType:
     known = known_rule(finding.rule)
-    severity = "warning" if finding.vanishes_under else known.severity if known else "error"
     head = Text.assemble(
         (f"{known.code} " if known else "", "bold"), (inert(finding.rule, glyphs=glyphs), "bold")
     )
-    head.append(f"  {severity}", SEVERITY_STYLE[severity])
+    head.append(f"  {finding.severity}", SEVERITY_STYLE[finding.severity])
     if finding.where:
         head.append(f"  {inert(finding.where, glyphs=glyphs)}")
     lines = [head]

@@ -77,6 +77,8 @@ class Example(_Part, frozen=True, kw_only=True):
     `expected` and `actual` are the whole texts; `offset` is the first differing character of this
     divergence in `expected`, `actual_offset` the same place in `actual` (it is another number when the case
     diverges earlier too; None where it was not kept). `template_line` is None where it could not be traced.
+    `structure` says in short sentences what a model reads otherwise than Harmony meant, when a server has encoded
+    `actual`: messages lost, extra or forged, other channels and recipients.
     """
 
     case_id: str
@@ -95,6 +97,7 @@ class Example(_Part, frozen=True, kw_only=True):
     failure: str | None = None
     minimal: bool = False
     actual_offset: int | None = None
+    structure: list[str] = []
 
 
 class Divergence(_Part, frozen=True, kw_only=True):
@@ -134,8 +137,24 @@ class EngineResult(_Part, frozen=True, kw_only=True):
     inexpressible: dict[str, int] = {}
 
 
+class Finding(_Part, frozen=True, kw_only=True):
+    """Something wrong in the package that a template came from: a file says `actual` where `expected` is right.
+
+    With `checked` False it is a note that a part is missing, so that nothing can be said of it.
+    """
+
+    rule: str
+    code: str
+    severity: Severity
+    message: str
+    where: str
+    expected: str = ""
+    actual: str = ""
+    checked: bool = True
+
+
 class Target(_Part, frozen=True, kw_only=True):
-    """One template and what the campaign found about it."""
+    """One template and what the campaign found about it; `findings` are about the package around it."""
 
     name: str
     sha256: str
@@ -152,6 +171,7 @@ class Target(_Part, frozen=True, kw_only=True):
     aliases: list[str] = []
     unclassified_share: float = 0.0
     by_engine: list[EngineResult] = []
+    findings: list[Finding] = []
 
 
 class LeftOut(_Part, frozen=True, kw_only=True):

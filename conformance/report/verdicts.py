@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from conformance.report.cards import percent
+from conformance.report.cards import SEVERITY_STYLE, percent
 from conformance.report.compact import plural
 from conformance.report.model import Run, Target
 from conformance.report.visible import Glyphs, inert
@@ -37,18 +37,33 @@ def not_harmony(target: Target) -> str:
 
 def verdict(target: Target, default: str) -> str:
     """Return the verdict in words; what strangers wrote in it is not inert yet."""
+    wrong = sum(finding.severity != "note" for finding in target.findings)
+    words = _template_verdict(target, default)
+    # Right prompts are of no use to a model whose tokenizer reads them as something else.
+    return (
+        f"{words}, but {plural(wrong, 'package finding')}"
+        if wrong and words.startswith("conforms")
+        else words
+    )
+
+
+def _template_verdict(target: Target, default: str) -> str:
     never_ran = len(target.coverage.branches_never_run)
     if target.verdict == "error":
         return f"error: {target.error or 'it could not be judged'}"
     if not target.harmony:
-        return not_harmony(target)
+        return f"{not_harmony(target)}; `conformance check --any` tries what needs no oracle"
     if target.cases.total == 0:
         # Should be an error already; a run that judged nothing must not read like a pass.
         return "error: no conversation was judged"
     if target.verdict == "conforms":
+        words = "conforms"
+        if target.divergences:
+            # Nothing worse than notes, or it would not conform.
+            words += f", with {plural(len(target.divergences), 'note')}"
         if never_ran:
-            return f"conforms, {plural(never_ran, 'branch').replace('branchs', 'branches')} never ran"
-        return "conforms"
+            words += f", {plural(never_ran, 'branch').replace('branchs', 'branches')} never ran"
+        return words
     right = target.right_under.get(default)
     best = best_profile(target, default)
     cases = plural(target.cases.total, "conversation")
@@ -99,7 +114,8 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         if target.unclassified_share:
             line += f"; {percent(target.unclassified_share)} unclassified"
         yield Text(line)
-        yield Text(_coverage(target, dot))
+        if target.coverage.features:
+            yield Text(_coverage(target, dot))
         if target.coverage.missing_features and target.verdict == "conforms":
             missing = inert(", ".join(target.coverage.missing_features), glyphs=glyphs)
             yield Text(f"features never drawn: {missing}", "yellow")
@@ -108,6 +124,7 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         )
         where = [f"engines {engines}"] * bool(engines) + [f"shapes {shapes}"] * bool(shapes)
         yield Text(dot.join([*where, f"seed {run.seed}"]), "dim")
+    yield from _findings(target, glyphs)
     never_ran = target.coverage.branches_never_run
     for branch in never_ran[:_BRANCHES]:
         yield Text(f"line {branch.line} never ran: {inert(branch.what, 80, glyphs=glyphs)}", "yellow")
@@ -115,6 +132,18 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         yield Text(f"(+{len(never_ran) - _BRANCHES} more branches; report.json lists all)", "dim")
     if target.aliases:
         yield Text(f"the same text: {inert(', '.join(target.aliases), glyphs=glyphs)}")
+
+
+def _findings(target: Target, glyphs: Glyphs) -> Iterator[Text]:
+    """Yield what is wrong in the package around the template, and what was not checked."""
+    for finding in target.findings:
+        message, where = (inert(text, 400, glyphs=glyphs) for text in (finding.message, finding.where))
+        if finding.checked:
+            mark = f"{glyphs.bad} {inert(finding.code, glyphs=glyphs)} {inert(finding.rule, glyphs=glyphs)}"
+            yield Text.assemble((mark, SEVERITY_STYLE[finding.severity]), f"  {where}: {message}")
+        else:
+            rule = inert(finding.rule, glyphs=glyphs)
+            yield Text(f"{rule} {message}", "yellow")
 
 
 def _coverage(target: Target, dot: str) -> str:

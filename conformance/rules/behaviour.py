@@ -15,7 +15,11 @@ register(
         what="Text from a user, tool or schema becomes control tokens when the prompt is tokenized.",
         why="Whoever wrote the text can forge messages of any role, the system's included.",
         citation="transformers sanitize_control_tokens; Harmony encodes message text without special tokens",
-        fix="Only the server can prevent it: tokenize message text without special tokens, as Harmony does.",
+        fix=(
+            "Where it is a note only the server can prevent it: tokenize message text without special tokens, as "
+            "Harmony does (transformers: sanitize_control_tokens=True). Where it is an error the template adds to it: "
+            "write no text that Harmony does not write, and leave texts as they are."
+        ),
     ),
     Rule(
         code="HT702",
@@ -25,7 +29,10 @@ register(
         what="The characters are equal but the tokens are not.",
         why="The model sees tokens, not characters.",
         citation="openai-harmony encodes piece by piece (src/encoding.rs, render_text_into)",
-        fix="Find where the template's text runs together with what stands beside it.",
+        fix=(
+            "Find where the template's text runs together with what stands beside it. Where it is a note the server "
+            "takes texts apart: encode each message's text in one piece."
+        ),
     ),
     Rule(
         code="HT801",

@@ -14,6 +14,7 @@ from conformance.conversation import Case, Conversation
 from conformance.oracles.base import WITHIN, Block, Profile, Rendering, profiles
 from conformance.oracles.plan import plan
 from conformance.rules import name_messages
+from conformance.rules.base import Severity
 from conformance.rules.name_types import name_property
 
 Named = tuple[str, Difference]
@@ -25,7 +26,7 @@ class Found:
     under which it vanishes.
 
     Where two engines disagree, `cause` says why, and `against` and `against_text` are the other engine and its
-    text.
+    text. `severity` is given where it is not the rule's own.
     """
 
     rule: str
@@ -34,22 +35,28 @@ class Found:
     cause: str = ""
     against: str = ""
     against_text: str = ""
+    severity: Severity | None = None
 
     @property
     def key(self) -> str:
-        """What is counted and shrunk by itself: the rule, and its cause where it has several."""
-        return f"{self.rule}: {self.cause}" if self.cause else self.rule
+        """What is counted and shrunk by itself: the rule, with its cause or severity where it has several."""
+        if self.cause:
+            return f"{self.rule}: {self.cause}"
+        return f"{self.rule} ({self.severity})" if self.severity else self.rule
 
 
-def classify(case: Case, expected: Rendering, actual: str, profile: Profile) -> list[Found]:
+def classify(
+    case: Case, expected: Rendering, actual: str, profile: Profile, pairs: list[Pair] | None = None
+) -> list[Found]:
     """Name all divergences between the oracle's rendering and a template's text, in the order of the text.
 
-    Each rule is listed once, at its first place. An empty list means that the texts are equal.
+    Each rule is listed once, at its first place. An empty list means that the texts are equal. `pairs` are their
+    aligned messages, where these are known already.
     """
     if actual == expected.text:
         return []
     named: dict[str, Difference] = {}
-    pairs = align(expected, actual)
+    pairs = align(expected, actual) if pairs is None else pairs
     for slug, difference in _name_pairs(case, pairs, profile):
         named.setdefault(slug, difference)
     if not named:
