@@ -26,7 +26,8 @@ from conformance.errors import (
 )
 from conformance.generate import Hints
 from conformance.generate.coverage import CoverageCounter
-from conformance.report.model import Divergence, LeftOut, Report, Run, Target
+from conformance.package_checks import examine
+from conformance.report.model import Divergence, Finding, LeftOut, Report, Run, Severity, Target
 from conformance.shapes import shapes
 from conformance.sources import Template
 
@@ -85,7 +86,7 @@ def check(
     listener = listener or Silent()
     unique, aliases = _unique(templates)
     with Runner(settings) as runner:
-        campaign = _Campaign(runner, unique, aliases, listener)
+        campaign = _Campaign(runner, unique, aliases, examine(templates), listener)
         try:
             campaign.run(begin)
             campaign.finish(shrink=shrink)
@@ -140,11 +141,17 @@ class _Campaign:
     """The state of one check: what was counted so far and which targets are finished."""
 
     def __init__(
-        self, runner: Runner, templates: list[Template], aliases: list[list[str]], listener: Listener
+        self,
+        runner: Runner,
+        templates: list[Template],
+        aliases: list[list[str]],
+        findings: dict[str, list[Finding]],
+        listener: Listener,
     ) -> None:
         self.runner = runner
         self.templates = templates
         self.aliases = aliases
+        self.findings = findings
         self.listener = listener
         self.part = runner.new_part(templates)
         self._own: dict[int, Part] = {}
@@ -272,6 +279,7 @@ class _Campaign:
                 versions={name: host.version() for name, host in self.runner.hosts.items()},
                 profiles=self.runner.judge.names,
                 aliases=self.aliases[number],
+                findings=self.findings.get(template.sha256, []),
                 error=self.part.errors.get(number),
             )
             self.targets[number] = result
@@ -362,8 +370,8 @@ class _Campaign:
 def exit_code(report: Report, fail_on: str = "error") -> int:
     """Return the exit code of a report: the highest of its targets' and of what was left out.
 
-    0 conforms, 1 divergences at least as bad as `fail_on` (error, warning or never), 2 an unreadable target,
-    3 could not be judged.
+    0 conforms, 1 divergences or findings at least as bad as `fail_on` (error, warning or never), 2 an unreadable
+    target, 3 could not be judged.
     """
     codes = [EXIT_CONFORMS]
     if not report.targets or report.run.cases == 0:
@@ -374,6 +382,11 @@ def exit_code(report: Report, fail_on: str = "error") -> int:
             codes.append(EXIT_USAGE if target.cases.total == 0 and target.error else EXIT_UNJUDGED)
         elif not target.harmony:
             codes.append(EXIT_CONFORMS if fail_on == "never" else EXIT_DIVERGES)
-        elif any(found.severity in levels for found in target.divergences):
+        elif not _severities(target).isdisjoint(levels):
             codes.append(EXIT_DIVERGES)
     return max(codes)
+
+
+def _severities(target: Target) -> set[Severity]:
+    found = {divergence.severity for divergence in target.divergences}
+    return found | {finding.severity for finding in target.findings}

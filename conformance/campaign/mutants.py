@@ -39,6 +39,11 @@ NOT_PLANTED = {
     "engine-disagrees": "one engine runs the mutants",
     "prefix-unstable": "it compares two prompts of one template, not a prompt with Harmony's",
     "unclassified": "it is the name of what has no name",
+    **{
+        known.slug: "it is about the files around a template"
+        for known in catalogue()
+        if known.family == "package"
+    },
 }
 """Rules without a planted fault, each with the reason."""
 

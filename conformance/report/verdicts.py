@@ -92,11 +92,12 @@ def headline(target: Target, default: str, glyphs: Glyphs) -> Table:
 
 
 def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
-    """Yield what stands below a verdict: counts, coverage, branches that never ran, other names."""
+    """Yield what stands below a verdict: findings, counts, coverage, branches that never ran, other names."""
     dot = f" {glyphs.dot} "
     counts = target.cases
     if target.error and target.verdict != "error" and target.harmony:
         yield Text(inert(target.error, glyphs=glyphs), "bold red")
+    yield from _findings(target, glyphs)
     if counts.total and target.harmony:
         said = [
             f"{number:,} {word}"
@@ -124,7 +125,6 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         )
         where = [f"engines {engines}"] * bool(engines) + [f"shapes {shapes}"] * bool(shapes)
         yield Text(dot.join([*where, f"seed {run.seed}"]), "dim")
-    yield from _findings(target, glyphs)
     never_ran = target.coverage.branches_never_run
     for branch in never_ran[:_BRANCHES]:
         yield Text(f"line {branch.line} never ran: {inert(branch.what, 80, glyphs=glyphs)}", "yellow")
@@ -140,6 +140,8 @@ def _findings(target: Target, glyphs: Glyphs) -> Iterator[Text]:
         message, where = (inert(text, 400, glyphs=glyphs) for text in (finding.message, finding.where))
         if finding.checked:
             mark = f"{glyphs.bad} {inert(finding.code, glyphs=glyphs)} {inert(finding.rule, glyphs=glyphs)}"
+            # Errors need no word; a colour alone would not tell the others from them.
+            mark += "" if finding.severity == "error" else f" ({finding.severity})"
             yield Text.assemble((mark, SEVERITY_STYLE[finding.severity]), f"  {where}: {message}")
         else:
             rule = inert(finding.rule, glyphs=glyphs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.rules import behaviour, calls, messages, properties, system, tool_definitions
+from conformance.rules import behaviour, calls, messages, package, properties, system, tool_definitions
 from conformance.rules.base import Rule, catalogue, rule
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "calls",
     "catalogue",
     "messages",
+    "package",
     "properties",
     "rule",
     "system",

@@ -12,6 +12,7 @@ from conformance.sources.base import SourceSettings, Template, register
 from conformance.sources.model_folder import (
     JINJA_FILE,
     JSON_FILES,
+    PACKAGE_FILES,
     folder_templates,
     is_template_file,
     size_limit,
@@ -101,6 +102,8 @@ def _download(
         wanted = sorted(name for name in sizes if is_template_file(name))
         if not wanted:
             raise UsageError(f"{target} has no file that carries a chat template{_gguf_hint(list(sizes))}")
+        # The package checks look at these; without a template nothing is judged.
+        wanted += sorted(name for name in sizes if name in PACKAGE_FILES and sizes[name] <= size_limit(name))
         if len(wanted) > _MAX_NAMED:
             raise UsageError(
                 f"{target} has {len(wanted)} template files; more than {_MAX_NAMED} are not read"
@@ -146,16 +149,29 @@ def _download(
 
 def _cached(target: str, repo: str, revision: str | None, cache: Path | None, why: str) -> Path:
     """Return the folder of a snapshot that was fetched before, by us or by transformers."""
+    folder = _snapshot(repo, revision, cache)
+    if folder is not None:
+        return folder
+    raise UsageError(
+        f"{target}: {why} and it is not in the local cache; fetch it once with the network, "
+        "or give the model folder instead"
+    )
+
+
+def snapshot(target: str, revision: str | None, cache: Path | None = None) -> Path | None:
+    """Return the folder in which a Hub target's files were kept when it was loaded; None when they are gone."""
+    match = _TARGET.fullmatch(target)
+    return None if match is None else _snapshot(match["repo"], revision, cache)
+
+
+def _snapshot(repo: str, revision: str | None, cache: Path | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     for name in (JINJA_FILE, *JSON_FILES):
         path = try_to_load_from_cache(repo, name, cache_dir=cache, revision=revision)
         if isinstance(path, str):
             return Path(path).parent
-    raise UsageError(
-        f"{target}: {why} and it is not in the local cache; fetch it once with the network, "
-        "or give the model folder instead"
-    )
+    return None
 
 
 def _gguf_hint(names: list[str]) -> str:

@@ -30,6 +30,8 @@ NAMED_FOLDER = "additional_chat_templates"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 PROCESSOR_FILES = ("processor_config.json", "chat_template.json")
 JSON_FILES = (TOKENIZER_CONFIG, *PROCESSOR_FILES)
+# Small files without a template that tell whether the package around it is whole.
+PACKAGE_FILES = ("config.json", "generation_config.json")
 
 DEFAULT = "default"
 _NOTES = {"tool_use": "transformers takes this one instead of the default when tools are given"}
@@ -44,7 +46,7 @@ def is_template_file(name: str) -> bool:
 
 def size_limit(name: str) -> int:
     """Return how many bytes such a file may have."""
-    return MAX_JSON_BYTES if name in JSON_FILES else MAX_TEMPLATE_BYTES
+    return MAX_JSON_BYTES if name in (*JSON_FILES, *PACKAGE_FILES) else MAX_TEMPLATE_BYTES
 
 
 def templates_of(

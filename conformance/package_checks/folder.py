@@ -1,0 +1,230 @@
+"""Reads what a model folder says: tokenizer, configurations, and every place that holds a chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from conformance.errors import UsageError
+from conformance.package_checks.facts import SPECIAL_TOKENS, Added, Package, Stops, Text, Vocabulary
+from conformance.sources.base import MAX_JSON_BYTES, decode, printable, read_bounded
+from conformance.sources.model_folder import DEFAULT, JINJA_FILE, TOKENIZER_CONFIG, json_templates
+
+CONFIG = "config.json"
+GENERATION_CONFIG = "generation_config.json"
+TOKENIZER = "tokenizer.json"
+
+# The published one has 28 MB.
+_MAX_TOKENIZER_BYTES = 64 * 2**20
+# Where models that see or hear keep the configuration of the part that writes.
+_NESTED = ("text_config", "llm_config", "language_config")
+
+_Form = TypeVar("_Form")
+
+
+class _AddedToken(msgspec.Struct):
+    content: str
+    id: int | None = None
+
+
+class _Tokenizer(msgspec.Struct):
+    """tokenizer.json without its model, which has 600,000 entries."""
+
+    added_tokens: list[_AddedToken] = []
+    post_processor: Any = None
+
+
+class _Model(msgspec.Struct):
+    vocab: dict[str, int] = {}
+
+
+class _TokenizerModel(msgspec.Struct):
+    model: _Model = msgspec.field(default_factory=_Model)
+
+
+class _TokenizerConfig(msgspec.Struct):
+    added_tokens_decoder: dict[str, _AddedToken] | None = None
+    add_bos_token: bool | None = None
+    add_eos_token: bool | None = None
+
+
+class _GenerationConfig(msgspec.Struct):
+    eos_token_id: int | list[int] | None = None
+
+
+class _Config(msgspec.Struct):
+    """config.json, or the part of it that describes the language model."""
+
+    model_type: str | None = None
+    max_position_embeddings: int | None = None
+    text_config: Any = None
+    llm_config: Any = None
+    language_config: Any = None
+
+
+def read_folder(folder: Path, location: str, *, fetched: bool = False) -> Package:
+    """Return what the files of a model folder say; a file that cannot be read is in `unreadable`, not raised.
+
+    `fetched` says that the folder holds only the small files of a model, fetched from the Hub.
+    """
+    package = Package(location)
+    _config(folder, package)
+    _generation(folder, package)
+    _tokenizer(
+        folder, package, "was not fetched from the Hub" if fetched else "cannot be read or is not there"
+    )
+    _templates(folder, package)
+    return package
+
+
+def _load(folder: Path, name: str, form: type[_Form], package: Package, limit: int) -> _Form | None:
+    """Return a JSON file as far as it is asked for; None where there is none, or it cannot be read."""
+    path = folder / name
+    if not path.is_file():
+        return None
+    try:
+        if path.stat().st_size > limit:
+            raise UsageError(
+                f"{name} has {path.stat().st_size:,} bytes; more than {limit // 2**20} MB are not read"
+            )
+        data = read_bounded(path, name, limit)
+        decode(data[:64], name)  # Git LFS pointers and UTF-16 get their own sentence
+        return msgspec.json.decode(data, type=form)
+    except UsageError as error:
+        problem = str(error)
+    except OSError as error:
+        problem = f"cannot read {name}: {error.strerror or error}"
+    except RecursionError:
+        problem = f"{name} is nested too deeply to be a configuration"
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        problem = f"{name} is not what transformers writes there: {printable(str(error), 200)}"
+    package.unreadable.append((name, problem))
+    return None
+
+
+def _config(folder: Path, package: Package) -> None:
+    config = _load(folder, CONFIG, _Config, package, MAX_JSON_BYTES)
+    if config is None:
+        package.absent.append(("context-length", f"there is no readable {CONFIG}"))
+        return
+    parts = [(CONFIG, config), *_nested(config)]
+    ours = next(((where, part) for where, part in parts if part.model_type == "gpt_oss"), None)
+    if any(part.model_type for _, part in parts):
+        package.claims = ours is not None
+    where, part = ours or parts[0]
+    if part.max_position_embeddings is None:
+        package.absent.append(("context-length", f"{where} has no max_position_embeddings"))
+    else:
+        package.context.append((where, part.max_position_embeddings))
+
+
+def _nested(config: _Config) -> Iterator[tuple[str, _Config]]:
+    for key in _NESTED:
+        value = getattr(config, key)
+        if isinstance(value, dict):
+            try:
+                yield f"{CONFIG}, {key}", msgspec.convert(value, _Config)
+            except msgspec.ValidationError:
+                continue  # its form says nothing, and whose it is then tells the rest
+
+
+def _generation(folder: Path, package: Package) -> None:
+    generation = _load(folder, GENERATION_CONFIG, _GenerationConfig, package, MAX_JSON_BYTES)
+    if generation is None:
+        package.absent.append(("stop-tokens", f"there is no readable {GENERATION_CONFIG}"))
+    elif generation.eos_token_id is None:
+        package.absent.append(("stop-tokens", f"{GENERATION_CONFIG} has no eos_token_id"))
+    else:
+        ids = generation.eos_token_id
+        package.stops = Stops(GENERATION_CONFIG, tuple(ids) if isinstance(ids, list) else (ids,))
+
+
+def _tokenizer(folder: Path, package: Package, gone: str) -> None:
+    tokenizer = _load(folder, TOKENIZER, _Tokenizer, package, _MAX_TOKENIZER_BYTES)
+    if tokenizer is not None:
+        package.vocabularies.append(_vocabulary(folder, tokenizer, package))
+        package.added.append(Added(f"{TOKENIZER}, post_processor", _processed(tokenizer.post_processor)))
+    else:
+        package.absent.append(("bos-added", f"{TOKENIZER}, whose post_processor can add tokens, {gone}"))
+    config = _load(folder, TOKENIZER_CONFIG, _TokenizerConfig, package, MAX_JSON_BYTES)
+    if config is not None:
+        words = [f"{key} is true" for key in ("add_bos_token", "add_eos_token") if getattr(config, key)]
+        package.added.append(Added(TOKENIZER_CONFIG, " and ".join(words) or None))
+        if config.added_tokens_decoder is not None:
+            ids = {
+                token.content: int(number)
+                for number, token in config.added_tokens_decoder.items()
+                if token.content in SPECIAL_TOKENS and number.isdecimal() and len(number) < 20
+            }
+            where = f"{TOKENIZER_CONFIG}, added_tokens_decoder"
+            package.vocabularies.append(Vocabulary(where, ids, whole=tokenizer is None))
+    if not package.vocabularies:
+        package.absent.append(
+            ("special-token-ids", f"{TOKENIZER} {gone}, and there is no added_tokens_decoder")
+        )
+
+
+def _vocabulary(folder: Path, tokenizer: _Tokenizer, package: Package) -> Vocabulary:
+    ids = {
+        token.content: token.id
+        for token in tokenizer.added_tokens
+        if token.content in SPECIAL_TOKENS and token.id is not None
+    }
+    ordinary: tuple[str, ...] = ()
+    if len(ids) < len(SPECIAL_TOKENS):
+        # Tokens of the model that are not listed as added ones are taken apart like any text.
+        whole = _load(folder, TOKENIZER, _TokenizerModel, package, _MAX_TOKENIZER_BYTES)
+        model = whole.model.vocab if whole is not None else {}
+        ordinary = tuple(text for text in SPECIAL_TOKENS if text not in ids and text in model)
+        ids |= {text: model[text] for text in ordinary}
+    return Vocabulary(f"{TOKENIZER}, added_tokens", ids, ordinary)
+
+
+def _processed(processor: Any) -> str | None:
+    """Say in words which tokens a post-processor of the tokenizers library adds to a single text."""
+    if not isinstance(processor, dict):
+        return None
+    kind = processor.get("type")
+    if kind == "Sequence":
+        inner = processor.get("processors")
+        # One level: the library writes sequences of plain processors.
+        words = [_processed_once(part) for part in inner] if isinstance(inner, list) else []
+        return " and ".join(word for word in words if word) or None
+    return _processed_once(processor)
+
+
+def _processed_once(processor: Any) -> str | None:
+    if not isinstance(processor, dict):
+        return None
+    if processor.get("type") in ("BertProcessing", "RobertaProcessing"):
+        return f"{processor['type']} puts tokens around the text"
+    single = processor.get("single")
+    if processor.get("type") != "TemplateProcessing" or not isinstance(single, list):
+        return None
+    pieces = [
+        piece["SpecialToken"] for piece in single if isinstance(piece, dict) and "SpecialToken" in piece
+    ]
+    texts = [printable(str(piece.get("id") if isinstance(piece, dict) else piece), 40) for piece in pieces]
+    return f"TemplateProcessing adds {', '.join(texts)}" if texts else None
+
+
+def _templates(folder: Path, package: Package) -> None:
+    if (folder / JINJA_FILE).is_file():
+        try:
+            text = decode(read_bounded(folder / JINJA_FILE, JINJA_FILE), JINJA_FILE)
+            package.templates.append(Text(JINJA_FILE, DEFAULT, text))
+        except UsageError as error:
+            package.unreadable.append((JINJA_FILE, str(error)))
+    if not (folder / TOKENIZER_CONFIG).is_file():
+        return
+    try:
+        data = read_bounded(folder / TOKENIZER_CONFIG, TOKENIZER_CONFIG, MAX_JSON_BYTES)
+        named = json_templates(data, TOKENIZER_CONFIG)
+    except UsageError as error:
+        if not any(where == TOKENIZER_CONFIG for where, _ in package.unreadable):
+            package.unreadable.append((TOKENIZER_CONFIG, str(error)))
+        return
+    package.templates += [Text(TOKENIZER_CONFIG, name, text) for name, text in named.items()]
