@@ -6,9 +6,9 @@ from pathlib import Path
 
 from conformance.errors import UsageError
 from conformance.package_checks.facts import SPECIAL_TOKENS, Added, Package, Stops, Text, Vocabulary
-from conformance.sources.base import printable
-from conformance.sources.gguf import TEMPLATE_KEY, read_gguf
-from conformance.sources.gguf_reader import ARRAY, MetadataReader, Value
+from conformance.sources.base import MAX_TEMPLATE_BYTES, printable
+from conformance.sources.gguf import MAX_TEMPLATES, TEMPLATE_KEY
+from conformance.sources.gguf_reader import ARRAY, STRING, MetadataReader, Value
 from conformance.sources.model_folder import DEFAULT
 
 # llama.cpp's converter writes the first, Ollama's the second.
@@ -24,8 +24,7 @@ def read_gguf_package(path: Path, location: str) -> Package:
     """Return what a GGUF file says; what cannot be read is in `unreadable`, not raised."""
     package = Package(location)
     try:
-        values, arrays = _metadata(path, location)
-        found = read_gguf(path, location).templates
+        values, arrays, templates = _metadata(path, location)
     except UsageError as error:
         package.unreadable.append((path.name, str(error)))
         return package
@@ -33,7 +32,7 @@ def read_gguf_package(path: Path, location: str) -> Package:
     prefix = TEMPLATE_KEY.decode() + "."
     package.templates = [
         Text(f"{key} in {name}", key.removeprefix(prefix) if key.startswith(prefix) else DEFAULT, _text(data))
-        for key, data in found.items()
+        for key, data in templates.items()
     ]
     architecture = _text(values.get("general.architecture"))
     package.claims = architecture in _ARCHITECTURES
@@ -51,8 +50,10 @@ def read_gguf_package(path: Path, location: str) -> Package:
     return package
 
 
-def _metadata(path: Path, location: str) -> tuple[dict[str, Value], dict[bytes, dict[int, Value]]]:
-    """Return the short values by key, and of some arrays the items at the places that matter."""
+def _metadata(
+    path: Path, location: str
+) -> tuple[dict[str, Value], dict[bytes, dict[int, Value]], dict[str, bytes]]:
+    """Return short values by key, of some arrays the items at the places that matter, and the templates."""
     wanted = {
         _TOKENS: tuple(SPECIAL_TOKENS.values()),
         _TYPES: tuple(SPECIAL_TOKENS.values()),
@@ -60,6 +61,7 @@ def _metadata(path: Path, location: str) -> tuple[dict[str, Value], dict[bytes, 
     }
     values: dict[str, Value] = {}
     arrays: dict[bytes, dict[int, Value]] = {}
+    templates: dict[str, bytes] = {}
     try:
         with path.open("rb") as file:
             reader = MetadataReader(file, location)
@@ -67,6 +69,10 @@ def _metadata(path: Path, location: str) -> tuple[dict[str, Value], dict[bytes, 
                 name = key.decode("utf-8", "replace")
                 if kind == ARRAY and key in wanted:
                     arrays[key] = reader.picked(wanted[key])
+                elif kind == STRING and (key == TEMPLATE_KEY or key.startswith(TEMPLATE_KEY + b".")):
+                    if len(templates) == MAX_TEMPLATES:
+                        reader.absurd(f"more than {MAX_TEMPLATES} chat templates")
+                    templates[printable(name)] = reader.string(MAX_TEMPLATE_BYTES, "a chat template")
                 elif name == "general.architecture" or _is_setting(name):
                     value = reader.value(kind)
                     if value is not None:
@@ -75,7 +81,7 @@ def _metadata(path: Path, location: str) -> tuple[dict[str, Value], dict[bytes, 
                     reader.skip(kind)
     except OSError as error:
         raise UsageError(f"cannot read {location}: {error.strerror or error}") from error
-    return values, arrays
+    return values, arrays, templates
 
 
 def _is_setting(name: str) -> bool:

@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 from source_helpers import TEXT, complaint, sha256
 
+from conformance.package_checks.folder import read_folder
+from conformance.package_checks.judge import judge
 from conformance.sources import Provenance, resolve
+from conformance.sources.hub import snapshot
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -118,6 +121,27 @@ def test_only_the_small_files_are_fetched_and_the_cache_works_offline(hub: Hub, 
     again, _ = resolve("hf://org/model", cache=cache)
     assert again.text == TEXT
     assert again.note == "from the local cache: the Hub could not be reached"
+
+
+def test_the_configurations_that_package_checks_read_are_fetched_too(hub: Hub, cache: Path) -> None:
+    generation = b'{"eos_token_id": 200002}'
+    hub.repos["org/model"] = {
+        "chat_template.jinja": TEXT.encode(),
+        "config.json": b'{"model_type": "gpt_oss"}',
+        "generation_config.json": generation,
+        "tokenizer.json": bytes(1000),
+    }
+    (template,) = resolve("hf://org/model", cache=cache)
+    assert not [path for path in hub.requests if "tokenizer.json" in path]
+    folder = snapshot("hf://org/model", template.source.revision, cache / "huggingface")
+    assert folder is not None
+    assert (folder / "generation_config.json").read_bytes() == generation
+    assert snapshot("hf://org/another", None, cache / "huggingface") is None
+    package = read_folder(folder, "hf://org/model", fetched=True)
+    found = {finding.rule: finding for finding in judge(package)}
+    assert found["stop-tokens"].checked
+    assert found["bos-added"].message.endswith("was not fetched from the Hub")
+    assert not found["bos-added"].checked
 
 
 def test_a_revision(hub: Hub, cache: Path) -> None:
