@@ -1,0 +1,258 @@
+"""`conformance fix` as a user sees it: diff, table, files, exit codes, and what is never touched."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+import gguf
+import pytest
+from cli_helpers import NEWLINES, REFERENCE, Run, normal, sentence, subprocess_run, with_fault
+from syrupy.assertion import SnapshotAssertion
+
+from conformance.campaign.judge import Judge
+from conformance.commands import fix_report
+from conformance.fixes import base
+
+FEW = ("--examples", 40)
+FINAL = "{{- '<|start|>assistant<|channel|>final<|message|>' ~ content ~"
+NO_FINAL = with_fault(FINAL, FINAL.replace("<|channel|>final", ""))
+# A fault in a place that no fix finds: the loop over the messages leaves items out.
+LOOP = "{%- for message in messages -%}\n  {%- set role ="
+LEFT = NO_FINAL.replace(LOOP, LOOP.replace("messages -%}", "messages if message -%}"))
+
+
+@pytest.fixture(autouse=True)
+def templates(place: Path) -> None:
+    (place / "no-final.jinja").write_text(NO_FINAL, encoding="utf-8")
+
+
+def report(out: str) -> str:
+    """Return what follows the diff."""
+    return normal(out[out.index("\n\n   ") :] if "\n\n   " in out else out).replace(
+        str(_reference()), "PLACE"
+    )
+
+
+def _reference() -> Path:
+    return fix_report.resource(*fix_report.NAME.split("/"))
+
+
+def write_gguf(path: Path, template: str | None) -> str:
+    """Write a small GGUF file with an array and a tensor; return its hash."""
+    import numpy as np
+
+    writer = gguf.GGUFWriter(path, "gpt-oss")
+    if template is not None:
+        writer.add_chat_template(template)
+    writer.add_array("tokenizer.ggml.tokens", ["a", "b"])
+    writer.add_tensor("w", np.arange(12, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_small_repair(run: Run, snapshot: SnapshotAssertion) -> None:
+    before = Path("no-final.jinja").read_bytes()
+    result = run("fix", "no-final.jinja", *FEW, "-o", "fixed.jinja")
+    assert (result.code, result.err) == (0, "")
+    assert Path("no-final.jinja").read_bytes() == before
+    assert result.out.startswith("--- a/no-final.jinja\n+++ b/no-final.jinja\n@@ ")
+    assert report(result.out) == snapshot
+    assert all(len(line) <= 80 for line in report(result.out).splitlines())
+    assert run("check", "fixed.jinja", "--seed", 9, *FEW).code == 0
+
+
+def test_what_is_not_repaired_is_told_with_reasons(
+    run: Run, place: Path, snapshot: SnapshotAssertion
+) -> None:
+    assert LEFT != NO_FINAL
+    (place / "left.jinja").write_text(LEFT, encoding="utf-8")
+    result = run("fix", "left.jinja", *FEW, "-o", "fixed.jinja")
+    assert (result.code, result.err) == (1, "")
+    assert report(result.out) == snapshot
+    assert not Path("fixed.jinja").exists()
+
+
+def test_a_rule_without_a_fix_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_fixes", [])
+    result = run("fix", "no-final.jinja", *FEW)
+    assert result.code == 1
+    assert "Not repaired final-channel-missing: there is no fix for it." in result.out
+    assert "The reference template renders exactly as Harmony" in result.out
+
+
+@pytest.mark.parametrize("program", [["patch", "-p1"], ["git", "apply"]], ids=["patch", "git apply"])
+def test_the_output_is_a_patch(run: Run, place: Path, program: list[str]) -> None:
+    if shutil.which(program[0]) is None:
+        pytest.skip(f"{program[0]} is missing")
+    result = run("fix", "no-final.jinja", *FEW, "-o", "fixed.jinja")
+    subprocess.run(program, input=result.out.encode(), check=True, capture_output=True, cwd=place)
+    assert Path("no-final.jinja").read_bytes() == Path("fixed.jinja").read_bytes()
+
+
+def test_a_terminal_gets_no_control_characters(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = NO_FINAL.replace(
+        "<|start|>assistant<|message|>' ~ content", "\x1b[2J<|start|>assistant<|message|>' ~ content"
+    )
+    (place / "hostile.jinja").write_text(hostile, encoding="utf-8")
+    assert "\x1b[2J" in run("fix", "hostile.jinja", *FEW).out, "a pipe gets the text as it is"
+    monkeypatch.setattr("rich.console.Console.is_terminal", property(lambda _: True))
+    out = run("fix", "hostile.jinja", *FEW).out
+    assert "\ufffd[2J" in out
+    assert "\x1b[2J" not in out
+
+
+def test_a_template_that_conforms(run: Run) -> None:
+    result = run("fix", "right.jinja", *FEW, "-o", "fixed.jinja")
+    assert result == (0, "right conforms in 40 conversations; there is nothing to repair.\n", "")
+    assert not Path("fixed.jinja").exists()
+
+
+def test_another_family(run: Run) -> None:
+    result = run("fix", "other.jinja", *FEW, "-o", "fixed.jinja")
+    assert (result.code, result.err) == (1, "")
+    assert result.out.startswith("other does not write Harmony, so there is nothing to repair it towards.\n")
+    assert "The reference template renders exactly as Harmony" in result.out
+    assert not Path("fixed.jinja").exists()
+
+
+def test_no_conversation_was_judged(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Judge, "answer", lambda *_: None)
+    result = run("fix", "no-final.jinja", *FEW)
+    assert (result.code, result.out) == (
+        3,
+        "No conversation was judged, so nothing is known about this template.\n",
+    )
+
+
+def test_a_model_folder_with_several_templates(run: Run, place: Path) -> None:
+    folder = place / "model"
+    (folder / "additional_chat_templates").mkdir(parents=True)
+    (folder / "chat_template.jinja").write_text(NO_FINAL, encoding="utf-8")
+    (folder / "additional_chat_templates" / "rag.jinja").write_text(NEWLINES, encoding="utf-8")
+    result = run("fix", "model", *FEW, "-o", "fixed.jinja")
+    assert result.code == 0
+    first, second = result.out.splitlines()[:2]
+    assert first.startswith("Only ")
+    assert "rag" in first
+    assert second == "--- a/model/chat_template.jinja"
+    assert (folder / "chat_template.jinja").read_text("utf-8") == NO_FINAL
+    for name in ("chat_template.jinja", "new.jinja"):
+        assert "belongs to the target" in sentence(run("fix", "model", *FEW, "-o", f"model/{name}"))
+
+
+def test_a_gguf_file(run: Run, place: Path) -> None:
+    digest = write_gguf(place / "m.gguf", NO_FINAL)
+    result = run("fix", "m.gguf", *FEW, "-o", "fixed.gguf")
+    assert (result.code, result.err) == (0, "")
+    assert "Wrote fixed.gguf" in result.out
+    assert hashlib.sha256(Path("m.gguf").read_bytes()).hexdigest() == digest
+    reader = gguf.GGUFReader("fixed.gguf")
+    assert reader.fields["tokenizer.ggml.tokens"].contents() == ["a", "b"]
+    assert reader.tensors[0].data.tolist() == list(range(12))
+    Path("again.jinja").write_text(reader.fields["tokenizer.chat_template"].contents(), encoding="utf-8")
+    assert "there is nothing to repair" in run("fix", "again.jinja", "--seed", 9, *FEW).out
+    assert sorted(path.name for path in place.iterdir() if path.suffix != ".jinja") == [
+        "fixed.gguf",
+        "m.gguf",
+    ]
+
+
+def test_the_template_of_a_gguf_file_as_text(run: Run, place: Path) -> None:
+    write_gguf(place / "m.gguf", NO_FINAL)
+    result = run("fix", "m.gguf", *FEW, "-o", "fixed.jinja")
+    assert result.code == 0
+    assert result.out.startswith("--- a/m.jinja\n")
+    assert Path("fixed.jinja").read_text("utf-8").startswith(REFERENCE[:40])
+
+
+def test_a_gguf_file_without_room(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = write_gguf(place / "m.gguf", NO_FINAL)
+    usage = shutil.disk_usage(place)._replace(free=10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    result = run("fix", "m.gguf", *FEW, "-o", "fixed.gguf")
+    assert result.code == 2
+    assert sentence(result).startswith("there is no room for fixed.gguf in .")
+    assert not Path("fixed.gguf").exists()
+    assert hashlib.sha256(Path("m.gguf").read_bytes()).hexdigest() == digest
+
+
+def test_shards(run: Run, place: Path) -> None:
+    """Only the first shard has the template; no other name would be found beside its fellows."""
+    first, second = "m-00001-of-00002.gguf", "m-00002-of-00002.gguf"
+    write_gguf(place / first, NO_FINAL)
+    write_gguf(place / second, None)
+    for name in (first, second):
+        assert "belongs to the target" in sentence(run("fix", second, *FEW, "-o", name)), name
+    message = sentence(run("fix", first, *FEW, "-o", "fixed.gguf"))
+    assert "first of 2 shards; name a file ending in -00001-of-00002.gguf" in message
+    (place / "new").mkdir()
+    assert run("fix", first, *FEW, "-o", f"new/{first}").code == 0
+    assert gguf.GGUFReader(f"new/{first}").tensors[0].name == "w"
+
+
+@pytest.mark.parametrize(
+    ("target", "output", "said"),
+    [
+        ("no-final.jinja", "no-final.jinja", "no-final.jinja belongs to the target, which is never changed"),
+        ("no-final.jinja", "./no-final.jinja", "belongs to the target"),
+        ("no-final.jinja", "link.jinja", "link.jinja belongs to the target"),
+        ("no-final.jinja", "missing/fixed.jinja", "make it, or name another file with -o"),
+        ("no-final.jinja", ".", ". is a folder; name a file with -o"),
+        ("no-final.jinja", "fixed.gguf", "no-final does not come from a GGUF file"),
+        ("m.gguf", "m.gguf", "m.gguf belongs to the target"),
+        ("m.gguf", "old.gguf", "old.gguf is there already; name a new file with -o"),
+        ("syntax.jinja", "fixed.jinja", "syntax is not a Jinja template"),
+        ("broken.gguf", "fixed.gguf", "broken.gguf is cut off"),
+        ("magic.gguf", "fixed.gguf", "magic.gguf is not a GGUF file"),
+        ("gone.jinja", "fixed.jinja", "no such file or folder: gone.jinja"),
+    ],
+)
+def test_bad_input_is_refused_before_the_work(
+    run: Run, place: Path, target: str, output: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "link.jinja").symlink_to("no-final.jinja")
+    (place / "syntax.jinja").write_text("one\n{% if %}\n")
+    write_gguf(place / "m.gguf", NO_FINAL)
+    shutil.copy(place / "m.gguf", place / "old.gguf")
+    (place / "broken.gguf").write_bytes((place / "m.gguf").read_bytes()[:500])
+    (place / "magic.gguf").write_bytes(b"GGUX" + bytes(100))
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+    result = run("fix", target, *FEW, "-o", output)
+    assert (result.code, result.out) == (2, "")
+    assert said in sentence(result)
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+
+
+def test_a_gguf_file_whose_tensors_are_cut_off(run: Run, place: Path) -> None:
+    """Its metadata is whole, so that only the copying finds out."""
+    write_gguf(place / "m.gguf", NO_FINAL)
+    data = (place / "m.gguf").read_bytes()
+    (place / "m.gguf").write_bytes(data[:-40])
+    result = run("fix", "m.gguf", *FEW, "-o", "fixed.gguf")
+    assert result.code == 2
+    assert "gguf-py cannot read m.gguf" in sentence(result)
+    assert not Path("fixed.gguf").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [(["--examples", 0], "--examples is 0"), (["--seed", -1], "--seed is -1")]
+)
+def test_options(run: Run, options: list[object], said: str) -> None:
+    result = run("fix", "no-final.jinja", *options)
+    assert result.code == 2
+    assert said in sentence(result)
+
+
+def test_a_pipe_that_ends_early_changes_nothing(place: Path) -> None:
+    done = subprocess_run("fix", "no-final.jinja", "--examples", "30")
+    assert done.returncode == 0
+    assert done.stderr == b""
+    assert done.stdout.startswith(b"--- a/no-final.jinja\n")
