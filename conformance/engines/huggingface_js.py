@@ -47,7 +47,7 @@ _DRIVER = Path(__file__).with_suffix(".mjs")
 _OLDEST_NODE = 18
 _HEAP_MIB = Limits().memory_bytes >> 20
 # What V8 says before it ends the process.
-_OUT_OF_MEMORY = ("heap out of memory", "invalid size error", "invalid array length Allocation failed")
+_OUT_OF_MEMORY = ("heap out of memory", "invalid size error")
 _PR_SET_PDEATHSIG = 1
 
 
