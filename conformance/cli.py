@@ -13,6 +13,7 @@ import typer
 
 from conformance import __version__
 from conformance.commands import completion
+from conformance.commands.engines import app as engines_app
 from conformance.commands.interrupt import one_interrupt
 from conformance.commands.streams import complain, steady_stdout
 from conformance.commands.vectors import app as vectors_app
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 templates_app = typer.Typer(help="The catalogue of known public templates.", invoke_without_command=True)
 app.add_typer(templates_app, name="templates")
+app.add_typer(engines_app, name="engines")
 app.add_typer(precision_app, name="precision")
 app.add_typer(vectors_app, name="vectors")
 
