@@ -34,7 +34,8 @@ CASE_LIMITS = Limits(time_s=2.0)
 class Settings:
     """What a campaign runs: how many cases of which seed, in which shapes, engines and profile.
 
-    `seconds` ends the campaign early, `jobs` is the number of processes that judge.
+    `seconds` ends the campaign early, `jobs` is the number of processes that judge, `replayed` are cases that come
+    before the generated ones, each once for every family of shapes.
     """
 
     seed: int = 0
@@ -46,6 +47,7 @@ class Settings:
     jobs: int = 1
     limits: Limits = CASE_LIMITS
     hints: Hints = field(default_factory=Hints)
+    replayed: tuple[Case, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Runner:
     def __init__(self, settings: Settings, *, hosts: dict[str, Host] | None = None) -> None:
         self.settings = settings
         self.choices = shapes(settings.shapes)
+        # Families take turns, so that each of them gets every one of these.
+        self._replayed = [case for case in settings.replayed for _ in self.choices]
         self._stack = ExitStack()
         # The workers load their engines while this process loads the oracle.
         self.hosts: dict[str, Host] = hosts or {
@@ -154,9 +158,12 @@ class Runner:
         ]
         return (lambda request: all(engine.loses(request) is None for engine in choosy)) if choosy else None
 
-    def drawn(self, index: int, hints: Hints | None = None) -> Drawn:
-        """Return case number `index` of the campaign and its shape."""
-        case = case_at(self.settings.seed, index, hints or self.settings.hints)
+    def drawn(self, index: int, hints: Hints | None = None, *, seed: int | None = None) -> Drawn:
+        """Return case number `index` of the campaign, or of the same campaign with another seed, and its shape."""
+        if index < len(self._replayed):
+            case = self._replayed[index]
+        else:
+            case = case_at(self.settings.seed if seed is None else seed, index, hints or self.settings.hints)
         shape = draw(self.choices, index)
         return Drawn(index, case, shape, shape.loses(case))
 

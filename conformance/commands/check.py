@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -27,6 +28,7 @@ from conformance.report.scoreboard import scoreboard_json, scoreboard_markdown
 from conformance.report.terminal import Advance, TerminalWriter
 from conformance.shapes import shapes
 from conformance.sources import Template, catalogue
+from conformance.vectors import reported_cases
 
 
 class _Watch:
@@ -134,7 +136,11 @@ def judge(
     shown: bool = True,
     left_out: Sequence[LeftOut] = (),
 ) -> Report:
-    """Run the campaign with an event log in `folder` and, where `shown`, progress bars."""
+    """Run the campaign with an event log in `folder` and, where `shown`, progress bars.
+
+    What was reported and became a vector comes first.
+    """
+    settings = replace(settings, replayed=reported_cases())
     header = Header(
         tool=assemble.tool_info(),
         environment=assemble.environment(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from conformance.fixes.gguf_file import write_gguf
 from conformance.fixes.repair import repair
 from conformance.report.files import write_file
 from conformance.sources import Template, resolve
+from conformance.vectors import reported_cases
 
 _SHARD = re.compile(r"-00001-of-(\d{5})$")
 
@@ -25,6 +27,7 @@ def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bo
     The target itself is never changed.
     """
     validate(settings)
+    settings = replace(settings, replayed=reported_cases())
     templates = resolve(target, offline=offline)
     template = templates[0]
     _check_output(target, template, output)

@@ -10,8 +10,6 @@ from conformance.campaign.check import HINTED
 from conformance.campaign.hints import hints_of
 from conformance.campaign.judge import CRASHED, EQUAL, REJECTED, Answer
 from conformance.campaign.runner import Drawn, Runner
-from conformance.generate import case_at
-from conformance.shapes import draw
 
 _BATCH = 64
 # What becomes of the characters is up to the server: no template can repair these.
@@ -67,12 +65,10 @@ class Trials:
         plain = count - int(count * HINTED)
         answered = []
         for index in range(count):
-            case = case_at(seed, index, hints if index >= plain else runner.settings.hints)
-            shape = draw(runner.choices, index)
-            lost = shape.loses(case)
-            answer = runner.judge.answer(case) if lost is None else None
+            item = runner.drawn(index, hints if index >= plain else None, seed=seed)
+            answer = runner.judge.answer(item.case) if item.lost is None else None
             if answer is not None:
-                answered.append((Drawn(index, case, shape, lost), answer))
+                answered.append((item, answer))
         return cls(runner, answered)
 
     def part(self, numbers: Iterable[int]) -> Trials:

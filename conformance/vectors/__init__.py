@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.vectors.files import replay_cases
+from conformance.vectors.files import reported_cases
 from conformance.vectors.model import Vector, vector_schema
 
-__all__ = ["Vector", "replay_cases", "vector_schema"]
+__all__ = ["Vector", "reported_cases", "vector_schema"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from conformance.conversation import Case, case_id
@@ -14,8 +13,6 @@ from conformance.vectors.model import Vector, from_line, to_line
 
 SUFFIX = ".jsonl"
 _MAX_BYTES = 64 * 2**20
-# What people reported comes first: it broke somebody's renderer once.
-_ORDER = {"reported": 0, "written": 1, "generated": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +76,18 @@ def write_family(folder: Path, family: Family) -> Path:
     return write_file(folder / f"{family.name}{SUFFIX}", encode(family))
 
 
-@lru_cache(maxsize=1)
-def _shipped() -> tuple[Vector, ...]:
-    folder = default_folder()
-    if not folder.is_dir() or not any(folder.glob(f"*{SUFFIX}")):
-        return ()
-    vectors = [vector for family in read_folder(folder) for vector in family.vectors]
-    return tuple(sorted(vectors, key=lambda vector: _ORDER[vector.origin]))
-
-
-def replay_cases() -> list[Case]:
-    """Return the cases of the shipped vectors, each once: reported ones first, then written, then generated.
+def reported_cases() -> tuple[Case, ...]:
+    """Return the cases of the vectors that were reported, each once: campaigns replay them first.
 
     Raises UsageError when a vector file is broken.
     """
-    cases: dict[str, Case] = {}
-    for vector in _shipped():
-        cases.setdefault(case_id(vector.case), vector.case)
-    return list(cases.values())
+    folder = default_folder()
+    if not any(folder.glob(f"*{SUFFIX}")):
+        return ()
+    cases = {
+        case_id(vector.case): vector.case
+        for family in read_folder(folder)
+        for vector in family.vectors
+        if vector.origin == "reported"
+    }
+    return tuple(cases.values())

@@ -11,6 +11,8 @@ import pytest
 from vector_helpers import fake_command
 
 from conformance.cli import main
+from conformance.resources import resource
+from conformance.shapes import shapes
 from conformance.vectors.export import grow
 from conformance.vectors.files import Family, default_folder, read_folder
 
@@ -114,6 +116,83 @@ def test_add_promotes_a_case_once(capsys: pytest.CaptureFixture[str], folder: Pa
     code, out, _ = run(capsys, "add", str(request), "--profile", "constrain", *where)
     assert code == 0
     assert "Reported" in out
+
+
+def test_what_was_added_is_replayed_first(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault that shows in one conversation only is found by the smallest campaign, in every family of shapes."""
+    monkeypatch.setattr("conformance.vectors.files.default_folder", lambda: folder)
+    monkeypatch.chdir(tmp_path)
+    user = "{{- '<|start|>user<|message|>' ~"
+    text = resource("templates", "gpt-oss.jinja").read_text("utf-8")
+    assert text.count(user) == 1
+    fault = f"{{{{- '!' if message['content'] == 'Rare words.' else '' -}}}}{user}"
+    (tmp_path / "rare.jinja").write_text(text.replace(user, fault), encoding="utf-8")
+    words = (
+        "check",
+        "rare.jinja",
+        "--engine",
+        "jinja2",
+        "--examples",
+        "20",
+        "--format",
+        "json",
+        "--output",
+        "o",
+    )
+
+    def differing() -> int:
+        with pytest.raises(SystemExit):
+            main(list(words))
+        capsys.readouterr()
+        (target,) = json.loads(Path("o/report.json").read_text())["targets"]
+        return int(target["cases"]["different"])
+
+    assert differing() == 0
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps({"messages": [{"role": "user", "content": "Rare words."}]}))
+    assert run(capsys, "add", str(request), "--vectors", str(folder))[0] == 0
+    assert differing() == len(shapes())
+    report = json.loads(Path("o/report.json").read_text())["targets"][0]
+    assert {shape for found in report["divergences"] for shape in found["shapes"]} >= {"hf", "openai"}
+
+
+def test_a_broken_vector_file_stops_a_check(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conformance.vectors.files.default_folder", lambda: folder)
+    edit(folder, '"why":', '"reason":"","why":')
+    with pytest.raises(SystemExit) as ended:
+        main(["check", str(resource("templates", "gpt-oss.jinja")), "--output", str(folder / "o")])
+    assert ended.value.code == 2
+    assert "unknown field `reason`" in capsys.readouterr().err
+
+
+FAULTS = [
+    ("crashes", "HT801 template-crashed", "it exited with code 1: RuntimeError"),
+    ("half", "HT801 template-crashed", "after half a line"),
+    ("hangs", "HT805 resource-limit", "does it flush its output"),
+    ("floods", "HT805 resource-limit", "more than 16 MB without ending its line"),
+]
+
+
+@pytest.mark.parametrize(("mode", "name", "said"), FAULTS, ids=[row[0] for row in FAULTS])
+def test_a_renderer_that_fails_once_is_reported_and_the_rest_judged(
+    capsys: pytest.CaptureFixture[str],
+    few: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    name: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    command = fake_command(mode, read_folder(few)[0].vectors[1].id, few)
+    code, out, err = run(capsys, "check", "--vectors", str(few), "--command", command, "--limit", "3")
+    assert (code, err) == (1, "")
+    assert name in out
+    assert said in out
+    assert "diverges: 4 of 5 conversations right" in out
 
 
 @pytest.mark.parametrize(
