@@ -6,6 +6,7 @@ apart, so that no text becomes a control token.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -23,6 +24,8 @@ START, MESSAGE = "<|start|>", "<|message|>"
 _MARKER = re.compile(r"<\|[a-z]+(?:_[0-9]+)?\|>")
 # One case in so many is encoded whole though nothing in it can give other tokens: a check on that very claim.
 _SAMPLED = 32
+# So much of a forged message's text, after its header, is looked for in the conversation.
+_TELLING = 20
 
 
 class Injected(NamedTuple):
@@ -151,10 +154,21 @@ def _in_pair(pair: Pair, actual: str, said: str, ordinary: Ordinary) -> list[tup
     assert pair.actual is not None
     start, stop = body(pair.actual)
     found = control_tokens(actual, pair.actual_offset + start, pair.actual_offset + stop, ordinary)
+    if pair.block is None and _forged(pair.actual, said):
+        # All of it was said, and what ends it here ended the message that it broke out of.
+        return control_tokens(actual, pair.actual_offset, pair.actual_offset + len(pair.actual), ordinary)
     # Markers of its own that a template writes into a message are not the conversation's.
     if pair.block is None or pair.block.kind == "developer":
         return [(offset, token) for offset, token in found if token in said]
     return found if could_inject(pair.block.text[slice(*body(pair.block.text))]) else []
+
+
+def _forged(message: str, said: str) -> bool:
+    """Say whether a message that Harmony did not write, header and text, is text of the conversation."""
+    start, stop = body(message)
+    begin = json.dumps(message[: min(stop, start + _TELLING)], ensure_ascii=False)[1:]
+    # A header without text may be the template's own, unless a text of the conversation ends with it.
+    return START in begin and (begin.removesuffix('"') if stop > start else begin) in said
 
 
 def _difference(block: Block, inside: int, token: str, start: int, actual_start: int) -> Difference:
