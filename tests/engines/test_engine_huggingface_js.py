@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import SHORT
 
 from conformance.engines import (
     Crashed,
     EngineHost,
     LimitExceeded,
+    Limits,
     Rejected,
     Rendered,
     Request,
@@ -50,7 +50,7 @@ def js() -> Iterator[EngineHost]:
 def hurried() -> Iterator[EngineHost]:
     if MISSING is not None:
         pytest.skip(MISSING)
-    with EngineHost(NAME, limits=SHORT) as host:
+    with EngineHost(NAME, limits=Limits(time_s=0.4, grace_s=0.4)) as host:
         yield host
 
 
