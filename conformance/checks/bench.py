@@ -17,7 +17,8 @@ from conformance.engines.host import Host
 _FIRST_BATCH = 4  # small, so that a template that never ends costs few limits
 _PATIENCE = 3
 _WORD = re.compile(r"\w+")
-_RESULT_ROLES = frozenset({"tool", "ipython", "function", "observation", "tool_response", "tool_call_id"})
+# Names under which templates know what a tool answered.
+RESULT_ROLES = frozenset({"tool", "ipython", "function", "observation", "tool_response", "tool_call_id"})
 
 
 class Bench:
@@ -83,10 +84,7 @@ class Bench:
             return "tools"
         if conversation.calls() and "tool_calls" not in self.mentions:
             return "tool calls"
-        if (
-            any(isinstance(m, ToolResult) for m in conversation.messages)
-            and not self.mentions & _RESULT_ROLES
-        ):
+        if any(isinstance(m, ToolResult) for m in conversation.messages) and not self.mentions & RESULT_ROLES:
             return "tool results"
         if probe.how == "developer" and "developer" not in self.mentions:
             return "the role developer"

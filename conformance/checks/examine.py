@@ -89,7 +89,8 @@ def examine(
         bench = Bench(template.text, host, engine, masked)
         fit, about_content = fitting(bench, probes)
         found.seen += [Seen("texts", engine, finding) for finding in about_content]
-        bench.expect(probe.request(generation=flag) for probe in fit for flag in (True, False))
+        bench.expect(probe.request(generation=probe.asks) for probe in fit)
+        bench.expect(probe.request(generation=False) for probe in fit if probe.manner is None)
         for probe in fit:
             found.tried.setdefault(probe.name, probe.shape)
             outcome = bench.outcome(probe.request(generation=probe.asks))

@@ -16,11 +16,12 @@ def generation_prompt(bench: Bench, probe: Probe) -> Iterator[Finding]:
     """Yield a finding when asking for a generation prompt changes what stands before it.
 
     An end token that is written only where no answer is asked for (`{% else %}{{ eos_token }}`) is
-    `end-unstable`; an empty generation prompt is legal, and so is thinking of earlier turns that is dropped
-    where an answer is asked for.
+    `end-unstable`; an empty generation prompt is legal. How much thinking is kept may depend on whether an answer is
+    asked for: looked at are conversations without any, and empty thoughts may be dropped.
     """
     if probe.manner is not None or not probe.asks:
         return
+    probe = probe.without_thinking()
     asked, plain = bench.text(probe, generation=True), bench.text(probe, generation=False)
     if asked is None or plain is None or asked.startswith(plain):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -104,13 +105,20 @@ class Probe:
         """Return the probe for a template that takes another form than the plain one."""
         return replace(self, forms=(*self.forms, form))
 
+    def without_thinking(self) -> Probe:
+        """Return the probe without any thinking."""
+        return self.of(
+            tuple(structs.replace(m, thinking=None) if isinstance(m, Assistant) else m for m in self.messages)
+        )
+
     def request(self, *, generation: bool, date: str | None = None) -> Request:
         """Return what the template receives."""
         options = structs.replace(self.case.options, mode="generation" if generation else "training")
         if date is not None:
             options = structs.replace(options, date=date)
         plain = _PLAIN.request(structs.replace(self.case, options=options))
-        messages, tools = plain.messages, plain.tools
+        # Manners change schemas and arguments, which are the case's own.
+        messages, tools = copy.deepcopy((plain.messages, plain.tools))
         for message in messages:
             if "tool_call_id" in message:
                 message["tool_call_id"] = _id(message["tool_call_id"])

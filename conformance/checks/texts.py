@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from conformance.checks.base import Finding, eased, register
-from conformance.checks.bench import Bench
+from conformance.checks.bench import RESULT_ROLES, Bench
 from conformance.checks.probe import Probe
 from conformance.checks.words import TOOL_KINDS, Word, places, words
 from conformance.conversation import Assistant, Message, ToolResult, User
@@ -92,11 +92,12 @@ def _unsupported(bench: Bench, probe: Probe, word: Word) -> str | None:
     """Say which thing that the template never looks at explains the loss of a word."""
     if word.kind in TOOL_KINDS and "tools" not in bench.mentions:
         return "tools"
-    if word.kind == "argument" and "tool_calls" not in bench.mentions:
+    if word.kind in ("argument", "preamble") and "tool_calls" not in bench.mentions:
         return "tool calls"
-    if word.kind in ("result", "preamble", "instructions"):
-        missing = bench.unsupported(probe)
-        return None if word.kind == "instructions" and missing != "the role developer" else missing
+    if word.kind == "result" and not bench.mentions & RESULT_ROLES:
+        return "tool results"
+    if word.kind == "instructions" and probe.how == "developer":
+        return bench.unsupported(probe)
     return None
 
 

@@ -125,5 +125,11 @@ def _examine(
                 mask_host=mask_host,
                 on_probe=lambda done, name=name, total=total: advance(name, done, total),  # type: ignore[misc]
             )
+            if len(unique) == 1 and not examined.compiles:
+                engine, problem = next(iter(examined.problems.items()))
+                where = f"line {problem.line}" if problem.line else "an unknown line"
+                raise UsageError(
+                    f"{name} is not a Jinja template: {problem.message} ({engine}, {where}); correct it there."
+                )
             found.append(target(examined, hosts, [other.name for other in others]))
     return found
