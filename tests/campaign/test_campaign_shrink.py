@@ -127,7 +127,7 @@ def test_one_minimal_for_every_rule(name: str) -> None:
 
 
 def test_shrunk_cases_are_small() -> None:
-    (found,) = divergences_of("marker")
+    found = next(found for found in divergences_of("marker") if found.severity != "note")
     assert found.rule == "content-type-marker"
     assert found.severity == "warning"
     assert "constrain" in found.vanishes_under

@@ -37,7 +37,7 @@ def test_diff_stacked_and_side_by_side(snapshot):
 
 
 def test_diff_of_messages_that_only_one_side_has(snapshot):
-    findings = [Finding("thinking-retention", "", ["documented"])]
+    findings = [Finding("thinking-retention", "", ["documented"], "warning")]
     assert shown(100, lambda c: render_diff(c, *example(samples.retention), findings=findings)) == snapshot
 
 
