@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from conformance.conversation import Case
     from conformance.vectors.files import Family
 
 app = typer.Typer(
@@ -108,7 +109,10 @@ def check(
 def add(
     case: Annotated[
         Path | None,
-        typer.Argument(metavar="[CASE.json]", help="A case, or an OpenAI chat-completions request, as JSON."),
+        typer.Argument(
+            metavar="[CASE]",
+            help="A case or an OpenAI chat-completions request in a JSON file, or the id of a case in the newest run.",
+        ),
     ] = None,
     why: Annotated[str | None, typer.Option(help="Why the case matters, in one sentence.")] = None,
     profile: Annotated[
@@ -178,7 +182,6 @@ def run_add(
 ) -> int:
     """Promote a case to a vector, or add generated ones, and say which."""
     from conformance.errors import EXIT_CONFORMS, UsageError
-    from conformance.importers import read_case
     from conformance.oracles.base import profile
     from conformance.vectors.export import grow, promote
 
@@ -190,9 +193,24 @@ def run_add(
         added = grow(folder, generated, seed=seed)
         _say(console, f"{len(added)} generated vectors added to {folder}.")
         return EXIT_CONFORMS
-    vector, file = promote(folder, read_case(path), profile(profile_name), why=why, family=family)
+    vector, file = promote(folder, _reported(path), profile(profile_name), why=why, family=family)
     _say(console, f"Vector {vector.id} added to {file}: {len(vector.tokens)} tokens. {vector.why}")
     return EXIT_CONFORMS
+
+
+def _reported(path: Path) -> Case:
+    """Return the case of a file, or that of this id in the newest run.
+
+    Raises UsageError when there is none.
+    """
+    from conformance.commands.common import newest_run
+    from conformance.importers import looks_like_case_id, read_case
+    from conformance.report.json_file import find_example, read
+
+    if path.is_file() or not looks_like_case_id(str(path)):
+        return read_case(path)
+    _, divergence = find_example(read(newest_run()), str(path), None)
+    return divergence.example.case
 
 
 def _selected(

@@ -11,6 +11,7 @@ import pytest
 from vector_helpers import fake_command
 
 from conformance.cli import main
+from conformance.conversation import case_id
 from conformance.resources import resource
 from conformance.shapes import shapes
 from conformance.vectors.export import grow
@@ -156,6 +157,27 @@ def test_what_was_added_is_replayed_first(
     assert differing() == len(shapes())
     report = json.loads(Path("o/report.json").read_text())["targets"][0]
     assert {shape for found in report["divergences"] for shape in found["shapes"]} >= {"hf", "openai"}
+
+
+def test_add_promotes_what_a_campaign_found(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    text = resource("templates", "gpt-oss.jinja").read_text("utf-8")
+    (tmp_path / "t.jinja").write_text(text.replace("Knowledge cutoff: 2024-06", "Knowledge cutoff: 2024"))
+    with pytest.raises(SystemExit):
+        main(["check", "t.jinja", "--engine", "jinja2", "--examples", "10", "--cards", "0"])
+    capsys.readouterr()
+    (path,) = (tmp_path / "state").rglob("report.json")
+    (target,) = json.loads(path.read_text())["targets"]
+    found = next(each["example"] for each in target["divergences"] if each["rule"] == "system-text")
+    where = ("--vectors", str(folder))
+    assert run(capsys, "add", found["case_id"], *where)[0] == 0
+    assert case_id(read_folder(folder)[1].vectors[0].case) == found["case_id"]
+    code, _, err = run(capsys, "add", "ffffffffffff", *where)
+    assert code == 2
+    assert "has no case 'ffffffffffff'" in err
 
 
 def test_a_broken_vector_file_stops_a_check(
