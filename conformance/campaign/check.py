@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +29,7 @@ from conformance.generate import Hints
 from conformance.generate.coverage import CoverageCounter
 from conformance.package_checks import examine
 from conformance.report.model import Divergence, Finding, LeftOut, Report, Run, Severity, Target
-from conformance.shapes import shapes
+from conformance.shapes import Shape, shapes
 from conformance.sources import Template
 
 # The last tenth of the cases is steered by what the template itself waits for.
@@ -129,10 +130,11 @@ def _unique(templates: Sequence[Template]) -> tuple[list[Template], list[list[st
     return unique, aliases
 
 
-def _stride(cases: int) -> int:
-    """Return every how many cases one is probed; shapes take turns by 2, 3 and 6, so no multiple of those."""
+def _stride(cases: int, choices: tuple[tuple[Shape, ...], ...]) -> int:
+    """Return every how many cases one is probed: a number that meets all shapes, which take turns."""
+    turn = len(choices) * math.lcm(*(len(family) for family in choices))
     step = max(1, cases // _PROBED_CASES)
-    while step > 1 and (step % 2 == 0 or step % 3 == 0):
+    while math.gcd(step, turn) > 1:
         step += 1
     return step
 
@@ -292,10 +294,10 @@ class _Campaign:
             return None
         hinted = int(settings.cases * HINTED)
         plain = settings.cases - hinted
-        step = _stride(plain)
+        step = _stride(plain, self.runner.choices)
         drawn = [self.runner.drawn(index) for index in range(0, min(plain, self.part.cases), step)]
         hints = hints_of(template.text)
-        step = _stride(hinted)
+        step = _stride(hinted, self.runner.choices)
         drawn += [self.runner.drawn(index, hints) for index in range(plain, settings.cases, step)]
         requests = [item.shape.request(item.case) for item in drawn if item.lost is None]
         if self._probe is None:

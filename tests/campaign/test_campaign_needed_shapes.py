@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from conformance.campaign.check import check
+from conformance.campaign.check import _stride, check
 from conformance.campaign.runner import Settings
 from conformance.report.cards import card
 from conformance.resources import resource
+from conformance.shapes import ALL, draw, shapes
 from conformance.sources import make_template
 from conformance.sources.base import Provenance
 
@@ -41,3 +42,11 @@ def test_needed_shapes(find: str, replacement: str, rule: str, needed: list[str]
         console.print(card(console, target, shown[rule]))
     words = f"only in shape{'s' if len(needed) > 1 else ''} {', '.join(needed)}"
     assert (words in " ".join(capture.get().split())) == bool(needed)
+
+
+@pytest.mark.parametrize("names", [(), (ALL,), ("parts", "openai")])
+@pytest.mark.parametrize("cases", [1, 250, 1_350, 1_800, 7_500, 9_000])
+def test_branches_are_probed_in_every_shape(names: tuple[str, ...], cases: int) -> None:
+    choices = shapes(names)
+    probed = (draw(choices, index * _stride(cases, choices)).name for index in range(2_000))
+    assert set(probed) == {shape.name for family in choices for shape in family}
