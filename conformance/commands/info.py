@@ -25,6 +25,9 @@ from conformance.rules import catalogue as rule_catalogue
 from conformance.rules import rule
 from conformance.sources import catalogue
 
+# Those that come with the package; the others are extras, and nothing is broken without them.
+_REQUIRED_ENGINES = ("transformers", "jinja2")
+
 
 def run_explain(slug: str | None, console: Console) -> int:
     """Print one rule, or the list of all."""
@@ -124,8 +127,9 @@ def _engines() -> list[tuple[str, str, str]]:
     for name in engine_names():
         engine = get_engine(name)
         reason = engine.available()
+        missing = "missing" if name in _REQUIRED_ENGINES else "optional"
         rows.append(
-            (f"engine {name}", "missing", reason) if reason else (f"engine {name}", "ok", engine.version())
+            (f"engine {name}", missing, reason) if reason else (f"engine {name}", "ok", engine.version())
         )
     return rows
 
