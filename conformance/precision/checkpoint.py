@@ -14,7 +14,7 @@ from conformance.precision.gguf_file import GgufStore
 from conformance.precision.mx import NAN_SCALE
 from conformance.precision.safetensors_folder import SafetensorsStore
 from conformance.precision.shape import BLOCK, Shape
-from conformance.precision.weights import LayerWeights, Matrix, MxTensor
+from conformance.precision.weights import DenseTensor, LayerWeights, Matrix, MxTensor
 
 
 class Store(Protocol):
@@ -23,6 +23,7 @@ class Store(Protocol):
     path: Path
     kind: str
     shape: Shape
+    unknown: list[str]  # own names of tensors that have no canonical one
 
     def names(self) -> list[str]:
         """Return every canonical name present."""
@@ -73,7 +74,13 @@ class Checkpoint:
                 self._no_nan(prefix + name, found.scales)
                 return MxTensor(found.blocks.to(device), found.scales.to(device))
             self._sized(prefix + name, found.values, (s.experts, rows, width))
-            return type(found)(found.values.to(device))
+            for expert, values in enumerate(found.values):  # one at a time: no copy of the whole
+                if not bool(torch.isfinite(values).all()):
+                    raise UsageError(
+                        f"{store.path}: {store.where(prefix + name)} holds numbers that are not finite, the first in "
+                        f"expert {expert}"
+                    )
+            return DenseTensor(found.values.to(device))
 
         return LayerWeights(
             shape=s,
@@ -127,15 +134,41 @@ def open_checkpoint(path: Path) -> Checkpoint:
     layers = tuple(sorted({int(n.split(".")[1]) for n in store.names() if n.endswith(".experts.gate_up")}))
     if not layers:
         raise UsageError(f"{path} holds no expert weights of a gpt-oss layer")
+    _sensible(path, store.shape)
     return Checkpoint(store, store.shape, layers)
 
 
+def _sensible(path: Path, shape: Shape) -> None:
+    """Raise UsageError when a configuration describes no MoE layer."""
+    wrong = ""
+    for name, size in (("hidden", shape.hidden), ("intermediate", shape.intermediate)):
+        if size < BLOCK or size % BLOCK:
+            wrong = f"the {name} size {size} is no positive multiple of {BLOCK}"
+    if not 1 <= shape.top_k <= shape.experts:
+        wrong = f"{shape.top_k} of {shape.experts} experts cannot be chosen for a token"
+    if not 0 < shape.limit < float("inf"):
+        wrong = f"the clamp limit {shape.limit} is no positive number"
+    if wrong:
+        raise UsageError(f"{path}: {wrong}: the configuration is damaged")
+
+
 def expert_chunks(store: Store, name: str) -> Iterator[torch.Tensor]:
-    """Yield a tensor as float32, one expert at a time where it has experts."""
+    """Yield a tensor in a dtype that holds it, one expert at a time where it has experts.
+
+    Raises UsageError when blocks and scales do not belong together.
+    """
     if name.endswith(("experts.gate_up", "experts.down")):
         found = store.matrix(name)
+        if isinstance(found, MxTensor) and found.blocks.shape != (*found.scales.shape, BLOCK // 2):
+            raise UsageError(
+                f"{store.path}: {store.where(name)} has blocks {tuple(found.blocks.shape)} and scales "
+                f"{tuple(found.scales.shape)}, which do not belong together"
+            )
         count = found.scales.shape[0] if isinstance(found, MxTensor) else found.values.shape[0]
+        wide = (
+            isinstance(found, MxTensor) and found.scale_range[1] > 252
+        )  # float32 would make them all infinite
         for expert in range(count):
-            yield found.expert(expert)
+            yield found.expert(expert, torch.float64 if wide else torch.float32)
     else:
         yield store.dense(name)

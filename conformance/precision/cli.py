@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from conformance.errors import EXIT_UNJUDGED, ConformanceError, UnjudgedError, UsageError
 from conformance.precision.config import SHORT, Config
+from conformance.precision.config import Progress as Report
 
 if TYPE_CHECKING:
     from conformance.precision.report import PrecisionReport
@@ -40,7 +44,9 @@ def precision(
     regime: Annotated[list[str] | None, typer.Option(help="a kind of input")] = None,
     layer: Annotated[list[int] | None, typer.Option(help="a layer of the checkpoint (default 0)")] = None,
     tokens: Annotated[int | None, typer.Option(min=1, help="tokens of a regime that sets no number")] = None,
-    seed: Annotated[int, typer.Option(help="the same seed gives the same run on the same device")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**48, help="the same seed gives the same run on the same device")
+    ] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="repeat every regime with this many seeds")] = 1,
     depth: Annotated[int | None, typer.Option(min=0, help="layers of the stack; 0: none")] = None,
     selftest: Annotated[bool, typer.Option("--selftest", help="plant faults: are they caught?")] = False,
@@ -58,9 +64,15 @@ def precision(
     """Judge precision paths of the gpt-oss MoE layer against a certified float32 reference."""
     if context.invoked_subcommand:
         return
+    chosen = {
+        "--preset": preset, "--checkpoint": checkpoint, "--path": path, "--regime": regime, "--layer": layer,
+        "--tokens": tokens, "--seeds": seeds > 1, "--depth": depth, "--selftest": selftest, "--timing": timing,
+    }  # fmt: skip
     if short:
-        config = Config(**{**SHORT.__dict__, "seed": seed, "device": device})
+        refused = [name for name, value in chosen.items() if value]
+        config = replace(SHORT, seed=seed, device=device)
     else:
+        refused = []
         config = Config(
             preset=preset,
             checkpoint=checkpoint,
@@ -75,7 +87,18 @@ def precision(
             timing=timing,
             device=device,
         )
+    if refused:
+        raise typer.Exit(
+            _refuse(f"--short makes its own choice, so that {refused[0]} has no effect: leave one out")
+        )
     raise typer.Exit(_guard(lambda: _run(config, output_format, output, strict)))
+
+
+def _refuse(sentence: str) -> int:
+    def usage() -> int:
+        raise UsageError(sentence)
+
+    return _guard(usage)
 
 
 def _run(config: Config, output_format: str, output: Path | None, strict: bool) -> int:
@@ -84,6 +107,8 @@ def _run(config: Config, output_format: str, output: Path | None, strict: bool) 
     if config.preset and config.checkpoint:
         raise UsageError("--preset and --checkpoint exclude each other: a checkpoint has its own dimensions")
     require_torch()
+    if output:
+        _make_folder(output)  # before the run, whose result it would lose
     from conformance.precision.plots import write_plots
     from conformance.precision.terminal import render
 
@@ -102,17 +127,28 @@ def _run(config: Config, output_format: str, output: Path | None, strict: bool) 
     return report.exit_code(strict)
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--output {folder}: no folder can be made there ({error.strerror})") from None
+
+
 def run_with_progress(config: Config) -> PrecisionReport:
     """Run with a progress line on standard error, which stays out of pipes."""
     from conformance.precision.run import run
 
+    with _progress() as report_progress:
+        return run(config, report_progress)
+
+
+@contextmanager
+def _progress() -> Iterator[Report]:
     console = Console(stderr=True)
     columns = (SpinnerColumn(), BarColumn(20), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
-        return run(
-            config, lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
-        )
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
 @app.command()
@@ -132,7 +168,8 @@ def _compare(a: Path, b: Path, output_format: str) -> int:
     from conformance.precision.compare import compare as compare_checkpoints
     from conformance.precision.compare_view import render_comparison
 
-    found = compare_checkpoints(a, b)
+    with _progress() as report_progress:
+        found = compare_checkpoints(a, b, report_progress)
     if output_format == "json":
         print(json.dumps(found.to_dict(), ensure_ascii=False, default=str))
     else:

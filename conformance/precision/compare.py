@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ def compare(a: Path, b: Path, progress: Progress = silent) -> Comparison:
     for number, name in enumerate(names):
         progress(name, number, len(names))
         found.append(_compare(left, right, name))
+    for store in (left, right):
+        found += [
+            Compared(name, UNREAD, note=f"not compared: unknown tensor of {store.path}")
+            for name in store.unknown
+        ]
     return Comparison(str(a), str(b), left.kind, right.kind, found)
 
 
@@ -85,7 +91,9 @@ def _compare(left: Store, right: Store, name: str) -> Compared:
     numbers = different = 0
     largest = noise = signal = 0.0
     try:
-        for x, y in zip(expert_chunks(left, name), expert_chunks(right, name), strict=True):
+        for x, y in zip_longest(expert_chunks(left, name), expert_chunks(right, name)):
+            if x is None or y is None:
+                return Compared(name, DIFFERENT, *encodings, note="a different number of experts")
             if x.shape != y.shape:
                 return Compared(
                     name, DIFFERENT, *encodings, note=f"shape {tuple(x.shape)} against {tuple(y.shape)}"
@@ -94,12 +102,12 @@ def _compare(left: Store, right: Store, name: str) -> Compared:
             wrong = int((~equal).sum())
             numbers, different = numbers + x.numel(), different + wrong
             if wrong:
-                error = torch.where(equal, 0.0, (x.double() - y.double()).abs())
-                largest = max(largest, float(error.nan_to_num(math.inf).amax()))
-                noise += float(error.nan_to_num(math.inf).square().sum())
+                error = torch.where(equal, 0.0, (x.double() - y.double()).abs()).nan_to_num(
+                    math.inf, math.inf
+                )
+                largest = max(largest, float(error.amax()))
+                noise += float(error.square().sum())
             signal += float(x.double().nan_to_num(0.0, 0.0, 0.0).square().sum())
-    except ValueError:
-        return Compared(name, DIFFERENT, *encodings, note="a different number of experts")
     except UnjudgedError as error:
         return Compared(name, UNREAD, *encodings, note=str(error))
     if not different:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,32 @@ class Config:
     boundary: bool = True
     device: str | None = None
     short: bool = False
+
+
+def command(config: Config) -> str:
+    """Return the command line that gives a run again, without where its result went."""
+    words = ["conformance", "precision"]
+    if config.short:
+        words.append("--short")
+    else:
+        given = {
+            "--preset": config.preset,
+            "--checkpoint": config.checkpoint,
+            "--tokens": config.tokens,
+            "--seeds": config.seeds if config.seeds > 1 else None,
+            "--depth": config.depth,
+        }
+        words += [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        several = {
+            "--path": config.paths,
+            "--regime": config.regimes,
+            "--layer": config.layers if config.checkpoint else (),
+        }
+        words += [word for name, values in several.items() for value in values for word in (name, str(value))]
+        words += ["--selftest"] * config.selftest + ["--timing"] * config.timing
+    words += ["--seed", str(config.seed)] if config.seed else []
+    words += ["--device", config.device] if config.device else []
+    return shlex.join(words)
 
 
 SHORT = Config(

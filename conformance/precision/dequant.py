@@ -21,7 +21,9 @@ def examine_dequant(path: Path, runner: Runner, work: Workload, experts: list[in
     A kernel that never writes its weights down is asked for them: identity activations and no bias give them back,
     one product at a time.
     """
-    counts = {"weights": 0.0, "inexact": 0.0, "to_zero": 0.0, "nonfinite": 0.0, "abs_max": 0.0}
+    counts = dict.fromkeys(
+        ("weights", "inexact", "to_zero", "nonfinite", "finite_by_mistake", "abs_max"), 0.0
+    )
     for expert in experts:
         held = runner.expert_weights(expert)
         if held is None:
@@ -34,7 +36,10 @@ def examine_dequant(path: Path, runner: Runner, work: Workload, experts: list[in
     if not counts["weights"]:
         return None
     reason = ""
-    if counts["nonfinite"]:
+    if counts["finite_by_mistake"]:
+        verdict = str(Verdict.FAIL)
+        reason = f"{int(counts['finite_by_mistake'])} weights are finite that are NaN or beyond float32"
+    elif counts["nonfinite"]:
         verdict = f"{Verdict.OVERFLOW}@dequant"
         reason = f"{int(counts['nonfinite'])} weights become infinite"
     elif counts["inexact"]:
@@ -43,7 +48,7 @@ def examine_dequant(path: Path, runner: Runner, work: Workload, experts: list[in
     else:
         verdict = str(Verdict.EXACT)
     why = unheld_weights(path, work)
-    expected = verdict == Verdict.EXACT or bool(why)
+    expected = verdict == Verdict.EXACT or (bool(why) and verdict != Verdict.FAIL)
     return Row(
         path.name, path.dtype, "dequant", work.regime, "isolated", verdict, expected,
         f"{reason}: {why}" if reason and why else reason, dict(counts),
@@ -58,9 +63,19 @@ def _count(counts: dict[str, float], held: torch.Tensor, truth: torch.Tensor) ->
     zeroed = wrong & (given == 0)
     error = torch.where(wrong & ~lost, (given - truth).abs(), 0)
     found = torch.stack(
-        (wrong.sum().double(), zeroed.sum().double(), lost.sum().double(), error.amax().double())
+        [
+            n.double()
+            for n in (
+                wrong.sum(),
+                zeroed.sum(),
+                lost.sum(),
+                (~finite & torch.isfinite(given)).sum(),
+                error.amax(),
+            )
+        ]
     )
-    inexact, to_zero, nonfinite, largest = found.tolist()
+    inexact, to_zero, nonfinite, by_mistake, largest = found.tolist()
+    counts["finite_by_mistake"] += by_mistake
     counts["weights"] += truth.numel()
     counts["inexact"] += inexact
     counts["to_zero"] += to_zero

@@ -180,17 +180,24 @@ class Examination:
             causes,
         )
         before = {"swiglu": "gate_up", "down": "swiglu", "combine": "down", "residual": "combine"}
+        sources = {
+            "swiglu": trace.gate_up,
+            "down": trace.hidden,
+            "combine": trace.down,
+            "residual": trace.combined,
+        }
         for stage in ("swiglu", "down", "combine", "residual"):
             rows_of = pairs if stage in ("swiglu", "down") else None
             given = inputs[stage]
             if isolated[stage] is not None:
-                if bool(torch.isfinite(given).all()):
+                lost = int((torch.isfinite(sources[stage]) & ~torch.isfinite(given)).sum())
+                if not lost:
                     truth, spread_here, causes = self._alone(stage, given.float(), trace, residual)
                     self._stage(
                         stage, "isolated", isolated[stage], truth, spread_here, stored[stage], rows_of, causes
                     )
                 else:
-                    self._unheld(stage, before[stage], given)
+                    self._unheld(stage, before[stage], lost)
             self._stage(
                 stage, "chained", chained[stage], truths[stage], whole[stage], stored[stage], rows_of,
                 partial(storage_causes, truths[stage]),
@@ -234,9 +241,8 @@ class Examination:
             found.metrics["clamped_up"] = float((truth[..., 1::2].abs() > limit).float().mean())
         self._add(stage, mode, found, self.expected)
 
-    def _unheld(self, stage: str, source: str, given: torch.Tensor) -> None:
-        count = float((~torch.isfinite(given)).sum())
-        reason = f"{int(count)} numbers of its input do not fit the dtype that {source} is stored in"
+    def _unheld(self, stage: str, source: str, count: int) -> None:
+        reason = f"{count} numbers of its input do not fit the dtype that {source} is stored in"
         self._row(stage, "isolated", f"{Verdict.OVERFLOW}@{source}", True, reason, {"nonfinite": count})
 
     def _add(self, stage: str, mode: str, found: Judgement, expected: Expectation) -> None:

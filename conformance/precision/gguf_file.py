@@ -48,6 +48,7 @@ _LAYER = {
     "attn_output.bias": "attention.o.bias",
     **{f"attn_{p}.{k}": f"attention.{p}.{k}" for p in "qkv" for k in ("weight", "bias")},
 }
+_WITH_GATE = ("ffn_up_exps.weight", "ffn_up_exps.bias")  # read together with the gate
 _TOP = {"token_embd.weight": "embedding", "output_norm.weight": "final_norm", "output.weight": "unembedding"}
 
 
@@ -80,13 +81,24 @@ class GgufStore:
                 f"{path} is truncated: its header ends at byte {len(self.data):,}, fetch it again"
             ) from None
         self.own: dict[str, str] = {}
+        self.unknown: list[str] = []
         for name in self.entries:
             match = re.fullmatch(r"blk\.(\d+)\.(.+)", name)
             if match and match[2] in _LAYER:
                 self.own[f"layers.{match[1]}.{_LAYER[match[2]]}"] = name
             elif name in _TOP:
                 self.own[_TOP[name]] = name
+            elif not (match and match[2] in _WITH_GATE):
+                self.unknown.append(name)
+        self._whole()
         self.shape = self._shape()
+
+    def _whole(self) -> None:
+        parts = self.metadata.get("split.count")
+        if isinstance(parts, int) and parts > 1:
+            raise UsageError(
+                f"{self.path} is one of {parts} parts: join them with llama-gguf-split --merge, and give the result"
+            )
 
     def _take(self, layout: str) -> Any:
         found = struct.unpack_from("<" + layout, self.data, self.at)
@@ -147,7 +159,9 @@ class GgufStore:
                 )
             shape = tuple(self._take("Q") for _ in range(dimensions))[::-1]
             found.append((name, shape, self._take("I"), self._take("Q")))
-        alignment = int(metadata.get("general.alignment") or 32)
+        alignment = metadata.get("general.alignment") or 32
+        if not isinstance(alignment, int) or alignment < 1:
+            raise UsageError(f"{self.path} is damaged: general.alignment is {alignment!r}")
         start = -(-self.at // alignment) * alignment
         entries = {}
         for name, shape, kind, offset in found:
@@ -208,7 +222,13 @@ class GgufStore:
             raise UsageError(
                 f"{self.path}: the tensor {own or name} is missing: the checkpoint is incomplete"
             )
-        return self.entries[own]
+        entry = self.entries[own]
+        if sibling and entry.shape != self.entries[self.own[name]].shape:
+            raise UsageError(
+                f"{self.path}: {self.own[name]} and {own} have shapes {self.entries[self.own[name]].shape} and "
+                f"{entry.shape}, which must be equal: the file is damaged"
+            )
+        return entry
 
     def _bytes(self, entry: _Entry) -> torch.Tensor:
         # A copy: the map is read-only and may be closed before the tensor is.

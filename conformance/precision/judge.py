@@ -81,6 +81,11 @@ def judge(
         )
     if not count:
         raise UnjudgedError("nothing was compared: the reference has no finite element")
+    if numbers["finite_by_mistake"]:
+        n = int(numbers["finite_by_mistake"])
+        return Judgement(
+            Verdict.FAIL, f"{n} numbers are finite where the weights are NaN or beyond float32", numbers
+        )
     numbers["z_rms_limit"], numbers["z_max_limit"] = rms_limit(count), max_limit(count)
     if numbers["abs_max"] == 0:
         return Judgement(Verdict.EXACT, "", numbers)
@@ -108,14 +113,15 @@ def _measure(
     zero = torch.zeros((), dtype=wide, device=want.device)
     error = torch.where(usable, given - want, zero)
     size = error.abs()
-    z = error / variance.to(wide).clamp_min(VARIANCE_FLOOR).sqrt()
+    z = torch.where(usable, error / variance.to(wide).clamp_min(VARIANCE_FLOOR).sqrt(), zero)
     magnitude = torch.where(known, want.abs(), zero)
     n = usable.sum().clamp_min(1)
     relative = torch.where(magnitude > 0, size / magnitude.clamp_min(1e-38), zero)
     at_limit = given.abs() == FLOAT16.largest
     channels = want.shape[-1]
     worst = z.abs().flatten().argmax()
-    in_ulp = (size / ulp(want, stored).to(wide)).flatten()
+    in_ulp = torch.where(usable, size / ulp(want, stored).to(wide), zero).flatten()
+    largest_ulp = in_ulp.amax()
     if in_ulp.numel() > PERCENTILE_SAMPLE:
         in_ulp = in_ulp[:: in_ulp.numel() // PERCENTILE_SAMPLE + 1]
     ordered = torch.sort(in_ulp).values
@@ -125,6 +131,7 @@ def _measure(
         "compared": usable.sum(),
         "nonfinite": (known & ~finite).sum(),
         "reference_nonfinite": (~known).sum(),
+        "finite_by_mistake": (~known & finite).sum(),
         "at_65504": at_limit.sum(),
         "saturated": (at_limit & (magnitude >= FLOAT16.overflows_from)).sum(),
         "z_rms": (z.double().square().sum() / n).sqrt(),
@@ -136,7 +143,7 @@ def _measure(
         "normwise": (noise / signal.clamp_min(1e-300)).sqrt(),
         "ulp_p50": ordered[last // 2],
         "ulp_p99": ordered[int(last * 0.99)],
-        "ulp_max": in_ulp.amax(),
+        "ulp_max": largest_ulp,
         "magnitude_max": magnitude.amax(),
         "worst_row": worst // channels,
         "worst_channel": worst % channels,

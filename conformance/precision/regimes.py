@@ -17,6 +17,7 @@ from conformance.precision.weights import LayerWeights, MxTensor
 
 LOW_EDGES = (0, 1, 103, 104, 140, 141)
 TOP_EDGES = (251, 252)
+BEYOND_EDGES = (253, 254, 255)
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,14 @@ def _subnormals(layer: LayerWeights, count: int, draw: torch.Generator) -> Workl
     return Workload("subnormals", layer, tokens, _normal(layer, count, draw))
 
 
-def _with_edge_rows(layer: LayerWeights, edges: tuple[int, ...]) -> LayerWeights:
+def _with_edge_rows(layer: LayerWeights, edges: tuple[int, ...], name: str = "gate_up") -> LayerWeights:
     def change(matrix: MxTensor) -> MxTensor:
         scales = matrix.scales.clone()
         for place, byte in enumerate(edges):
-            scales[:, 2 * place : 2 * place + 2] = byte  # a gate row and its up row
+            scales[:, 2 * place : 2 * place + 2] = byte  # of gate_up a gate row and its up row
         return MxTensor(matrix.blocks, scales)
 
-    return layer.mapped("gate_up", change)
+    return layer.mapped(name, change)
 
 
 @_regime(
@@ -139,6 +140,21 @@ def _scale_top(layer: LayerWeights, count: int, draw: torch.Generator) -> Worklo
     # have a regime of their own.
     tokens[tokens.abs() < 2.0**-120] = 0.0
     return Workload("scale-top", edged, tokens, _normal(layer, count, draw, 32.0))
+
+
+@_regime(
+    "scale-beyond",
+    "scale bytes 253, 254 and 255: beyond float32, and NaN by the standard; a finite result is wrong",
+    needs_mxfp4=True,
+)
+def _scale_beyond(layer: LayerWeights, count: int, draw: torch.Generator) -> Workload:
+    # In rows of down, so that all other channels of the result stay numbers and are judged.
+    edged = _with_edge_rows(layer, BEYOND_EDGES, "down")
+    if isinstance(edged.down, MxTensor):
+        blocks = edged.down.blocks.clone()
+        blocks[:, : 2 * len(BEYOND_EDGES), 0, 0] = 0x77  # 6 and 6: infinite in float32 with either byte
+        edged = edged.changed(down=MxTensor(blocks, edged.down.scales))
+    return Workload("scale-beyond", edged, _normal(layer, count, draw), _normal(layer, count, draw, 32.0))
 
 
 @_regime("router-ties", "experts in threes with equal router rows: any choice among equals is right")

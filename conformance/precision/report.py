@@ -56,6 +56,7 @@ class PrecisionReport:
     timing: dict[str, Any] = field(default_factory=dict)
     histograms: dict[str, Any] = field(default_factory=dict)
     complete: bool = False
+    command: str = ""
 
     @property
     def judged(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +13,7 @@ import torch
 from conformance.errors import UnjudgedError, UsageError
 from conformance.precision import boundary, certify, depth, overflow_certificate, regimes, selftest, timing
 from conformance.precision.checkpoint import open_checkpoint
-from conformance.precision.config import Config, Progress, silent
+from conformance.precision.config import Config, Progress, command, silent
 from conformance.precision.dequant import examine_dequant
 from conformance.precision.examine import Bench, Examination
 from conformance.precision.flags import environment, exact_float32, pick_device
@@ -38,7 +39,34 @@ def run(config: Config, progress: Progress = silent) -> PrecisionReport:
     Raises UsageError for a choice that does not exist or a checkpoint that cannot be read, UnjudgedError when the
     reference is not exact or memory does not suffice.
     """
-    return Run(config, progress).run()
+    job = Run(config, progress)
+    try:
+        with _few_threads(job):
+            return job.run()
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UnjudgedError(
+            f"too little memory on {job.device}, and smaller chunks do not help: free some or choose a smaller --preset"
+        ) from None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a card or on the CPU, where torch has no class for it."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+@contextmanager
+def _few_threads(job: Run) -> Iterator[None]:
+    """Use one thread for small layers on a CPU: there several wait for each other longer than they compute."""
+    before = torch.get_num_threads()
+    if not job.on_gpu and (job.config.preset or "tiny") == "tiny" and not job.config.checkpoint:
+        torch.set_num_threads(1)
+        job.report.environment["device"]["threads"] = 1
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Run:
@@ -48,9 +76,12 @@ class Run:
         self.config, self.progress = config, progress
         self.device = _device(config)
         self.on_gpu = self.device.type == "cuda"
+        if config.timing and not self.on_gpu:
+            raise UnjudgedError("--timing needs a GPU, and there is none here: leave it out")
         self.reference_s = 0.0
         self.weights_judged: set[int] = set()  # layers whose dequant stage has its rows
-        self.report = PrecisionReport(environment(self.device), {})
+        self.layer: int | None = None  # of a checkpoint, the one being judged
+        self.report = PrecisionReport(environment(self.device), {}, command=command(config))
 
     def run(self) -> PrecisionReport:
         """Do everything that was asked, and mark the report complete at the end."""
@@ -79,7 +110,11 @@ class Run:
         self.report.run["elapsed_s"] = elapsed
         if self.on_gpu:
             self.report.run["peak_memory_bytes"] = torch.cuda.max_memory_allocated(self.device)
-        self.report.reference |= {"seconds": self.reference_s, "share_of_run": self.reference_s / elapsed}
+        if self.reference_s:  # the self-test has references of its own
+            self.report.reference |= {
+                "seconds": self.reference_s,
+                "share_of_run": self.reference_s / elapsed,
+            }
         self.report.complete = True
         return self.report
 
@@ -90,6 +125,7 @@ class Run:
                 self.report.certificates.append(overflow_certificate.certificate(layer, index))
             if config.checkpoint and index not in config.layers:
                 continue
+            self.layer = index if config.checkpoint else None
             for seed in range(config.seed, config.seed + config.seeds):
                 current = layer
                 if seed != config.seed and not config.checkpoint:
@@ -106,8 +142,6 @@ class Run:
         if layers:
             self._depth(chosen, shape, layers)
         if config.timing:
-            if not self.on_gpu:
-                raise UnjudgedError("--timing needs a GPU, and there is none here: leave it out")
             self.progress("timing", 0, 1)
             self.report.timing = timing.measure(shape, config.seed, self.device)
 
@@ -139,11 +173,18 @@ class Run:
                 continue
             self.progress(f"layer {index}, seed {seed}: {regime.name}", number, len(wanted))
             tokens = self.config.tokens or self._tokens(layer.shape)
+            report = self.report
             while True:
+                rows, counted, weights = len(report.rows), dict(report.run), set(self.weights_judged)
                 try:
                     self._judge_regime(usable, regime, layer, seed, tokens, base)
                     break
-                except torch.OutOfMemoryError:
+                except (RuntimeError, MemoryError) as error:
+                    if not out_of_memory(error):
+                        raise
+                    # The regime starts again with fewer tokens: what was kept of it would count twice.
+                    del report.rows[rows:]
+                    report.run, self.weights_judged = counted, weights
                     base.clear()
                     tokens = self._fewer(tokens, layer.shape)
 
@@ -165,7 +206,8 @@ class Run:
             torch.cuda.synchronize()
         self.reference_s += time.perf_counter() - started
         certified = self.report.reference.setdefault("certified", {})
-        certified[regime.name] = {"tokens": proof.tokens, "of": proof.of_tokens, "stages": proof.stages}
+        place = regime.name if self.layer is None else f"layer {self.layer}: {regime.name}"
+        certified[place] = {"tokens": proof.tokens, "of": proof.of_tokens, "stages": proof.stages}
         own_weights = work.layer.gate_up is not layer.gate_up or work.layer.down is not layer.down
         judge_weights = own_weights or id(layer) not in self.weights_judged
         self.weights_judged.add(id(layer))
@@ -196,9 +238,9 @@ class Run:
     def _guarded(self, path: Path, regime: str, judged: Callable[[], list[Row]], seed: int) -> None:
         try:
             self._keep(judged(), seed)
-        except torch.OutOfMemoryError:
-            raise
         except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+            if out_of_memory(error):
+                raise
             # A dtype or an operation this device or version lacks is no verdict; any other failure of a path is.
             text = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
             lacking = (
@@ -218,6 +260,9 @@ class Run:
         surprising = [r for r in rows if not r.good and not r.expected]
         for row in surprising:
             row.metrics["seed"] = seed
+        if self.layer is not None:
+            for row in rows:
+                row.metrics["layer"] = self.layer
         self.report.rows.extend(rows if first else surprising)
         run = self.report.run
         run["rows_judged"] = run.get("rows_judged", 0) + sum(r.verdict != Verdict.UNSUPPORTED for r in rows)
@@ -272,7 +317,9 @@ class Run:
     def _synthetic(self, shape: Shape, seed: int) -> LayerWeights:
         try:
             return self._cached(synthetic_layer(shape, seed, self.device))
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
             need = shape.parameters * 17 / 32 / 2**30
             raise UnjudgedError(
                 f"too little memory on {self.device} for a layer of {shape.name}: its weights take {need:.2g} GiB; "
@@ -317,4 +364,6 @@ def _device(config: Config) -> torch.device:
         )
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"--device {config.device}: only cpu and cuda are judged")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UnjudgedError(f"--device {config.device}: torch sees {torch.cuda.device_count()} GPU here")
     return device

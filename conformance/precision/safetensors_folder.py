@@ -81,6 +81,7 @@ class SafetensorsStore:
             for key in list(handle.keys()):  # type: ignore[no-untyped-call]
                 self.at[key] = handle
         self.own: dict[str, str] = {}
+        self.unknown: list[str] = []
         self.openai = any(_OPENAI_KEY.match(k) for k in self.at)
         self.kind = "OpenAI safetensors" if self.openai else "HF safetensors"
         for key in self.at:
@@ -101,14 +102,16 @@ class SafetensorsStore:
                 self.own[f"layers.{match[1]}.attention.{part}.{match[2].rpartition('.')[2]}"] = key
         elif key in top:
             self.own[top[key]] = key
+        elif not (key.endswith("scales") and key.removesuffix("scales") + "blocks" in self.at):
+            self.unknown.append(key)
 
     def _complete(self, folder: Path) -> None:
         index = folder / "model.safetensors.index.json"
         if not index.is_file():
             return
         try:
-            promised = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        except (ValueError, KeyError, OSError) as error:
+            promised = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+        except (ValueError, KeyError, TypeError, OSError) as error:
             raise UsageError(f"{index} is no index of safetensors ({error}): fetch it again") from None
         missing = sorted(set(promised) - set(self.at))
         if missing:
@@ -159,8 +162,14 @@ class SafetensorsStore:
         return found
 
     def _kv_rows(self) -> int:
-        config = _config(self.path if self.path.is_dir() else self.path.parent)
-        return int(config.get("num_key_value_heads", 8)) * int(config.get("head_dim", 64))
+        folder = self.path if self.path.is_dir() else self.path.parent
+        config = _config(folder)
+        try:
+            return int(config.get("num_key_value_heads", 8)) * int(config.get("head_dim", 64))
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"{folder / 'config.json'} garbles the heads of the attention: {error}"
+            ) from None
 
     def matrix(self, name: str) -> Matrix:
         """Return all experts of an expert matrix: MXFP4 as published, or dense (E, rows, K)."""

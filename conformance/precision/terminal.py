@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conformance.precision.regimes import REGIMES
 from conformance.precision.report import PrecisionReport, Row
 
 STYLES = {"EXACT": "green", "PASS": "green", "DEGRADED": "yellow", "UNSUPPORTED": "dim"}
@@ -25,7 +27,7 @@ def render(report: PrecisionReport, console: Console, strict: bool = False) -> N
     if report.rows:
         console.print(_matrix(report.rows))
         _unsupported(report.rows, console)
-        _findings(report.findings(strict), console)
+        _findings(report, report.findings(strict), console)
     if report.policies:
         console.print(_policies(report.policies))
     if report.certificates:
@@ -83,7 +85,25 @@ def _unsupported(rows: list[Row], console: Console) -> None:
             console.print(Text(f"UNSUPPORTED {row.path} ({row.regime}): {row.reason}", style="dim"))
 
 
-def _findings(found: list[Row], console: Console) -> None:
+def _again(report: PrecisionReport, row: Row) -> str:
+    run = report.run
+    weights = ["--preset", run["preset"]]
+    if run["weights"] != "synthetic":
+        weights = ["--checkpoint", run["weights"], "--layer", str(row.metrics.get("layer", 0))]
+    choice = ["--path", row.path, *(["--regime", row.regime] if row.regime in REGIMES else [])]
+    place = ["--device", "cpu"] if report.environment["device"]["kind"] == "cpu" else []
+    numbers = [
+        "--tokens",
+        str(run["tokens"]),
+        "--seed",
+        str(row.metrics.get("seed", run["seed"])),
+        "--depth",
+        "0",
+    ]
+    return shlex.join(["conformance", "precision", *weights, *choice, *numbers, *place])
+
+
+def _findings(report: PrecisionReport, found: list[Row], console: Console) -> None:
     for row in found[:SHOWN]:
         where = f"{row.path} · {row.regime} · {row.stage} ({row.mode})"
         console.print(Text(f"✗ {row.verdict}  {where}", style=_style(row.verdict)))
@@ -94,9 +114,7 @@ def _findings(found: list[Row], console: Console) -> None:
             if k in metrics
         )
         console.print(f"    {row.reason}" + (f" · worst at {spot}" if spot else ""))
-        console.print(
-            f"    Again: conformance precision --path {row.path} --regime {row.regime}", soft_wrap=True
-        )
+        console.print(Text(f"    Again: {_again(report, row)}"), soft_wrap=True)
     if len(found) > SHOWN:
         kinds = Counter(r.verdict for r in found[SHOWN:])
         console.print(f"  and {len(found) - SHOWN} more: " + ", ".join(f"{n} {v}" for v, n in kinds.items()))

@@ -85,8 +85,14 @@ class LayerWeights:
         return found
 
     def fresh(self, name: str, expert: int, dtype: torch.dtype) -> torch.Tensor:
-        """Return what `matrix` returns, dequantised anew."""
-        return (self.gate_up if name == "gate_up" else self.down).expert(expert, dtype)
+        """Return what `matrix` returns, dequantised anew.
+
+        Weights are float32 numbers: what float32 cannot hold (scale bytes 253 and 254) is infinite in float64 too.
+        """
+        source = self.gate_up if name == "gate_up" else self.down
+        if dtype == torch.float64 and isinstance(source, MxTensor) and source.scale_range[1] > 252:
+            return source.expert(expert).to(dtype)
+        return source.expert(expert, dtype)
 
     def bias(self, name: str) -> torch.Tensor:
         """Return the bias of `gate_up` (E, 2 I) or `down` (E, H)."""

@@ -203,6 +203,79 @@ def test_bad_folders_give_one_sentence(tmp_path, source, hf):
         open_checkpoint(hf)
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"num_experts_per_tok": 99}, "99 of 6 experts cannot be chosen"),
+        ({"num_experts_per_tok": 0}, "0 of 6 experts cannot be chosen"),
+        ({"hidden_size": 100}, "hidden size 100 is no positive multiple of 32"),
+        ({"hidden_size": 0}, "hidden size 0 is no positive multiple of 32"),
+        ({"swiglu_limit": -1}, "clamp limit"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_describes_no_layer(tmp_path, source, config, message):
+    with pytest.raises(UsageError, match=message):
+        open_checkpoint(made.write_folder(tmp_path / "bad", made.hf_tensors(source), **config))
+
+
+def test_dense_weights_that_are_not_finite(tmp_path, source):
+    tensors = {k: v.clone() for k, v in made.hf_tensors(source, dense=True).items()}
+    tensors["model.layers.0.mlp.experts.down_proj"][3, 0, 0] = float("nan")
+    checkpoint = open_checkpoint(made.write_folder(tmp_path / "nan", tensors))
+    with pytest.raises(UsageError, match="not finite, the first in expert 3"):
+        checkpoint.layer(0, CPU)
+
+
+@pytest.mark.parametrize("index", ["[]", '{"weight_map": ["a"]}', '{"weight_map": null}', "{"])
+def test_an_index_that_is_none(hf, index):
+    (hf / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(UsageError, match="is no index of safetensors"):
+        open_checkpoint(hf)
+
+
+def test_unknown_tensors_are_never_called_the_same(tmp_path, source, hf):
+    tensors = made.hf_tensors(source) | {"model.layers.0.mlp.experts.lora_A": torch.ones(4)}
+    found = compare(hf, made.write_folder(tmp_path / "more", tensors))
+    assert [(t.name, t.verdict) for t in found.tensors if t.verdict != "SAME"] == [
+        ("model.layers.0.mlp.experts.lora_A", "UNJUDGED")
+    ]
+    assert (found.same, found.exit_code()) == (False, 3)
+
+
+def test_numbers_beyond_float32_are_told_apart(tmp_path, source):
+    places = []
+    for name, code in (("four", 0x66), ("six", 0x77)):
+        tensors = {k: v.clone() for k, v in made.hf_tensors(source).items()}
+        tensors["model.layers.0.mlp.experts.down_proj_scales"][1, 2, 0] = 254
+        tensors["model.layers.0.mlp.experts.down_proj_blocks"][1, 2, 0] = code
+        places.append(made.write_folder(tmp_path / name, tensors))
+    wrong = [t for t in compare(*places).tensors if t.verdict != "SAME"]
+    assert [(t.name, t.different) for t in wrong] == [("layers.0.experts.down", 32)]
+
+
+def test_compare_says_when_blocks_and_scales_do_not_fit(tmp_path, source, hf):
+    tensors = made.hf_tensors(source)
+    tensors[SCALES] = tensors[SCALES][:, :-1].contiguous()
+    with pytest.raises(UsageError, match="do not belong together"):
+        compare(hf, made.write_folder(tmp_path / "other", tensors))
+
+
+def test_rows_of_several_layers_name_theirs(hf):
+    config = Config(
+        checkpoint=hf,
+        paths=("torch-float32",),
+        regimes=("1-token",),
+        depth=0,
+        layers=(0, 1),
+        boundary=False,
+        certify_layers=False,
+        device="cpu",
+    )
+    report = run(config)
+    assert {r.metrics["layer"] for r in report.rows} == {0, 1}
+    assert set(report.reference["certified"]) == {"layer 0: 1-token", "layer 1: 1-token"}
+
+
 def test_truncated_and_incomplete_files(tmp_path, source, hf):
     index = {
         "weight_map": {BLOCKS: "model.safetensors", "model.layers.9.mlp.router.bias": "model-2.safetensors"}
@@ -226,6 +299,20 @@ def test_bad_ggufs(tmp_path, source, gguf_written):
     other = made.write_gguf(tmp_path / "llama.gguf", made.gguf_tensors(source), architecture="llama")
     with pytest.raises(UsageError, match=r"general.architecture is 'llama'"):
         open_checkpoint(other)
+    tensors = made.gguf_tensors(source)
+    kind, rows = tensors["blk.0.ffn_up_exps.weight"]
+    uneven = made.write_gguf(
+        tmp_path / "uneven.gguf", tensors | {"blk.0.ffn_up_exps.weight": (kind, rows[:, :-1].contiguous())}
+    )
+    with pytest.raises(UsageError, match="must be equal"):
+        open_checkpoint(uneven).layer(0, CPU)
+    part = bytearray(made.gguf_magic(3))
+    part[16:24] = (1).to_bytes(8, "little")  # one pair of metadata
+    key = b"split.count"
+    part += len(key).to_bytes(8, "little") + key + (2).to_bytes(4, "little") + (3).to_bytes(2, "little")
+    (tmp_path / "a-00002-of-00003.gguf").write_bytes(bytes(part) + bytes(64))
+    with pytest.raises(UsageError, match=r"one of 3 parts.*gguf-split --merge"):
+        open_checkpoint(tmp_path / "a-00002-of-00003.gguf")
     wrong = tmp_path / "no.gguf"
     wrong.write_bytes(b"GGML" + bytes(64))
     with pytest.raises(UsageError, match="no GGUF file"):

@@ -86,6 +86,22 @@ def test_nothing_compared_is_never_a_pass():
         judge(torch.ones(2, 2), nowhere, torch.ones(2, 2), "float32")
 
 
+def test_a_number_where_there_is_none_is_wrong():
+    truth = torch.ones(4, 4)
+    truth[1, 2] = float("nan")
+    found = judge(torch.ones(4, 4), truth, rounding_variance(truth, "float32"), "float32")
+    assert (found.verdict, found.metrics["finite_by_mistake"]) == (Verdict.FAIL, 1)
+    assert judge(truth, truth, rounding_variance(truth, "float32"), "float32").verdict is Verdict.EXACT
+
+
+def test_the_largest_error_in_ulp_is_of_all_elements():
+    truth = torch.ones(300, 300)
+    wrong = truth.clone()
+    wrong[123, 45] += 8 * 2.0**-7  # not in the sample that gives the percentiles
+    found = judge(wrong, truth, torch.ones(300, 300), "bfloat16")
+    assert (found.metrics["ulp_max"], found.metrics["ulp_p99"]) == (8, 0)
+
+
 def test_worst_element_is_named():
     truth = torch.ones(8, 8)
     wrong = truth.clone()

@@ -66,13 +66,19 @@ def test_exact_ranges_are_the_published_ones(cpu):
 
 def test_against_gguf_py():
     quants = pytest.importorskip("gguf.quants", reason="gguf is not installed: pip install gguf")
+    import numpy as np
     from gguf import GGMLQuantizationType
 
-    generator = torch.Generator().manual_seed(3)
-    blocks = torch.randint(0, 256, (64, 4, 16), generator=generator).to(torch.uint8)
-    scales = torch.randint(1, 254, (64, 4), generator=generator).to(torch.uint8)
-    theirs = torch.from_numpy(quants.dequantize(to_gguf(blocks, scales).numpy(), GGMLQuantizationType.MXFP4))
-    assert torch.equal(theirs, dequantise(blocks, scales, torch.float32))
+    matrix = all_products(torch.device("cpu"))
+    blocks, scales = matrix.blocks[0], matrix.scales[0]
+    with np.errstate(over="ignore"):
+        theirs = torch.from_numpy(
+            quants.dequantize(to_gguf(blocks, scales).numpy(), GGMLQuantizationType.MXFP4)
+        )
+    ours = dequantise(blocks, scales, torch.float32)
+    agree = [bool(torch.equal(theirs[b], ours[b])) for b in range(256)]
+    # All 16 codes of every scale byte but one: 255 is NaN by the standard, and a number there.
+    assert [b for b in range(256) if not agree[b]] == [255]
 
 
 def test_layouts_convert_both_ways():

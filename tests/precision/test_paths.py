@@ -10,11 +10,13 @@ from conformance.errors import UsageError  # noqa: E402
 from conformance.precision import overflow_certificate, reference, regimes  # noqa: E402
 from conformance.precision.config import Config  # noqa: E402
 from conformance.precision.examine import Bench, Examination  # noqa: E402
+from conformance.precision.expect import Expectation  # noqa: E402
 from conformance.precision.meaning import check_meaning  # noqa: E402
 from conformance.precision.paths.registry import all_paths, select  # noqa: E402
 from conformance.precision.run import run  # noqa: E402
 from conformance.precision.shape import PRESETS, Shape  # noqa: E402
 from conformance.precision.synthetic import synthetic_layer  # noqa: E402
+from conformance.precision.verdicts import Verdict  # noqa: E402
 
 TINY = PRESETS["tiny"]
 
@@ -106,6 +108,44 @@ def test_edge_scales_overflow_float16_where_they_must(cpu):
     assert report.findings(strict=True)
 
 
+def test_scales_beyond_float32_must_not_give_numbers(cpu, monkeypatch):
+    from conformance.precision.paths.torch_loop import LoopRunner
+    from conformance.precision.weights import MxTensor
+
+    config = Config(
+        preset="tiny",
+        paths=("torch-bfloat16", "torch-float16"),
+        regimes=("scale-beyond",),
+        depth=0,
+        boundary=False,
+        device="cpu",
+    )
+    right = run(config)
+    assert not right.findings()
+    down = next(r for r in right.rows if (r.path, r.stage, r.mode) == ("torch-bfloat16", "down", "chained"))
+    assert down.verdict == "PASS"
+    assert down.metrics["reference_nonfinite"] > 0
+    given = LoopRunner.__init__
+
+    def lenient(self, layer, rounding):
+        """Read the NaN scale as 1, as a dequantiser without the standard's rule does."""
+        matrix = layer.down
+        scales = torch.where(matrix.scales == 255, 127, matrix.scales)
+        given(self, layer.changed(down=MxTensor(matrix.blocks, scales)), rounding)
+
+    monkeypatch.setattr(LoopRunner, "__init__", lenient)
+    found = run(config).findings()
+    assert {"dequant", "down", "combine", "residual"} <= {r.stage for r in found if r.verdict == "FAIL"}
+    assert {r.path for r in found if r.verdict == "FAIL"} == {"torch-bfloat16", "torch-float16"}
+
+
+def test_what_the_formats_imply_excuses_an_overflow_and_no_error():
+    implied = Expectation(weights="gate_up has scale bytes 0 to 141, and the path holds 104 to 140")
+    assert implied.excuses("down", Verdict.OVERFLOW)
+    assert not implied.excuses("down", Verdict.FAIL)
+    assert not implied.excuses("router", Verdict.OVERFLOW)
+
+
 def test_a_crashing_path_is_a_finding_and_not_a_gap(cpu, monkeypatch):
     from conformance.precision.paths import torch_loop
 
@@ -155,6 +195,47 @@ def test_memory_runs_out_in_smaller_steps_then_in_a_sentence(cpu, monkeypatch):
     with pytest.raises(UnjudgedError, match="too little memory"):
         run(Config(preset="tiny", paths=("torch-float32",), regimes=("gaussian",), depth=0, device="cpu"))
     assert calls == [32, 16, 8, 4, 2, 1]
+
+
+def test_a_regime_that_ran_out_of_memory_is_not_counted_twice(cpu, monkeypatch):
+    from conformance.precision.paths.torch_loop import LoopRunner
+
+    config = Config(
+        preset="tiny",
+        paths=("dequant-matmul-bfloat16", "torch-bfloat16"),
+        regimes=("gaussian",),
+        depth=0,
+        device="cpu",
+    )
+    before = run(config)
+    experts = LoopRunner.experts
+
+    def hungry(self, tokens, routing):
+        if type(self) is LoopRunner and tokens.shape[0] > 8:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return experts(self, tokens, routing)
+
+    monkeypatch.setattr(LoopRunner, "experts", hungry)
+    report = run(config)
+    assert report.run["tokens_reduced_to"] == 8
+    assert [(r.path, r.stage, r.mode, r.regime) for r in report.rows] == [
+        (r.path, r.stage, r.mode, r.regime) for r in before.rows
+    ]
+    assert report.run["rows_judged"] == before.run["rows_judged"]
+
+
+@pytest.mark.parametrize("place", ["boundary.boundaries", "overflow_certificate.certificate"])
+def test_memory_that_runs_out_elsewhere_is_a_sentence_too(cpu, monkeypatch, place):
+    from conformance.errors import UnjudgedError
+    from conformance.precision import run as run_module
+
+    def hungry(*_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    module, name = place.split(".")
+    monkeypatch.setattr(getattr(run_module, module), name, hungry)
+    with pytest.raises(UnjudgedError, match="too little memory"):
+        run(Config(preset="tiny", paths=("torch-float32",), regimes=("1-token",), depth=0, device="cpu"))
 
 
 def test_unknown_names_are_refused(cpu):

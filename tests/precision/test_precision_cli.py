@@ -14,7 +14,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from conformance.errors import UsageError  # noqa: E402
 from conformance.precision import cli  # noqa: E402
-from conformance.precision.config import SHORT, Config  # noqa: E402
+from conformance.precision.config import SHORT, Config, command  # noqa: E402
 from conformance.precision.report import PrecisionReport, Row  # noqa: E402
 from conformance.precision.run import run  # noqa: E402
 
@@ -27,6 +27,35 @@ def test_importing_the_command_line_imports_no_torch():
     code = "import sys, conformance.precision.cli; print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_it_runs_without_the_packages_that_gpu_machines_lack():
+    code = """
+import sys
+
+class Absent:
+    names = {"openai_harmony", "msgspec", "jinja2", "hypothesis", "minijinja", "gguf", "jsonschema", "wasmtime"}
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+sys.argv = [
+    "precision", "--preset", "tiny", "--path", "torch-*", "--path", "policy-*", "--regime", "1-token", "--depth", "1",
+    "--device", "cpu",
+]
+from conformance.precision.cli import main
+
+try:
+    main()
+finally:
+    others = [m for m in sys.modules if m.startswith("conformance.") and not m.startswith("conformance.precision")]
+    print("loaded besides:", sorted(others), Absent.names & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "loaded besides: ['conformance.errors'] set()" in done.stdout
 
 
 def test_the_short_form_passes_on_a_cpu_and_says_where_it_ran(tmp_path):
@@ -80,6 +109,9 @@ def test_several_seeds_are_counted_and_only_surprises_kept():
         (["--device", "abacus"], 2, "is no device"),
         (["--device", "meta"], 2, "only cpu and cuda"),
         (["compare", "/nowhere", "/nowhere"], 2, "does not exist"),
+        (["--short", "--timing"], 2, "--short makes its own choice, so that --timing has no effect"),
+        (["--short", "--output", __file__], 2, "no folder can be made there"),
+        (["--seed", str(2**80)], 2, "seed"),
     ],
 )  # fmt: skip
 def test_bad_input_gives_one_sentence(arguments, code, message):
@@ -98,6 +130,26 @@ def test_without_a_gpu_what_needs_one_is_unjudged():
         done = _invoke(*arguments)
         assert done.exit_code == 3
         assert "GPU" in done.stderr
+
+
+def test_the_command_that_gives_a_run_again_is_recorded():
+    config = Config(preset="tiny", paths=("policy-*",), regimes=("1-token",), depth=0, seed=3, device="cpu")
+    wanted = "conformance precision --preset tiny --depth 0 --path 'policy-*' --regime 1-token --seed 3 --device cpu"
+    assert run(config).command == wanted == command(config)
+    assert command(SHORT) == "conformance precision --short"
+
+
+def test_a_finding_names_the_command_that_shows_it_again():
+    done = _invoke(
+        "--preset", "tiny", "--path", "policy-all-float16", "--regime", "outlier-rows", "--depth", "0", "--seed", "4",
+        "--device", "cpu", "--strict",
+    )  # fmt: skip
+    assert done.exit_code == 1
+    again = (
+        "Again: conformance precision --preset tiny --path policy-all-float16 --regime outlier-rows --tokens 32 "
+        "--seed 4 --depth 0 --device cpu"
+    )
+    assert again in done.output
 
 
 def test_without_torch_the_command_to_install_it_is_named(monkeypatch):

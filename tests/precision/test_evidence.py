@@ -1,0 +1,91 @@
+"""What the documentation says about runs on a GPU is read from the reports that are kept, and holds there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from conformance.precision.faults.catalogue import all_faults  # noqa: E402
+from conformance.precision.paths.registry import all_paths  # noqa: E402
+from conformance.precision.report import PrecisionReport  # noqa: E402
+
+REPORTS = Path(__file__).parents[2] / "reports"
+
+
+def _read(name):
+    return json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "precision",
+        "precision-120b",
+        "precision-seeds-20b",
+        "precision-seeds-tiny",
+        "precision-selftest",
+        "precision-timing",
+    ],
+)
+def test_each_names_its_command_and_device(name):
+    found = _read(name)
+    assert "conformance precision --preset" in found["command"]
+    device = found["environment"]["device"]
+    assert device["kind"] == "cpu" or {"name", "driver", "capability", "memory_bytes"} <= set(device)
+
+
+def test_all_paths_at_20b_dimensions():
+    report = PrecisionReport.from_dict(_read("precision"))
+    assert report.complete
+    assert report.exit_code() == 0
+    assert report.run["elapsed_s"] < 90
+    assert {r.path for r in report.rows} == set(all_paths())
+    assert report.reference["share_of_run"] < 0.1
+    boundary = {e["what"]: e for e in report.boundary}
+    assert boundary["tl.dot_scaled with float16 activations"]["exact_bytes"] == "104-140"
+    assert boundary["tl.dot_scaled with bfloat16 activations"]["exact_bytes"] == "1-252"
+    counts = {p["policy"]: tuple(p["nonfinite"].values()) for p in report.policies}
+    assert counts["all-float16"] == (2, 2, 6)
+    assert counts["float32-down"] == (0, 2, 6)
+    assert counts["float32-down-combine"] == (0, 0, 4)
+    assert {p for p, c in counts.items() if not any(c)} == {
+        "float32-residual",
+        "bfloat16-experts",
+        "bfloat16-experts-float32",
+        "all-float32",
+    }
+    native = [r for r in report.rows if r.path == "native-mxfp4"]
+    assert [r.verdict for r in native] == ["UNSUPPORTED"]
+    assert "9.0 has no MX matrix unit" in native[0].reason
+
+
+def test_one_layer_at_120b_dimensions_fits_80_gb():
+    report = PrecisionReport.from_dict(_read("precision-120b"))
+    assert (report.complete, report.exit_code(), report.run["preset"]) == (True, 0, "gpt-oss-120b")
+    assert report.run["peak_memory_bytes"] < 80e9
+
+
+def test_no_false_alarm_over_seeds():
+    tiny, large = _read("precision-seeds-tiny"), _read("precision-seeds-20b")
+    assert tiny["seeds"] >= 200
+    assert tiny["rows_unexpected"] == sum(r["rows_unexpected"] for r in tiny["runs"]) == 0
+    assert tiny["rows_judged"] == sum(r["rows_judged"] for r in tiny["runs"])
+    assert (large["complete"], large["run"]["seeds"] + 1, large["run"]["rows_unexpected"]) == (True, 5, 0)
+
+
+def test_every_planted_fault_was_caught():
+    found = _read("precision-selftest")["selftest"]
+    assert found["failed"] == []
+    assert found["caught"]["error model"] == found["planted"]
+    assert {e["name"] for e in found["faults"]} == set(all_faults())
+
+
+def test_the_triton_path_beats_dequantising_first_at_one_token():
+    first = _read("precision-timing")["timing"]["results"][0]
+    assert first["tokens"] == 1
+    assert first["ratio_call"]["dequant-matmul-bfloat16"] > 2
+    assert first["ratio_replayed"]["dequant-matmul-bfloat16"] > 2
