@@ -134,6 +134,7 @@ def _templates(context: typer.Context) -> None:
 
 @app.command()
 def check(
+    context: typer.Context,
     targets: Targets,
     engine: Engines = None,
     shape: Shapes = None,
@@ -156,9 +157,35 @@ def check(
         Path | None, typer.Option(metavar="DIR", help="Folder for reports and event log.")
     ] = None,
     fail_on: Annotated[FailOn, typer.Option(help="From which severity on to exit with 1.")] = FailOn.error,
+    any_family: Annotated[
+        bool,
+        typer.Option("--any", help="Any family of template: try the properties that need no oracle."),
+    ] = False,
     offline: Offline = False,
 ) -> None:
     """Judge templates: generate conversations, compare with Harmony, show what differs."""
+    engines = tuple(dict.fromkeys(engine or ("transformers",)))
+    formats = tuple(dict.fromkeys(format or ("terminal",)))
+    if any_family:
+        from conformance.commands.check_any import run_check_any
+
+        sources = {name: context.get_parameter_source(name) for name in context.params}
+        given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
+        raise typer.Exit(
+            run_check_any(
+                targets,
+                engines=engines,
+                seed=seed,
+                examples=examples if "examples" in given else None,
+                unused=sorted(given & {"shape", "profile", "seconds", "jobs"}),
+                formats=formats,
+                output=output,
+                cards=max(cards, 0),
+                fail_on=fail_on.value,
+                offline=offline,
+                console=_console(),
+            )
+        )
     from conformance.campaign.runner import Settings
     from conformance.commands.check import run_check
 
@@ -167,7 +194,7 @@ def check(
         cases=examples,
         profile=profile,
         shapes=tuple(shape or ()),
-        engines=tuple(dict.fromkeys(engine or ("transformers",))),
+        engines=engines,
         seconds=seconds,
         jobs=jobs,
     )
@@ -175,7 +202,7 @@ def check(
         run_check(
             targets,
             settings,
-            formats=tuple(dict.fromkeys(format or ("terminal",))),
+            formats=formats,
             output=output,
             cards=max(cards, 0),
             fail_on=fail_on.value,
