@@ -37,12 +37,21 @@ NOT_PLANTED = {
     "token-mismatch": "the tokens of equal texts do not depend on the template",
     "does-not-compile": "a template that no engine compiles is no target, and one engine runs the mutants",
     "engine-disagrees": "one engine runs the mutants",
-    "prefix-unstable": "it compares two prompts of one template, not a prompt with Harmony's",
     "unclassified": "it is the name of what has no name",
     **{
         known.slug: "it is about the files around a template"
         for known in catalogue()
         if known.family == "package"
+    },
+    **{
+        known.slug: "it holds for any family of templates, and is tried without the oracle"
+        for known in catalogue()
+        if known.family == "properties"
+    },
+    **{
+        known.slug: "it needs no oracle; its faults are planted in a template of tests/checks"
+        for known in catalogue()
+        if known.family == "properties"
     },
 }
 """Rules without a planted fault, each with the reason."""
