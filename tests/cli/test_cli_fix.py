@@ -9,14 +9,14 @@ from pathlib import Path
 
 import gguf
 import pytest
-from cli_helpers import NEWLINES, REFERENCE, Run, normal, sentence, subprocess_run, with_fault
+from cli_helpers import NEWLINES, REFERENCE, Run, normal, sentence, with_fault
 from syrupy.assertion import SnapshotAssertion
 
 from conformance.campaign.judge import Judge
 from conformance.commands import fix_report
 from conformance.fixes import base
 
-FEW = ("--examples", 40)
+FEW = ("--examples", 20)
 FINAL = "{{- '<|start|>assistant<|channel|>final<|message|>' ~ content ~"
 NO_FINAL = with_fault(FINAL, FINAL.replace("<|channel|>final", ""))
 # A fault in a place that no fix finds: the loop over the messages leaves items out.
@@ -86,13 +86,15 @@ def test_a_rule_without_a_fix_is_told(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert "The reference template renders exactly as Harmony" in result.out
 
 
-@pytest.mark.parametrize("program", [["patch", "-p1"], ["git", "apply"]], ids=["patch", "git apply"])
-def test_the_output_is_a_patch(run: Run, place: Path, program: list[str]) -> None:
-    if shutil.which(program[0]) is None:
-        pytest.skip(f"{program[0]} is missing")
+def test_the_output_is_a_patch(run: Run, place: Path) -> None:
+    programs = [words for words in (["patch", "-p1"], ["git", "apply"]) if shutil.which(words[0])]
+    if not programs:
+        pytest.skip("neither patch nor git is there to apply it")
     result = run("fix", "no-final.jinja", *FEW, "-o", "fixed.jinja")
-    subprocess.run(program, input=result.out.encode(), check=True, capture_output=True, cwd=place)
-    assert Path("no-final.jinja").read_bytes() == Path("fixed.jinja").read_bytes()
+    for words in programs:
+        (place / "no-final.jinja").write_text(NO_FINAL, encoding="utf-8")
+        subprocess.run(words, input=result.out.encode(), check=True, capture_output=True, cwd=place)
+        assert Path("no-final.jinja").read_bytes() == Path("fixed.jinja").read_bytes()
 
 
 def test_a_terminal_gets_no_control_characters(
@@ -111,7 +113,7 @@ def test_a_terminal_gets_no_control_characters(
 
 def test_a_template_that_conforms(run: Run) -> None:
     result = run("fix", "right.jinja", *FEW, "-o", "fixed.jinja")
-    assert result == (0, "right conforms in 40 conversations; there is nothing to repair.\n", "")
+    assert result == (0, "right conforms in 20 conversations; there is nothing to repair.\n", "")
     assert not Path("fixed.jinja").exists()
 
 
@@ -249,10 +251,3 @@ def test_options(run: Run, options: list[object], said: str) -> None:
     result = run("fix", "no-final.jinja", *options)
     assert result.code == 2
     assert said in sentence(result)
-
-
-def test_a_pipe_that_ends_early_changes_nothing(place: Path) -> None:
-    done = subprocess_run("fix", "no-final.jinja", "--examples", "30")
-    assert done.returncode == 0
-    assert done.stderr == b""
-    assert done.stdout.startswith(b"--- a/no-final.jinja\n")
