@@ -6,7 +6,6 @@ apart, so that no text becomes a control token.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -24,8 +23,6 @@ START, MESSAGE = "<|start|>", "<|message|>"
 _MARKER = re.compile(r"<\|[a-z]+(?:_[0-9]+)?\|>")
 # One case in so many is encoded whole though nothing in it can give other tokens: a check on that very claim.
 _SAMPLED = 32
-# So much of a forged message's text, after its header, is looked for in the conversation.
-_TELLING = 20
 
 
 class Injected(NamedTuple):
@@ -115,7 +112,7 @@ def injected(
             kept = kept or _difference(block, offset - at, token, start + offset - at, offset)
     for pair in pairs:
         harmony = 0 if pair.block is None else _count(pair.block)
-        found = [] if pair.actual is None else _in_pair(pair, actual, said, ordinary)
+        found = [] if pair.actual is None else _in_pair(pair, pairs, actual, said, ordinary)
         balance += len(found) - harmony
         if not found:
             continue
@@ -150,11 +147,13 @@ def _count(block: Block) -> int:
     return len(control_tokens(block.text, *body(block.text)))
 
 
-def _in_pair(pair: Pair, actual: str, said: str, ordinary: Ordinary) -> list[tuple[int, str]]:
+def _in_pair(
+    pair: Pair, pairs: Sequence[Pair], actual: str, said: str, ordinary: Ordinary
+) -> list[tuple[int, str]]:
     assert pair.actual is not None
     start, stop = body(pair.actual)
     found = control_tokens(actual, pair.actual_offset + start, pair.actual_offset + stop, ordinary)
-    if pair.block is None and _forged(pair.actual, said):
+    if pair.block is None and _broke_out(pair.actual, pairs):
         # All of it was said, and what ends it here ended the message that it broke out of.
         return control_tokens(actual, pair.actual_offset, pair.actual_offset + len(pair.actual), ordinary)
     # Markers of its own that a template writes into a message are not the conversation's.
@@ -163,12 +162,16 @@ def _in_pair(pair: Pair, actual: str, said: str, ordinary: Ordinary) -> list[tup
     return found if could_inject(pair.block.text[slice(*body(pair.block.text))]) else []
 
 
-def _forged(message: str, said: str) -> bool:
-    """Say whether a message that Harmony did not write, header and text, is text of the conversation."""
-    start, stop = body(message)
-    begin = json.dumps(message[: min(stop, start + _TELLING)], ensure_ascii=False)[1:]
-    # A header without text may be the template's own, unless a text of the conversation ends with it.
-    return START in begin and (begin.removesuffix('"') if stop > start else begin) in said
+def _broke_out(message: str, pairs: Sequence[Pair]) -> bool:
+    """Say whether a message that Harmony did not write stands, header and all, in the text of one that lost it."""
+    header = message[: body(message)[0]]
+    return START in header and any(
+        pair.block is not None
+        and pair.actual is not None
+        and header in pair.block.text
+        and header not in pair.actual
+        for pair in pairs
+    )
 
 
 def _difference(block: Block, inside: int, token: str, start: int, actual_start: int) -> Difference:
