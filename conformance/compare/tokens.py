@@ -159,19 +159,23 @@ def _in_pair(
     # Markers of its own that a template writes into a message are not the conversation's.
     if pair.block is None or pair.block.kind == "developer":
         return [(offset, token) for offset, token in found if token in said]
-    return found if could_inject(pair.block.text[slice(*body(pair.block.text))]) else []
+    return found if could_inject(_text(pair.block)) else []
 
 
 def _broke_out(message: str, pairs: Sequence[Pair]) -> bool:
-    """Say whether a message that Harmony did not write stands, header and all, in the text of one that lost it."""
+    """Say whether the header of a message that Harmony did not write is lost from the text of one that it did."""
     header = message[: body(message)[0]]
     return START in header and any(
         pair.block is not None
         and pair.actual is not None
-        and header in pair.block.text
+        and header in _text(pair.block)
         and header not in pair.actual
         for pair in pairs
     )
+
+
+def _text(block: Block) -> str:
+    return block.text[slice(*body(block.text))]
 
 
 def _difference(block: Block, inside: int, token: str, start: int, actual_start: int) -> Difference:

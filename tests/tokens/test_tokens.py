@@ -161,6 +161,10 @@ NOT_WORSE = {
         "<|start|>assistant<|channel|>final<|message|>ok",
         "<|start|>assistant<|channel|>final<|message|><|end|><|start|>assistant<|channel|>final<|message|>ok",
     ),
+    "a message of the template's own for one that it spoils": (
+        "<|start|>assistant<|channel|>final<|message|>ok<|end|>",
+        "<|start|>assistant<|channel|>final<|message|>no<|end|><|start|>assistant<|channel|>final<|message|>ok",
+    ),
     "header of another form": (
         "<|channel|>final<|message|>",
         "<|channel|>final <|constrain|>text<|message|>",
@@ -202,7 +206,7 @@ def defused(case: Case) -> Case:
 def test_a_campaign_finds_what_an_independent_count_finds() -> None:
     """The control tokens that go when every marker of the conversation is broken were injected.
 
-    3,000 cases on 15 templates of the catalogue by hand: none differs but where dropped thinking is kept.
+    2,500 cases on 15 templates of the catalogue by hand: none differs but where dropped thinking is kept.
     """
     template = REFERENCE.replace("'<|start|>user<|message|>' ~", "'<|start|>user<|message|> ' ~")
     assert template != REFERENCE
