@@ -409,4 +409,6 @@ def _markdown(score: Score) -> str:
 
 
 if __name__ == "__main__":
-    write_report(run(), resource("reports"))
+    score = run()
+    write_report(score, resource("reports"))
+    print(f"caught {score.caught} of {score.planted}, rightly named {score.rightly_named} of {score.planted}")

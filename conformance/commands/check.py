@@ -14,7 +14,7 @@ from rich.console import Console
 from conformance.campaign import assemble
 from conformance.campaign.check import check, exit_code
 from conformance.campaign.runner import Settings
-from conformance.commands.common import load_templates, new_run_folder, remember_run, with_all_engines
+from conformance.commands.common import all_engines, load_templates, new_run_folder, remember_run
 from conformance.commands.streams import complain
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
 from conformance.oracles.base import profile
@@ -89,7 +89,8 @@ def run_check(
     console: Console,
 ) -> int:
     """Judge targets, write the reports asked for and the event log, and return the exit code."""
-    settings, no_engine = with_all_engines(settings)
+    engines, no_engine = all_engines(settings.engines)
+    settings = replace(settings, engines=engines)
     validate(settings)
     writers = [writer(name) for name in formats]
     if output is not None:
@@ -97,8 +98,6 @@ def run_check(
     templates, left_out = load_templates(targets, offline=offline)
     for left in left_out:
         complain(left.reason)
-    for left in no_engine:
-        complain(f"the {left.name} was left out: {left.reason}")
     folder = output or new_run_folder(templates[0].name)
     everything = [*left_out, *no_engine]
     report = judge(templates, settings, folder, console, shown="terminal" in formats, left_out=everything)
@@ -167,7 +166,8 @@ def run_scoreboard(settings: Settings, *, output: Path, offline: bool, console: 
 
     The exit code is 3 when nothing could be judged, or when the campaign was interrupted.
     """
-    settings, no_engine = with_all_engines(settings)
+    engines, no_engine = all_engines(settings.engines)
+    settings = replace(settings, engines=engines)
     validate(settings)
     make_folder(output)
     templates, left_out = [], list(no_engine)

@@ -16,10 +16,10 @@ from conformance.checks.examine import examine, target
 from conformance.checks.family import probes
 from conformance.checks.hosts import open_hosts
 from conformance.checks.probe import Probe
-from conformance.commands.common import load_templates, new_run_folder, remember_run
+from conformance.commands.common import all_engines, load_templates, new_run_folder, remember_run
 from conformance.commands.streams import complain
 from conformance.engines import engine_names
-from conformance.errors import EXIT_CONFORMS, EXIT_USAGE, UsageError
+from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
 from conformance.report.base import Output, writer
 from conformance.report.files import make_folder, write_file
 from conformance.report.json_file import encode
@@ -51,6 +51,7 @@ def run_check_any(
     `examples` is how many generated conversations are tried beside the hand-built ones; `unused` are
     options that were given and that only the comparison with the oracle has.
     """
+    engines, no_engine = all_engines(engines)
     _validate(engines, seed, examples, unused)
     tried = probes(seed, DEFAULT_GENERATED if examples is None else examples)
     writers = [writer(name) for name in formats]
@@ -73,7 +74,7 @@ def run_check_any(
             complete=True,
         ),
         targets=found,
-        left_out=list(left_out),
+        left_out=[*left_out, *no_engine],
     )
     write_file(folder / "report.json", encode(report))
     remember_run(folder)
@@ -81,7 +82,9 @@ def run_check_any(
         write(report, Output(folder=folder, console=console, examples=cards))
     if "terminal" in formats:
         console.print(f"Report: {folder / 'report.json'}", markup=False, highlight=False, soft_wrap=True)
-    return max(exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS)
+    # Unknown is not pass: who asked for all engines did not get all.
+    unknown = EXIT_UNJUDGED if no_engine else EXIT_CONFORMS
+    return max(exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS, unknown)
 
 
 def _validate(engines: Sequence[str], seed: int, examples: int | None, unused: Sequence[str]) -> None:
@@ -96,7 +99,7 @@ def _validate(engines: Sequence[str], seed: int, examples: int | None, unused: S
     known = engine_names()
     for name in engines:
         if name not in known:
-            raise UsageError(f"No engine is called {name!r}; choose from {', '.join(known)}.")
+            raise UsageError(f"No engine is called {name!r}; choose from {', '.join(known)}, or all.")
 
 
 def _examine(

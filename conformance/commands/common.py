@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import time
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from platformdirs import user_state_path
 
-from conformance.campaign.runner import Settings
+from conformance.commands.streams import complain
 from conformance.errors import UsageError
 from conformance.report.model import LeftOut
 from conformance.sources import Template, resolve
@@ -119,21 +118,22 @@ def _runs(folder: Path) -> list[Path]:
     return [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
 
 
-def with_all_engines(settings: Settings) -> tuple[Settings, list[LeftOut]]:
+def all_engines(names: Sequence[str]) -> tuple[tuple[str, ...], list[LeftOut]]:
     """Replace the engine name `all` by those that work here; return also those that do not, each with the cure."""
-    if ALL not in settings.engines:
-        return settings, []
+    if ALL not in names:
+        return tuple(names), []
     from conformance.engines import engine_names, get_engine
 
     # What every user has comes first: the others are compared with it.
-    names = sorted(
+    known = sorted(
         engine_names(), key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)
     )
-    names = [name for name in names if get_engine(name).judged_by_text]
-    missing = {name: reason for name in names if (reason := get_engine(name).available()) is not None}
-    working = tuple(name for name in names if name not in missing)
+    known = [name for name in known if get_engine(name).judged_by_text]
+    missing = {name: reason for name in known if (reason := get_engine(name).available()) is not None}
     left_out = [LeftOut(name=f"engine {name}", reason=reason) for name, reason in missing.items()]
-    return dataclasses.replace(settings, engines=working), left_out
+    for left in left_out:
+        complain(f"the {left.name} was left out: {left.reason}")
+    return tuple(name for name in known if name not in missing), left_out
 
 
 def one_template(target: str, *, offline: bool, sha256: str | None = None) -> Template:
