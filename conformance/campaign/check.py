@@ -350,7 +350,9 @@ class _Campaign:
                 continue
             line = None
             difference = small.found.difference
-            if difference is not None and difference.actual and small.judgement.text is not None:
+            # What only the server can prevent was not written by any line of the template.
+            blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
+            if blamed and difference is not None and difference.actual and small.judgement.text is not None:
                 tracer = tracers.setdefault(smallest.engine, LineTracer(host, template.text))
                 line = tracer.line(
                     small.shape.request(small.case), small.judgement.text, difference.actual_offset

@@ -85,13 +85,14 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
 
 def _headline(target: Target, divergence: Divergence, width: int, glyphs: Glyphs) -> Table:
     left = Text(no_wrap=True, overflow="ellipsis" if not glyphs.ascii_only else "crop")
-    left.append(f"{glyphs.bad} ", SEVERITY_STYLE[divergence.severity])
+    note = divergence.severity == "note"
+    left.append(f"{glyphs.dot if note else glyphs.bad} ", SEVERITY_STYLE[divergence.severity])
     left.append(f"{inert(divergence.code, glyphs=glyphs)} {inert(divergence.rule, glyphs=glyphs)}", "bold")
     middle = inert_text(target.name, max(width // 3, 12), glyphs=glyphs)
     line = divergence.example.template_line
     if line is not None:
         middle.append(f" line {line}", "bold")
-    elif divergence.example.minimal and divergence.example.actual is not None:
+    elif divergence.example.minimal and divergence.example.actual is not None and not note:
         # Lines are traced on shrunk cases only; on others there is nothing to say yet.
         middle.append(" line unknown", MARK_STYLE)
     table = Table.grid(padding=(0, 2), expand=False)

@@ -81,7 +81,9 @@ def test_every_branch_runs() -> None:
             assert isinstance(made, Refused)
     counter.render("2025-06-28", messages=[])  # no option is defined
     # Python writes every float in full; the other way is llama.cpp's, and test_reference_engines takes it there.
-    in_llama_cpp = next(number for number, line in enumerate(SOURCE.split("\n"), 1) if "else value ~ ''" in line)
+    in_llama_cpp = next(
+        number for number, line in enumerate(SOURCE.split("\n"), 1) if "else value ~ ''" in line
+    )
     assert {line for line, _ in counter.never_run()} == {in_llama_cpp}
 
 

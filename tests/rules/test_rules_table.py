@@ -68,7 +68,9 @@ def test_a_rule_is_found_alone_and_its_card_reads_well(
     shape = shapes([row.shape])[0][0]
     tally = Tally()
     tally.add(0, row.case, (shape.name, shape.family), 0, [(row.engine, judgement)])
-    found = max((found for found in judgement.found if found.rule == slug), key=lambda f: f.severity == "error")
+    found = max(
+        (found for found in judgement.found if found.rule == slug), key=lambda f: f.severity == "error"
+    )
     shown = assemble.Shown(row.case, row.engine, shape.name, answer, judgement, found)
     coverage = CoverageCounter()
     divergence = assemble.divergence(slug, tally.rules[found.key], tally.total, shown, coverage)
