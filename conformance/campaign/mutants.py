@@ -44,11 +44,6 @@ NOT_PLANTED = {
         if known.family == "package"
     },
     **{
-        known.slug: "it holds for any family of templates, and is tried without the oracle"
-        for known in catalogue()
-        if known.family == "properties"
-    },
-    **{
         known.slug: "it needs no oracle; its faults are planted in a template of tests/checks"
         for known in catalogue()
         if known.family == "properties"

@@ -128,7 +128,6 @@ def all_engines(names: Sequence[str]) -> tuple[tuple[str, ...], list[LeftOut]]:
     known = sorted(
         engine_names(), key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)
     )
-    known = [name for name in known if get_engine(name).judged_by_text]
     missing = {name: reason for name in known if (reason := get_engine(name).available()) is not None}
     left_out = [LeftOut(name=f"engine {name}", reason=reason) for name, reason in missing.items()]
     for left in left_out:

@@ -115,8 +115,6 @@ class Engine(Protocol):
     # True for engines that bound their own memory (a WebAssembly host, a node process): there a limit on address
     # space, open files and processes would stop what is harmless. The limits of time and output still hold.
     own_memory_limit: ClassVar[bool] = False
-    # False for engines that change the conversation's text on purpose: `--engine all` leaves them out.
-    judged_by_text: ClassVar[bool] = True
 
     def version(self) -> str:
         """Return the version of the program that renders."""

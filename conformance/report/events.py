@@ -144,12 +144,12 @@ class EventLog:
 
     def divergence_found(self, target: str, divergence: Divergence) -> None:
         """Say that a rule was seen for the first time on a target, or on a smaller case than before."""
-        self._rules.add((target, divergence.rule))
+        self._rules.add((target, divergence.key))
         self._event(DivergenceFound(target=target, divergence=divergence, at_s=self._now()))
 
     def target_finished(self, target: Target) -> None:
         """Write a target's whole result."""
-        self._rules.update((target.name, divergence.rule) for divergence in target.divergences)
+        self._rules.update((target.name, divergence.key) for divergence in target.divergences)
         self._finished.append(target.name)
         self._event(TargetFinished(target=target, at_s=self._now()))
 
@@ -183,7 +183,7 @@ class EventSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What an event log says; `passed` is the only way in which it speaks for a template.
 
     `truncated` is True when the footer is missing or the last line is cut off; `divergences` holds the last
-    word on each (target, rule).
+    word on each (target, key of a divergence).
     """
 
     header: Header | None
@@ -224,10 +224,10 @@ def read_events(path: Path) -> EventSummary:
     for event in events:
         match event:
             case DivergenceFound(target=name, divergence=divergence):
-                divergences.setdefault(name, {})[divergence.rule] = divergence
+                divergences.setdefault(name, {})[divergence.key] = divergence
             case TargetFinished(target=target):
                 targets[target.name] = target
-                divergences[target.name] = {d.rule: d for d in target.divergences}
+                divergences[target.name] = {d.key: d for d in target.divergences}
             case Note(text=text):
                 notes.append(text)
             case _:

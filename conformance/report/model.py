@@ -122,6 +122,14 @@ class Divergence(_Part, frozen=True, kw_only=True):
     cause: str = ""
     needs_shapes: list[str] = []
 
+    @property
+    def key(self) -> str:
+        """What tells it from the other divergences of its target: the rule, and what the rule has several of."""
+        if self.cause:
+            return f"{self.rule}: {self.cause}"
+        # Control tokens that a template adds stand beside those that only the server can prevent.
+        return f"{self.rule} (error)" if self.check == "tokens" and self.severity == "error" else self.rule
+
 
 class EngineResult(_Part, frozen=True, kw_only=True):
     """What one engine alone made of a target: `rules` and `inexpressible` count conversations, by slug and reason.

@@ -119,9 +119,9 @@ def _one(run: _Run, renderer: Renderer, index: int, family: str, vector: Vector)
     run.tally.add(index, case, (SHAPE, SHAPE), mask, [(ENGINE, judgement)])
     run.by_profile.setdefault(vector.profile.name, []).append(judgement.status == EQUAL)
     for found in judgement.found:
-        seen = run.tally.rules[found.rule]
+        seen = run.tally.rules[found.key]
         if seen.smallest.index == index:
-            run.answers[found.rule] = answer
+            run.answers[found.key] = answer
     status: Status = judgement.status  # type: ignore[assignment]
     result = Result(
         id=vector.id,
@@ -200,7 +200,7 @@ def _target(renderer: Renderer, run: _Run) -> Target:
     tally = run.tally
     # A report names what was run, not where it lies on this machine.
     name = printable(" ".join(word.rsplit("/", 1)[-1] for word in renderer.words), 60)
-    divergences = [_divergence(run, slug, seen) for slug, seen in tally.rules.items()]
+    divergences = [_divergence(run, key, seen) for key, seen in tally.rules.items()]
     divergences.sort(key=lambda found: (-found.count, found.code))
     left = sum(result.status == "not asked" for result in run.results)
     error = None
@@ -229,11 +229,10 @@ def _target(renderer: Renderer, run: _Run) -> Target:
     )
 
 
-def _divergence(run: _Run, slug: str, seen: RuleTally) -> Divergence:
+def _divergence(run: _Run, key: str, seen: RuleTally) -> Divergence:
     smallest = seen.smallest
-    shown = assemble.Shown(
-        smallest.case, ENGINE, SHAPE, run.answers[slug], smallest.judgement, smallest.found
-    )
+    slug = smallest.found.rule
+    shown = assemble.Shown(smallest.case, ENGINE, SHAPE, run.answers[key], smallest.judgement, smallest.found)
     made = assemble.divergence(slug, seen, run.tally.total, shown, run.coverage)
     tokens = slug in ("injected-special-token", "token-mismatch")
     # A template cannot prevent injection, so there it is a note; who writes the tokens can.
