@@ -108,13 +108,15 @@ class Judge:
         """Return the texts under the other profiles, where they are not the default's."""
         if answer.others is None:
             answer.others = {}
-            if _contested(answer.case):
-                for name, oracle in self._others.items():
-                    # The layout is cheap; where it is not Harmony's, Harmony has to be asked.
-                    exact = answer.rendering.exact_spans
-                    text = oracle.layout(answer.case) if exact else oracle.render(answer.case).text
-                    if text != answer.rendering.text:
-                        answer.others[name] = text
+            contested = _contested(answer.case)
+            for name, oracle in self._others.items():
+                if not contested & self.profile.differs_in(oracle.profile):
+                    continue
+                # The layout is cheap; where it is not Harmony's, Harmony has to be asked.
+                exact = answer.rendering.exact_spans
+                text = oracle.layout(answer.case) if exact else oracle.render(answer.case).text
+                if text != answer.rendering.text:
+                    answer.others[name] = text
         return answer.others
 
     def _right(self, answer: Answer, text: str) -> tuple[str, ...]:
@@ -143,9 +145,20 @@ def _familiar(expected: Rendering, text: str) -> bool:
     )
 
 
-def _contested(case: Case) -> bool:
-    """Say whether profiles can differ on a case at all: only thinking and calls are contested."""
-    return any(isinstance(m, Assistant) and (m.thinking or m.calls) for m in case.conversation.messages)
+def _contested(case: Case) -> frozenset[str]:
+    """Return the profile settings that can decide anything in a case."""
+    settings: set[str] = set()
+    retention = "thinking_training" if case.options.mode == "training" else "thinking_inference"
+    for message in case.conversation.messages:
+        if isinstance(message, Assistant):
+            if message.thinking:
+                settings.add(retention)
+            if message.preamble:
+                # As analysis, a preamble is kept and dropped like thinking.
+                settings |= {"preamble_channel", retention}
+            if message.calls:
+                settings |= {"content_type", "arguments_json"}
+    return frozenset(settings)
 
 
 def _failure(outcome: Outcome | SyntaxProblem) -> Judgement:

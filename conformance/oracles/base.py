@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from bisect import bisect_right
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -36,9 +36,17 @@ class Profile:
     preamble_channel: Literal["commentary", "analysis"] = "commentary"
     arguments_json: Literal["python", "compact"] = "python"
 
+    @lru_cache(maxsize=64)  # noqa: B019 (profiles are few, and live as long as the process)
+    def differs_in(self, other: Profile) -> frozenset[str]:
+        """Return the settings that another profile has otherwise."""
+        return frozenset(name for name in _SETTINGS if getattr(self, name) != getattr(other, name))
+
     def with_setting(self, **settings: str) -> Profile:
         """Return a copy with some settings changed, for asking which setting explains a divergence."""
         return replace(self, **settings)  # type: ignore[arg-type]
+
+
+_SETTINGS = tuple(setting.name for setting in fields(Profile) if setting.name != "name")
 
 
 @lru_cache(maxsize=1)

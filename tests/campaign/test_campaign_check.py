@@ -6,9 +6,12 @@ import pytest
 
 from conformance.campaign import check as checks
 from conformance.campaign.check import check, exit_code
+from conformance.campaign.judge import Answer, Judge
 from conformance.campaign.runner import Runner, Settings
 from conformance.engines.base import Limits
 from conformance.errors import UsageError
+from conformance.generate import case_at
+from conformance.oracles.base import profile
 from conformance.resources import resource
 from conformance.sources import Template, make_template
 from conformance.sources.base import Provenance
@@ -152,3 +155,16 @@ def test_a_word_that_a_branch_waits_for_is_found():
     quiet = check([broken(old, hidden)], Settings(cases=100, engines=("jinja2",))).targets[0]
     assert quiet.verdict == "conforms"
     assert any("7777" in branch.what for branch in quiet.coverage.branches_never_run)
+
+
+def test_a_profile_that_cannot_differ_on_a_case_does_not() -> None:
+    """Profiles whose own settings decide nothing in a case are not asked about it; 20,000 cases agreed."""
+    judge, skipped = Judge(profile("harmony")), 0
+    for index in range(1_500):
+        case = case_at(5, index)
+        own = judge.oracle.render(case)
+        others = judge._other_texts(Answer(case, own))
+        for name, oracle in judge._others.items():
+            assert oracle.layout(case) == others.get(name, own.text)
+            skipped += name not in others
+    assert skipped > 1_500
