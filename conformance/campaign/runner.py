@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -115,6 +116,8 @@ class Runner:
         except BaseException:
             self._stack.close()
             raise
+        # What is loaded by now stays; a campaign makes many objects, and each full collection would walk it all.
+        gc.freeze()
 
     def __enter__(self) -> Self:
         return self
