@@ -27,11 +27,11 @@ Cause: TypeAlias = Literal[
 # What engines say of a filter, test, method or statement that they do not have.
 _MISSING = re.compile(
     r"unknown (filter|function|method|test|block|statement|tag)|not implemented|unsupported|no filter named"
-    r"|no test named|not callable|callee is not|has no (attribute|method)|invalid operation: (object|value) has"
+    r"|no test named|not callable|not a function|callee is not|has no method|invalid operation: (object|value) has"
     r"|unknown keyword|too many arguments|unexpected keyword",
     re.IGNORECASE,
 )
-_UNDEFINED = re.compile(r"undefined", re.IGNORECASE)
+_UNDEFINED = re.compile(r"undefined|has no attribute", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _NUMERIC = frozenset("0123456789+-.eE")
 _NULLS = ("None", "null", "none", "undefined")

@@ -42,7 +42,12 @@ def test_causes_of_different_texts(one: str, other: str, cause: str) -> None:
         (Crashed("TypeError", "'str' object is not callable", 3), "missing feature"),
         (Crashed("InvalidOperation", "unknown filter: filter sum is unknown", 3), "missing feature"),
         (SyntaxProblem("unknown statement", 2), "missing feature"),
+        (
+            Crashed("Error", "Cannot call something that is not a function: got UndefinedValue", None),
+            "missing feature",
+        ),
         (Crashed("UndefinedError", "'x' is undefined", 3), "undefined"),
+        (Crashed("UndefinedError", "'dict object' has no attribute 'content'", 3), "undefined"),
         (Crashed("ZeroDivisionError", "division by zero", 3), "one engine fails"),
         (Rejected("no", 1), "one engine fails"),
         (LimitExceeded("time", "too slow"), "one engine fails"),
