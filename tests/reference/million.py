@@ -1,9 +1,11 @@
 """The long run: the reference template against Harmony on as many generated cases as asked.
 
     python -m tests.reference.million --cases 1000000 --seed 1 --jobs 2
+    python -m tests.reference.million --cases 200000 --seed 1 --jobs 2 --shape all
 
-Counted are cases that their shape can carry; cases take turns over all members of all shape families. A seventh of
-them is rendered a second time, by a copy of the template that counts its branches.
+Counted are cases that their shape can carry; cases take turns over all members of the shape families that are drawn
+by default, or of those named. A seventh of them is rendered a second time, by a copy of the template that counts its
+branches.
 """
 
 from __future__ import annotations
@@ -64,10 +66,18 @@ def tools() -> tuple[InProcessHost, HarmonyOracle]:
     return InProcessHost("transformers"), HarmonyOracle()
 
 
-def compare(source: str, seed: int, first: int, cases: int, *, count_branches: bool = False) -> Result:
+def compare(
+    source: str,
+    seed: int,
+    first: int,
+    cases: int,
+    *,
+    names: tuple[str, ...] = (),
+    count_branches: bool = False,
+) -> Result:
     """Compare a template with Harmony on `cases` expressible cases, from index `first` on."""
     host, oracle = tools()
-    choices = shapes()
+    choices = shapes(names)
     counter = BranchCounter(source) if count_branches else None
     unsure_before = oracle.layout_failures
     result, index = Result(), first
@@ -99,10 +109,10 @@ def compare(source: str, seed: int, first: int, cases: int, *, count_branches: b
     return result
 
 
-def _batch(name: str, seed: int, number: int, cases: int) -> Result:
+def _batch(name: str, seed: int, number: int, cases: int, names: tuple[str, ...]) -> Result:
     source = resource("templates", name).read_text("utf-8")
     # Batches lie two lengths apart: a batch that skips inexpressible cases stays clear of the next one.
-    return compare(source, seed, number * 2 * _BATCH, cases, count_branches=True)
+    return compare(source, seed, number * 2 * _BATCH, cases, names=names, count_branches=True)
 
 
 def main() -> int:
@@ -112,12 +122,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--template", default="gpt-oss.jinja", help="file name in templates/")
+    parser.add_argument("--shape", action="append", default=[], help="shape family or member; repeatable")
     options = parser.parse_args()
     start, total = time.monotonic(), Result()
     sizes = [min(_BATCH, options.cases - done) for done in range(0, options.cases, _BATCH)]
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         waiting = [
-            pool.submit(_batch, options.template, options.seed, number, size)
+            pool.submit(_batch, options.template, options.seed, number, size, tuple(options.shape))
             for number, size in enumerate(sizes)
         ]
         for done in as_completed(waiting):
