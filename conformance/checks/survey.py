@@ -26,6 +26,7 @@ from conformance.checks.examine import Examination, examine
 from conformance.checks.family import probes
 from conformance.checks.hosts import open_hosts
 from conformance.errors import ConformanceError
+from conformance.report.markdown import between
 from conformance.rules import rule
 from conformance.rules.base import Severity
 from conformance.sources import Template
@@ -214,15 +215,6 @@ def markdown(record: Record) -> str:
     return "\n".join(lines)
 
 
-def updated(text: str, tables: str) -> str:
-    """Return a document with the part between its marks made new.
-
-    Raises ValueError when the marks are not there.
-    """
-    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    return f"{text[:begin]}\n\n{tables}\n\n{text[end:]}"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the survey; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m conformance.checks.survey", description=__doc__)
@@ -245,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     data.write_bytes(encode(record))
     text = page.read_text(encoding="utf-8") if page.is_file() else f"{BEGIN}\n{END}\n"
-    page.write_text(updated(text, markdown(record)), encoding="utf-8")
+    page.write_text(between(text, BEGIN, END, markdown(record)), encoding="utf-8")
     return 0
 
 

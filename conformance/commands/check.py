@@ -14,7 +14,13 @@ from rich.console import Console
 from conformance.campaign import assemble
 from conformance.campaign.check import check, exit_code
 from conformance.campaign.runner import Settings
-from conformance.commands.common import all_engines, load_templates, new_run_folder, remember_run
+from conformance.commands.common import (
+    all_engines,
+    check_engines,
+    load_templates,
+    new_run_folder,
+    remember_run,
+)
 from conformance.commands.streams import complain
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
 from conformance.oracles.base import profile
@@ -56,8 +62,6 @@ def validate(settings: Settings) -> None:
 
     Raises UsageError naming the option.
     """
-    from conformance.engines import engine_names
-
     if settings.cases < 1:
         raise UsageError(
             f"--examples is {settings.cases}; give at least 1, since a run of no case proves nothing."
@@ -71,10 +75,7 @@ def validate(settings: Settings) -> None:
         raise UsageError(f"--seed is {settings.seed}; give 0 or more.")
     profile(settings.profile)
     shapes(settings.shapes)
-    known = engine_names()
-    for name in settings.engines:
-        if name not in known:
-            raise UsageError(f"No engine is called {name!r}; choose from {', '.join(known)}, or all.")
+    check_engines(settings.engines)
 
 
 def run_check(

@@ -16,9 +16,14 @@ from conformance.checks.examine import examine, target
 from conformance.checks.family import probes
 from conformance.checks.hosts import open_hosts
 from conformance.checks.probe import Probe
-from conformance.commands.common import all_engines, load_templates, new_run_folder, remember_run
+from conformance.commands.common import (
+    all_engines,
+    check_engines,
+    load_templates,
+    new_run_folder,
+    remember_run,
+)
 from conformance.commands.streams import complain
-from conformance.engines import engine_names
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
 from conformance.report.base import Output, writer
 from conformance.report.files import make_folder, write_file
@@ -96,10 +101,7 @@ def _validate(engines: Sequence[str], seed: int, examples: int | None, unused: S
         raise UsageError(f"--examples is {examples}; give 0 or more.")
     if seed < 0:
         raise UsageError(f"--seed is {seed}; give 0 or more.")
-    known = engine_names()
-    for name in engines:
-        if name not in known:
-            raise UsageError(f"No engine is called {name!r}; choose from {', '.join(known)}, or all.")
+    check_engines(engines)
 
 
 def _examine(

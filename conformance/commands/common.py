@@ -135,6 +135,16 @@ def all_engines(names: Sequence[str]) -> tuple[tuple[str, ...], list[LeftOut]]:
     return tuple(name for name in known if name not in missing), left_out
 
 
+def check_engines(names: Sequence[str]) -> None:
+    """Raise UsageError when one of these engines does not exist."""
+    from conformance.engines import engine_names
+
+    known = engine_names()
+    for name in names:
+        if name not in known:
+            raise UsageError(f"No engine is called {name!r}; choose from {', '.join(known)}, or all.")
+
+
 def one_template(target: str, *, offline: bool, sha256: str | None = None) -> Template:
     """Return the template of a target; of several the one with this hash, else the first."""
     found = resolve(target, offline=offline)

@@ -218,8 +218,22 @@ class TgiEngine(MiniJinjaEngine):
         return serde_json(text, compact=True, html_safe=True, **options)
 
 
+class _CuttingGeneration(MiniJinjaEngine):
+    """What mistral.rs and Dynamo share: 64-bit integers, two special tokens, and no `{% generation %}`."""
+
+    smallest: ClassVar[int] = SMALLEST_64
+    largest: ClassVar[int] = LARGEST_64
+    special_tokens: ClassVar[dict[str, str]] = _BOS_EOS
+
+    def prepare(self, template: str) -> str:
+        """Return the template without the tags where they are written exactly so."""
+        if "{% generation %}" in template and "{% endgeneration %}" in template:
+            return template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+        return template
+
+
 @register
-class MistralRsEngine(MiniJinjaEngine):
+class MistralRsEngine(_CuttingGeneration):
     """MiniJinja as mistral.rs sets it up.
 
     Blocks are trimmed; `tojson` is compact, with `<>&'` escaped, and knows `indent` only; `{% generation %}` is
@@ -228,13 +242,6 @@ class MistralRsEngine(MiniJinjaEngine):
     """
 
     name: ClassVar[str] = "minijinja-mistralrs"
-    smallest: ClassVar[int] = SMALLEST_64
-    largest: ClassVar[int] = LARGEST_64
-    special_tokens: ClassVar[dict[str, str]] = _BOS_EOS
-
-    def prepare(self, template: str) -> str:
-        """Return the template without the tags of that spelling."""
-        return _without_generation(template)
 
     def tojson(self, text: str, **options: Any) -> str:
         """Return compact JSON, escaped for HTML; options other than `indent` are ignored."""
@@ -242,7 +249,7 @@ class MistralRsEngine(MiniJinjaEngine):
 
 
 @register
-class DynamoEngine(MiniJinjaEngine):
+class DynamoEngine(_CuttingGeneration):
     """MiniJinja as NVIDIA Dynamo sets it up.
 
     Blocks are trimmed; `tojson` has Python's blanks and no escapes, but writes floats as Rust does (1e20), and knows
@@ -252,13 +259,6 @@ class DynamoEngine(MiniJinjaEngine):
     """
 
     name: ClassVar[str] = "minijinja-dynamo"
-    smallest: ClassVar[int] = SMALLEST_64
-    largest: ClassVar[int] = LARGEST_64
-    special_tokens: ClassVar[dict[str, str]] = _BOS_EOS
-
-    def prepare(self, template: str) -> str:
-        """Return the template without the tags of that spelling."""
-        return _without_generation(template)
 
     def tojson(self, text: str, **options: Any) -> str:
         """Return JSON with blanks; options other than `indent` are ignored."""
@@ -267,12 +267,6 @@ class DynamoEngine(MiniJinjaEngine):
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return `length`, which here never fails."""
         return {"length": _length}
-
-
-def _without_generation(template: str) -> str:
-    if "{% generation %}" in template and "{% endgeneration %}" in template:
-        return template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
-    return template
 
 
 def _length(value: Any) -> int:

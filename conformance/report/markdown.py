@@ -39,5 +39,14 @@ def conversation(divergence: Divergence) -> str:
     return "<br>".join(_escaped(inert(line, _CASE_WIDTH)) for line in lines) or "(empty)"
 
 
+def between(text: str, begin: str, end: str, generated: str) -> str:
+    """Return a document with the generated part between two marks made new.
+
+    Raises ValueError when the marks are not there.
+    """
+    start, stop = text.index(begin) + len(begin), text.index(end)
+    return f"{text[:start]}\n\n{generated}\n\n{text[stop:]}"
+
+
 def _escaped(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", text).replace("&", "&amp;").replace("\\<", "&lt;")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from conformance.report.markdown import between
 from conformance.rules import catalogue
 
 BEGIN, END = "<!-- rules: generated -->", "<!-- rules: end -->"
@@ -27,8 +28,7 @@ def updated(text: str) -> str:
 
     Raises ValueError when the marks are not there.
     """
-    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    return f"{text[:begin]}\n\n{rules_table()}\n\n{text[end:]}"
+    return between(text, BEGIN, END, rules_table())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from conformance.report.markdown import between
 from conformance.shapes import table
 
 BEGIN, END = "<!-- shapes: generated -->", "<!-- shapes: end -->"
@@ -28,8 +29,7 @@ def updated(text: str) -> str:
 
     Raises ValueError when the marks are not there.
     """
-    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    return f"{text[:begin]}\n\n{shapes_table()}\n\n{text[end:]}"
+    return between(text, BEGIN, END, shapes_table())
 
 
 if __name__ == "__main__":
