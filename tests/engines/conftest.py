@@ -2,10 +2,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from engine_helpers import SHORT
 
-from conformance.engines import EngineHost, Limits, Request
-
-SHORT = Limits(time_s=0.4, grace_s=0.4, memory_bytes=256 << 20, output_chars=100_000, startup_s=60)
+from conformance.engines import EngineHost, Request
 
 
 def request(*contents: str, date: str = "2025-06-28", **kwargs: Any) -> Request:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SHORT
+from engine_helpers import SHORT
 
 from conformance.engines import (
     Crashed,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import SHORT
+from engine_helpers import SHORT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
