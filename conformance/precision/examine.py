@@ -97,7 +97,7 @@ class Examination:
         self._add("router", "isolated", found, self.expected)
         inputs = self._inputs(trace)
         results = self._isolated(trace, routing, inputs)
-        chained = self._chained(trace, routing)
+        chained = self._chained(trace, routing, results["gate_up"])
         with exact_float32():
             self._judge(trace, inputs, results, chained)
             combined = chained["combine"]
@@ -126,9 +126,14 @@ class Examination:
             "residual": runner.residual(work.residual, inputs["residual"]),
         }
 
-    def _chained(self, trace: Trace, routing: reference.Routing) -> dict[str, torch.Tensor | None]:
+    def _chained(
+        self, trace: Trace, routing: reference.Routing, gate_up: torch.Tensor | None
+    ) -> dict[str, torch.Tensor | None]:
         runner, work = self.runner, self.bench.workload
-        hidden = runner.hidden(work.tokens, trace.pairs)
+        if gate_up is not None and type(runner).hidden is Runner.hidden:
+            hidden = runner.swiglu(gate_up)  # what `hidden` does in a path that does not fuse the two
+        else:
+            hidden = runner.hidden(work.tokens, trace.pairs)
         combined = runner.experts(work.tokens, routing)
         return {
             "swiglu": hidden,

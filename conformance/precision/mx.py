@@ -40,38 +40,41 @@ def pack(codes: torch.Tensor) -> torch.Tensor:
     return (codes[..., ::2] | (codes[..., 1::2] << 4)).to(torch.uint8)
 
 
-def all_normal(scales: torch.Tensor) -> bool:
-    """Whether float32 holds every product of these scale bytes as a normal number: bytes 2 to 252."""
-    return bool(((scales >= 2) & (scales <= 252)).all())
+# Two neighbouring numbers seen as one: what a byte of two codes stands for is fetched in one piece.
+_PAIR_VIEW = {
+    torch.float16: torch.int32,
+    torch.bfloat16: torch.int32,
+    torch.float32: torch.int64,
+    torch.float64: torch.complex128,
+}
 
 
 @cache
-def _table(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    # Kept on the device: a copy from the host would break a captured graph.
-    return torch.tensor(E2M1, dtype=dtype, device=device)
+def _pairs(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Return what each of 256 bytes of codes means under each of 256 scale bytes: (65536,), at 256 scale + byte.
+
+    Computed on the CPU, because some devices flush float32's subnormals; kept on the device, because a copy from the
+    host would break a captured graph.
+    """
+    every = torch.arange(256, dtype=torch.uint8)
+    codes = torch.tensor(E2M1, dtype=torch.float64)[unpack(every.unsqueeze(1)).int()]
+    values = scale_values(every)[:, None, None] * codes
+    if dtype == torch.float16:
+        # A product needs 2 bits of mantissa, so float32 in between cannot round a second time.
+        values = values.to(torch.float32)
+    return values.to(dtype).view(_PAIR_VIEW[dtype]).flatten().to(device)
 
 
-def dequantise(
-    blocks: torch.Tensor, scales: torch.Tensor, dtype: torch.dtype, normal: bool | None = None
-) -> torch.Tensor:
+def dequantise(blocks: torch.Tensor, scales: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Return the numbers of MXFP4 blocks, rounded once to `dtype`.
 
     blocks (..., n, 16) uint8 and scales (..., n) uint8 give (..., 32 n). bfloat16 and float32 hold every product for
     scale bytes 0..252, float16 for 104..140; beyond, the one rounding gives a subnormal, zero or an infinity. Byte
-    255 is NaN whatever the codes (OCP MX 1.0, section 5.4.1). `normal` is `all_normal(scales)` where that is known
-    already, so that no device has to be waited for.
+    255 is NaN whatever the codes (OCP MX 1.0, section 5.4.1).
     """
-    # float32 holds every product of bytes 2..252 as a normal number, so that the only rounding is the one to the
-    # target; elsewhere float64 does the product, since some devices flush float32's subnormals.
-    narrow = dtype != torch.float64 and (all_normal(scales) if normal is None else normal)
-    work = torch.float32 if narrow else torch.float64
-    values = _table(blocks.device, work)[unpack(blocks).int()]
-    values *= scale_values(scales, work).unsqueeze(-1)
-    flat = values.flatten(-2)
-    if dtype == torch.float16 and not narrow:
-        # A product needs 2 bits of mantissa, so float32 in between cannot round a second time.
-        flat = flat.to(torch.float32)
-    return flat.to(dtype)
+    entry = (scales.int() << 8).unsqueeze(-1) + blocks
+    found = _pairs(blocks.device, dtype).index_select(0, entry.flatten()).view(dtype)
+    return found.unflatten(0, (*scales.shape[:-1], scales.shape[-1] * BLOCK))
 
 
 def quantise(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -23,8 +23,7 @@ class MxTensor:
 
     def expert(self, index: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Return one expert's matrix (rows, K), rounded once to `dtype`."""
-        low, high = self.scale_range
-        return dequantise(self.blocks[index], self.scales[index], dtype, low >= 2 and high <= 252)
+        return dequantise(self.blocks[index], self.scales[index], dtype)
 
     @cached_property
     def scale_range(self) -> tuple[int, int]:

@@ -110,9 +110,6 @@ class TransformersRunner(Runner):
             rows[order] = rows.clone()
         return rows
 
-    def hidden(self, tokens: torch.Tensor, pairs: Pairs) -> torch.Tensor:
-        return self.swiglu(self.gate_up(tokens, pairs))
-
     def swiglu(self, gate_up: torch.Tensor) -> torch.Tensor:
         return self.module._apply_gate(gate_up.to(self.dtype))
 
