@@ -6,43 +6,39 @@ import shlex
 from collections import Counter
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
+from conformance.precision import tables
 from conformance.precision.regimes import REGIMES
 from conformance.precision.report import PrecisionReport, Row
 
-STYLES = {"EXACT": "green", "PASS": "green", "DEGRADED": "yellow", "UNSUPPORTED": "dim"}
 SHOWN = 12
-
-
-def _style(verdict: str) -> str:
-    return STYLES.get(verdict, "red")
 
 
 def render(report: PrecisionReport, console: Console, strict: bool = False) -> None:
     """Print a report: device, verdicts by path and regime, findings, policies, boundaries, self-test, times."""
     _head(report, console)
+    parts: list[RenderableType] = []
     if report.rows:
-        console.print(_matrix(report.rows))
+        console.print(*tables.matrix(report.rows), sep="\n")
         _unsupported(report.rows, console)
         _findings(report, report.findings(strict), console)
+        console.print()
     if report.policies:
-        console.print(_policies(report.policies))
-    if report.certificates:
-        _certificates(report.certificates, console)
+        parts.append(tables.policies(report.policies, console.width))
     if report.boundary:
-        console.print(_boundary(report.boundary))
+        parts.append(tables.boundary(report.boundary))
     if report.depth:
-        console.print(_depth(report.depth))
+        parts.append(tables.depth(report.depth))
     if report.timing:
-        _timing(report.timing, console)
+        parts.append(tables.timing(report.timing))
+    for part in parts:
+        console.print(part, "", sep="\n")
+    _certificates(report.certificates, console)
     if report.selftest:
-        render_selftest(report.selftest, console)
-    share = report.reference.get("share_of_run")
-    if share and report.rows:
-        console.print(f"reference and its certificate: {share:.0%} of {report.run['elapsed_s']:.1f} s")
+        _selftest(report.selftest, console)
+    _verdict(report, strict, console)
 
 
 def _head(report: PrecisionReport, console: Console) -> None:
@@ -55,28 +51,6 @@ def _head(report: PrecisionReport, console: Console) -> None:
         f"{report.run['preset']} · {weights} weights · {report.run['tokens']} tokens · seed {report.run['seed']}"
     )
     console.print(Text(f"flags as found: {flags}", style="dim"))
-
-
-def _matrix(rows: list[Row]) -> Table:
-    table = Table(title="worst verdict of any stage", title_justify="left")
-    table.add_column("path")
-    names = list(dict.fromkeys(r.regime for r in rows if r.regime != "all"))
-    for name in names:
-        table.add_column("\n".join(name.split("-")), justify="center")
-    order = ("PASS", "EXACT", "UNSUPPORTED")
-    for path in dict.fromkeys(r.path for r in rows):
-        cells = []
-        for regime in names:
-            here = [r for r in rows if r.path == path and r.regime == regime]
-            worst = next((r for r in here if r.verdict not in order), None)
-            cell = (
-                worst.verdict if worst else next((v for v in order if any(r.verdict == v for r in here)), "")
-            )
-            mark = "" if worst is None or worst.expected else " !"
-            cells.append(Text(cell.replace("@", "\n@") + mark, style=_style(cell)))
-        if any(c.plain for c in cells):
-            table.add_row(path, *cells)
-    return table
 
 
 def _unsupported(rows: list[Row], console: Console) -> None:
@@ -106,7 +80,7 @@ def _again(report: PrecisionReport, row: Row) -> str:
 def _findings(report: PrecisionReport, found: list[Row], console: Console) -> None:
     for row in found[:SHOWN]:
         where = f"{row.path} · {row.regime} · {row.stage} ({row.mode})"
-        console.print(Text(f"✗ {row.verdict}  {where}", style=_style(row.verdict)))
+        console.print(Text(f"✗ {row.verdict}  {where}", style=tables.style_of(row.verdict)))
         metrics = row.metrics
         spot = ", ".join(
             f"{k.removeprefix('worst_')} {int(metrics[k])}"
@@ -118,24 +92,6 @@ def _findings(report: PrecisionReport, found: list[Row], console: Console) -> No
     if len(found) > SHOWN:
         kinds = Counter(r.verdict for r in found[SHOWN:])
         console.print(f"  and {len(found) - SHOWN} more: " + ", ".join(f"{n} {v}" for v, n in kinds.items()))
-
-
-def _policies(entries: list[dict[str, Any]]) -> Table:
-    table = Table(
-        title="policies on outlier rows: non-finite numbers (the cards' rules emulated by dtype)",
-        title_justify="left",
-    )
-    for column in ("policy", "down", "combine", "residual", "claim"):
-        table.add_column(column)
-    for e in entries:
-        counts = e["nonfinite"]
-        style = "green" if e["holds"] else "red"
-        table.add_row(
-            e["policy"],
-            *(str(counts[s]) for s in ("down", "combine", "residual")),
-            Text(("holds: " if e["holds"] else "refuted: ") + e["claim"], style=style),
-        )
-    return table
 
 
 def _certificates(entries: list[dict[str, Any]], console: Console) -> None:
@@ -151,83 +107,31 @@ def _certificates(entries: list[dict[str, Any]], console: Console) -> None:
         console.print(f"  and {len(entries) - 4} more layers; {safe} of {len(entries)} cannot overflow")
 
 
-def _boundary(entries: list[dict[str, Any]]) -> Table:
-    table = Table(title="scale bytes, all 256 × 16 codes", title_justify="left")
-    for column in ("what", "exact", "all zero", "non-finite", "as known"):
-        table.add_column(column)
-    for e in entries:
-        known = Text("yes", style="green") if e["as_known"] else Text(f"no: {e['known_range']}", style="red")
-        table.add_row(e["what"], e["exact_bytes"], e["zero_bytes"], e["nonfinite_bytes"], known)
-    return table
-
-
-def _depth(entries: list[dict[str, Any]]) -> Table:
-    table = Table(title="stack of layers: median token error", title_justify="left")
-    for column in ("path", "first layer", "last layer", "of its twin", "tokens rerouted", "verdict"):
-        table.add_column(column)
-    for e in entries:
-        table.add_row(
-            e["path"],
-            f"{e['error'][0]:.2g}",
-            f"{e['error'][-1]:.2g}",
-            f"{e['ratio_to_twin']:.2f}",
-            f"{e['flipped'][-1]:.0%}",
-            Text(e["verdict"], style=_style(e["verdict"])),
-        )
-    return table
-
-
-def _timing(timing: dict[str, Any], console: Console) -> None:
-    rates = timing["rates"]
-    table = Table(
-        title=f"Triton MXFP4 against others (copy {rates['bandwidth_bytes_per_s'] / 1e12:.2f} TB/s, bfloat16 "
-        f"{rates['bfloat16_flop_per_s'] / 1e12:.0f} TFLOP/s measured)",
-        title_justify="left",
-    )
-    names = list(timing["results"][0]["call_us"])
-    for column in (
-        "tokens",
-        *(f"{n}\ncall / replayed µs" for n in names),
-        "share of bandwidth",
-        "of matmul rate",
-    ):
-        table.add_column(column)
-    for r in timing["results"]:
-        cells = [
-            f"{r['call_us'][n]:.0f} / " + (f"{r['replayed_us'][n]:.0f}" if n in r["replayed_us"] else "-")
-            for n in names
-        ]
-        shares = [f"{r[k]:.0%}" if k in r else "-" for k in ("share_of_bandwidth", "share_of_matmul_rate")]
-        table.add_row(str(r["tokens"]), *cells, *shares)
-    console.print(table)
-
-
-def render_selftest(found: dict[str, Any], console: Console) -> None:
+def _selftest(found: dict[str, Any], console: Console) -> None:
     """Print caught / planted per tolerance model, survivors with their reason, and what failed."""
-    models = list(found["caught"])
-    table = Table(title=f"planted faults, sums of {found['shape']['hidden']} terms", title_justify="left")
-    table.add_column("fault")
-    for model in models:
-        table.add_column(model, justify="center")
-    table.add_column("caught by the error model in")
-    for e in found["faults"]:
-        if e["harmless"]:
-            continue
-        by = ", ".join(f"{d} ({v['verdict']} {v['stage']})" for d, v in e["by_dtype"].items() if v["caught"])
-        marks = [Text("✓", "green") if e["caught"] else Text("–", "red")]
-        marks += [Text("✓") if e["others"][m] else Text("–", "dim") for m in models[1:]]
-        table.add_row(e["name"], *marks, by or e["survives"])
-    table.add_section()
-    table.add_row(
-        "caught / planted", *(f"{found['caught'][m]} / {found['planted']}" for m in models), "", style="bold"
-    )
-    table.add_row(
-        "false alarms / harmless", *(f"{found['false_alarms'][m]} / {found['harmless']}" for m in models), ""
-    )
-    console.print(table)
+    console.print(tables.selftest(found))
     for name, why in found["survivors"].items():
         console.print(
             f"survives, as it should: {name}: {why}" if name not in found["failed"] else f"MISSED: {name}"
         )
     for name in found["failed"]:
         console.print(Text(f"✗ {name}: not as it should be", style="red"))
+
+
+def _verdict(report: PrecisionReport, strict: bool, console: Console) -> None:
+    judged = report.run.get("rows_judged", report.judged)
+    code = report.exit_code(strict)
+    if report.rows:
+        found = report.findings(strict)
+        what = "neither exact nor within the declared rounding" if strict else "unexpected"
+        said = f"{judged:,} results judged, {len(found) or 'none'} {what}"
+    else:
+        said = (
+            f"{report.selftest['planted']} faults planted, {len(report.selftest['failed']) or 'none'} missed"
+        )
+    elapsed = f" · {report.run['elapsed_s']:.1f} s"
+    share = report.reference.get("share_of_run")
+    if share and report.rows:
+        elapsed += f", {share:.0%} of it for the reference and its certificate"
+    sign, style = ("✓", "green") if code == 0 else ("✗", "red")
+    console.print(Text(f"{sign} {said}{elapsed}", style=f"bold {style}"))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from rich.console import Console  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from conformance.errors import UsageError  # noqa: E402
@@ -17,6 +22,9 @@ from conformance.precision import cli  # noqa: E402
 from conformance.precision.config import SHORT, Config, command  # noqa: E402
 from conformance.precision.report import PrecisionReport, Row  # noqa: E402
 from conformance.precision.run import run  # noqa: E402
+from conformance.precision.terminal import render  # noqa: E402
+
+REPORTS = Path(__file__).parents[2] / "reports"
 
 
 def _invoke(*arguments):
@@ -132,6 +140,17 @@ def test_without_a_gpu_what_needs_one_is_unjudged():
         assert "GPU" in done.stderr
 
 
+@pytest.mark.gpu
+def test_tf32_forced_from_outside_aborts_the_run(gpu):
+    command = [sys.executable, "-m", "conformance.precision", "--preset", "tiny", "--path", "torch-float32"]
+    choice = ["--regime", "gaussian", "--depth", "0"]
+    forced = {**os.environ, "NVIDIA_TF32_OVERRIDE": "1"}
+    done = subprocess.run([*command, *choice], capture_output=True, text=True, env=forced)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "not as exact as float32" in done.stderr
+    assert "unset NVIDIA_TF32_OVERRIDE" in done.stderr
+
+
 def test_the_command_that_gives_a_run_again_is_recorded():
     config = Config(preset="tiny", paths=("policy-*",), regimes=("1-token",), depth=0, seed=3, device="cpu")
     wanted = "conformance precision --preset tiny --depth 0 --path 'policy-*' --regime 1-token --seed 3 --device cpu"
@@ -210,3 +229,57 @@ def test_plots_are_written_where_matplotlib_is(tmp_path):
 
 def test_the_short_form_is_the_documented_one():
     assert (SHORT.preset, SHORT.short, SHORT.depth) == ("tiny", True, 0)
+
+
+def _shown(report: PrecisionReport, strict: bool = False) -> str:
+    console = Console(width=80, file=io.StringIO())
+    render(report, console, strict)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["precision", "precision-timing", "precision-selftest"])
+def test_eighty_columns_cut_no_name(name):
+    data = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
+    report = PrecisionReport.from_dict(data)
+    shown = _shown(report)
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    for row in report.rows:
+        assert re.search(rf"^{re.escape(row.path)} ", shown, re.M) or row.verdict == "UNSUPPORTED"
+    for fault in report.selftest.get("faults", []):
+        assert fault["harmless"] or re.search(rf"^{re.escape(fault['name'])} ", shown, re.M)
+    assert re.search(r"^✓ [\d,]+ (results judged, none unexpected|faults planted, none missed)", shown, re.M)
+
+
+def test_the_matrix_shows_the_worst_verdict_and_what_nobody_expected():
+    def row(regime, stage, verdict, expected=True):
+        return Row("torch-float16", "float16", stage, regime, "isolated", verdict, expected)
+
+    rows = [
+        row("gaussian", "down", "PASS"),
+        row("gaussian", "swiglu", "EXACT"),
+        row("spike", "gate_up", "PASS"),
+        row("spike", "down", "OVERFLOW@down"),
+        row("subnormals", "down", "DEGRADED"),
+        row("subnormals", "combine", "FAIL", expected=False),
+    ]
+    device = {"kind": "cpu", "name": "cpu", "note": "no GPU"}
+    numbers = {
+        "preset": "tiny",
+        "weights": "synthetic",
+        "tokens": 1,
+        "seed": 0,
+        "rows_judged": 6,
+        "elapsed_s": 1.0,
+    }
+    report = PrecisionReport({"device": device, "flags": {}}, numbers, rows, complete=True)
+    shown = _shown(report)
+    assert re.search(r"^torch-float16 ✓ 5 ✗!", shown, re.M)
+    assert "5 OVERFLOW@down" in shown
+    assert "✗ 6 results judged, 1 unexpected" in shown
+    del rows[-1]
+    report = PrecisionReport({"device": device, "flags": {}}, numbers, rows, complete=True)
+    shown = _shown(report)
+    assert re.search(r"^torch-float16 ✓ 5 ~ ", shown, re.M)
+    assert "! unexpected" not in shown
+    assert "✗ 6 results judged, 2 neither exact" in _shown(report, strict=True)
