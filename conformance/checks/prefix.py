@@ -6,9 +6,9 @@ answer, after all results of a step. Two things are told apart from an unstable 
 - *Thinking of earlier turns* may be dropped, together with the markup around it and also where it was
   empty: a stretch that the longer prompt lacks, that holds no other text that was sent and that has the
   thinking, or a word for it (think, thought, reason, analysis), in it. This is legal and not reported.
-- *What follows the last text* may differ: an end-of-turn token that only the last message has (or has in
-  another form, `<|return|>` for `<|end|>`) is `end-unstable`; a generation prompt that was written
-  although nobody asked for it is `generation-prompt-uninvited`.
+- *What follows the last text* may differ, unless tools are offered there: an end-of-turn token that only
+  the last message has (or has in another form, `<|return|>` for `<|end|>`) is `end-unstable`; a generation
+  prompt that was written although nobody asked for it is `generation-prompt-uninvited`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from itertools import pairwise
 from conformance.checks.base import Finding, parting, register
 from conformance.checks.bench import Bench
 from conformance.checks.probe import Probe
-from conformance.checks.words import text_end, words
+from conformance.checks.words import TOOL_KINDS, text_end, words
 from conformance.conversation import Assistant, Instructions, ToolResult, User
 
 _THOUGHT = re.compile(r"think|thought|reason|analysis", re.IGNORECASE)
@@ -105,8 +105,13 @@ def _again(text: str, place: int, whole: str, at: int) -> int | None:
 
 def _rule(bench: Bench, before: Probe, text: str, place: int) -> tuple[str, str]:
     """Return the rule for prompts that part at `place`, and what differs."""
-    if place < text_end(text, before.case.conversation):
+    conversation = before.case.conversation
+    if place < text_end(text, conversation):
         return "prefix-unstable", "text of earlier messages"
+    # A tool's name may stand behind its result; the rest of a tool is written where tools are offered.
+    offered = (w.text for w in words(conversation) if w.kind in TOOL_KINDS and w.kind != "tool name")
+    if any(word in text[place:] for word in offered):
+        return "prefix-unstable", "tools behind the last message"
     if isinstance(before.messages[-1], Assistant) and "add_generation_prompt" not in bench.mentions:
         return "generation-prompt-uninvited", "what follows the last answer"
     return "end-unstable", "what follows the last message"

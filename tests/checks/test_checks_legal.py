@@ -38,6 +38,16 @@ def test_a_thought_that_swallows_the_answer_is_no_legal_drop() -> None:
     assert ("prefix-unstable", "text of earlier messages", "warning") in found(swallows)
 
 
+def test_tools_behind_the_last_message_break_the_prefix() -> None:
+    """As templates do that keep tools near the answer: each turn moves them, so that no cached prompt is of use."""
+    tools = "{%- if tools -%}[tools]{{ tools | tojson }}[end]{%- endif -%}"
+    prompt = "{%- if add_generation_prompt -%}"
+    moved = edited(tools, "").replace(prompt, tools + prompt)
+    told_of = found(moved)
+    assert ("prefix-unstable", "tools behind the last message", "warning") in told_of
+    assert "end-unstable" not in {rule for rule, _, _ in told_of}
+
+
 def test_refusals_in_words_are_notes() -> None:
     refuses = edited(
         _USERS,
