@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,21 +13,14 @@ from rich.console import Console
 from conformance.campaign import assemble
 from conformance.campaign.check import check, exit_code
 from conformance.campaign.runner import Settings
-from conformance.commands.common import (
-    all_engines,
-    check_engines,
-    load_templates,
-    new_run_folder,
-    remember_run,
-)
+from conformance.commands.common import all_engines, check_engines, load_templates, new_run_folder
+from conformance.commands.publish import Publisher, keep, say_where
 from conformance.commands.streams import complain
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
 from conformance.oracles.base import profile
-from conformance.report.base import Output, writer
 from conformance.report.engines_matrix import engines_json, engines_markdown
 from conformance.report.events import EventLog, Header
 from conformance.report.files import make_folder, write_file
-from conformance.report.json_file import encode
 from conformance.report.model import Divergence, LeftOut, Report, Target
 from conformance.report.scoreboard import scoreboard_json, scoreboard_markdown
 from conformance.report.terminal import Advance, TerminalWriter
@@ -93,24 +85,14 @@ def run_check(
     engines, no_engine = all_engines(settings.engines)
     settings = replace(settings, engines=engines)
     validate(settings)
-    writers = [writer(name) for name in formats]
-    if output is not None:
-        make_folder(output)
+    publisher = Publisher.of(formats, output, cards)
     templates, left_out = load_templates(targets, offline=offline)
     for left in left_out:
         complain(left.reason)
-    folder = output or new_run_folder(templates[0].name)
+    folder = publisher.folder(templates[0].name)
     everything = [*left_out, *no_engine]
-    report = judge(templates, settings, folder, console, shown="terminal" in formats, left_out=everything)
-    write_file(folder / "report.json", encode(report))
-    remember_run(folder)
-    for write in writers:
-        write(report, Output(folder=folder, console=console, examples=cards))
-    if "terminal" in formats:
-        _say_where(console, folder)
-    elif output is None:
-        # Nobody can guess the folder, and standard output is not ours here.
-        print(f"Report: {folder / 'report.json'}", file=sys.stderr)
+    report = judge(templates, settings, folder, console, shown=publisher.shows, left_out=everything)
+    publisher.publish(report, folder, console)
     codes = [exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS]
     # Unknown is not pass: who asked for all engines did not get all.
     codes += [EXIT_UNJUDGED] if no_engine else []
@@ -121,10 +103,6 @@ def interrupted(report: Report, settings: Settings) -> bool:
     """Say whether a run was cut short by anything but the time that `--seconds` gave it."""
     in_time = settings.seconds is None or report.run.elapsed_s < settings.seconds
     return not report.run.complete and in_time
-
-
-def _say_where(console: Console, folder: Path) -> None:
-    console.print(f"Report: {folder / 'report.json'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def judge(
@@ -179,8 +157,7 @@ def run_scoreboard(settings: Settings, *, output: Path, offline: bool, console: 
             left_out.append(LeftOut(name=fetched.entry.name, reason=fetched.error or "not fetched"))
     folder = new_run_folder("scoreboard")
     report = judge(templates, settings, folder, console, left_out=left_out)
-    write_file(folder / "report.json", encode(report))
-    remember_run(folder)
+    keep(report, folder)
     if report.run.complete and report.targets:
         if len(settings.engines) > 1:
             write_file(output / "engines.json", engines_json(report))
@@ -189,6 +166,6 @@ def run_scoreboard(settings: Settings, *, output: Path, offline: bool, console: 
             write_file(output / "scoreboard.json", scoreboard_json(report))
             write_file(output / "scoreboard.md", scoreboard_markdown(report).encode())
     TerminalWriter(console).write(report, cards=False)
-    _say_where(console, folder)
+    say_where(console, folder)
     code = max(exit_code(report, "never"), EXIT_UNJUDGED if no_engine else EXIT_CONFORMS)
     return max(code, EXIT_UNJUDGED) if interrupted(report, settings) else code

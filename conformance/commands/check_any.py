@@ -16,18 +16,10 @@ from conformance.checks.examine import examine, target
 from conformance.checks.family import probes
 from conformance.checks.hosts import open_hosts
 from conformance.checks.probe import Probe
-from conformance.commands.common import (
-    all_engines,
-    check_engines,
-    load_templates,
-    new_run_folder,
-    remember_run,
-)
+from conformance.commands.common import all_engines, check_engines, load_templates
+from conformance.commands.publish import Publisher
 from conformance.commands.streams import complain
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
-from conformance.report.base import Output, writer
-from conformance.report.files import make_folder, write_file
-from conformance.report.json_file import encode
 from conformance.report.model import Report, Run, Target
 from conformance.report.terminal import TerminalWriter
 from conformance.sources import Template
@@ -59,15 +51,12 @@ def run_check_any(
     engines, no_engine = all_engines(engines)
     _validate(engines, seed, examples, unused)
     tried = probes(seed, DEFAULT_GENERATED if examples is None else examples)
-    writers = [writer(name) for name in formats]
-    if output is not None:
-        make_folder(output)
+    publisher = Publisher.of(formats, output, cards)
     templates, left_out = load_templates(targets, offline=offline)
     for left in left_out:
         complain(left.reason)
-    folder = output or new_run_folder(templates[0].name)
     begin = time.monotonic()
-    found = _examine(templates, tried, engines, console, shown="terminal" in formats)
+    found = _examine(templates, tried, engines, console, shown=publisher.shows)
     report = Report(
         tool=assemble.tool_info(),
         environment=assemble.environment(),
@@ -81,12 +70,7 @@ def run_check_any(
         targets=found,
         left_out=[*left_out, *no_engine],
     )
-    write_file(folder / "report.json", encode(report))
-    remember_run(folder)
-    for write in writers:
-        write(report, Output(folder=folder, console=console, examples=cards))
-    if "terminal" in formats:
-        console.print(f"Report: {folder / 'report.json'}", markup=False, highlight=False, soft_wrap=True)
+    publisher.publish(report, publisher.folder(templates[0].name), console)
     # Unknown is not pass: who asked for all engines did not get all.
     unknown = EXIT_UNJUDGED if no_engine else EXIT_CONFORMS
     return max(exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS, unknown)

@@ -16,7 +16,8 @@ register(
         what="The prompt of a longer conversation does not begin with the prompt of the shorter one.",
         why="Prompt caches miss, and training on the whole conversation differs from inference.",
         citation="vLLM and SGLang documentation on prefix caching",
-        fix="Render each message independently of what follows it; only earlier thinking may be dropped.",
+        fix="Render each message independently of what follows it, and tools in front of all messages; only earlier "
+        "thinking may be dropped.",
     ),
     Rule(
         code="HT810",

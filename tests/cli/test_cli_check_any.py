@@ -80,6 +80,13 @@ def test_the_report_fits_the_published_schema(run: Run, place: Path) -> None:
     assert (lost["check"], lost["example"]["region"]) == ("texts", "preamble")
 
 
+def test_json_alone_says_where_when_nobody_chose_the_folder(run: Run, place: Path) -> None:
+    (place / "loses.jinja").write_text(LOSES, encoding="utf-8")
+    result = run("check", "--any", "loses.jinja", *FAST, "--format", "json")
+    assert (result.code, result.out) == (1, "")
+    assert Path(result.err.removeprefix("Report: ").strip()).is_file()
+
+
 def test_fail_on_holds_for_properties_too(run: Run, place: Path) -> None:
     (place / "loses.jinja").write_text(LOSES, encoding="utf-8")
     assert run("check", "--any", "loses.jinja", *FAST, "--fail-on", "never").code == 0
