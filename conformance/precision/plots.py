@@ -39,6 +39,11 @@ def _figure(title: str, across: str, up: str) -> tuple[Any, Any]:
     return figure, axes
 
 
+def _line(number: int) -> dict[str, str]:
+    """Return how the line of a number is drawn: ten colours, then the same dashed and dotted."""
+    return {"color": f"C{number % 10}", "linestyle": ("-", "--", ":")[number // 10 % 3]}
+
+
 def _save(figure: Any, path: Path) -> Path:
     figure.savefig(path, metadata={"Date": None})
     return path
@@ -46,10 +51,12 @@ def _save(figure: Any, path: Path) -> Path:
 
 def _depth(curves: list[dict[str, Any]], path: Path) -> Path:
     figure, axes = _figure("Error over depth (synthetic layers)", "layer", "median relative error of a token")
-    for curve in curves:
+    for number, curve in enumerate(curves):
         finite = [(i, e) for i, e in enumerate(curve["error"]) if e not in (float("inf"), "inf") and e > 0]
         if finite:
-            axes.plot(*zip(*finite, strict=True), label=curve["path"], marker=".", linewidth=1)
+            axes.plot(
+                *zip(*finite, strict=True), label=curve["path"], marker=".", linewidth=1, **_line(number)
+            )
     axes.set_yscale("log")
     figure.legend(fontsize=6, loc="outside right upper")
     return _save(figure, path)
@@ -69,13 +76,16 @@ def _magnitude(curves: list[dict[str, Any]], path: Path) -> Path:
 
 def _histogram(found: dict[str, Any], path: Path) -> Path:
     figure, axes = _figure(
-        "Chained error of the layer's result", "error in units in the last place", "share of elements"
+        "Chained error of the layer's result",
+        "error in units in the last place of the dtype that holds the result",
+        "share of elements",
     )
-    for name, counts in found["paths"].items():
-        if name.startswith("policy-"):  # their results are in several dtypes, whose units differ
-            continue
+    # The policies' results are in several dtypes, whose units differ.
+    drawn = [(name, counts) for name, counts in found["paths"].items() if not name.startswith("policy-")]
+    for number, (name, counts) in enumerate(drawn):
         total = sum(counts) or 1
-        axes.step(found["edges"][1:], [c / total for c in counts], where="mid", label=name, linewidth=1)
+        shares = [c / total for c in counts]
+        axes.step(found["edges"][1:], shares, where="mid", label=name, linewidth=1, **_line(number))
     axes.set_xscale("log", base=2)
     figure.legend(fontsize=6, loc="outside right upper")
     return _save(figure, path)
