@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from conformance.precision.faults.catalogue import all_faults  # noqa: E402
 from conformance.precision.paths.registry import all_paths  # noqa: E402
+from conformance.precision.regimes import REGIMES  # noqa: E402
 from conformance.precision.report import PrecisionReport  # noqa: E402
 
 REPORTS = Path(__file__).parents[2] / "reports"
@@ -27,6 +28,7 @@ def _read(name):
         "precision-120b",
         "precision-seeds-20b",
         "precision-seeds-tiny",
+        "precision-seeds-triton",
         "precision-selftest",
         "precision-timing",
     ],
@@ -44,6 +46,7 @@ def test_all_paths_at_20b_dimensions():
     assert report.exit_code() == 0
     assert report.run["elapsed_s"] < 90
     assert {r.path for r in report.rows} == set(all_paths())
+    assert {r.regime for r in report.rows} == {*REGIMES, "integers", "all"}
     assert report.reference["share_of_run"] < 0.1
     boundary = {e["what"]: e for e in report.boundary}
     assert boundary["tl.dot_scaled with float16 activations"]["exact_bytes"] == "104-140"
@@ -70,10 +73,13 @@ def test_one_layer_at_120b_dimensions_fits_80_gb():
 
 
 def test_no_false_alarm_over_seeds():
-    tiny, large = _read("precision-seeds-tiny"), _read("precision-seeds-20b")
-    assert tiny["seeds"] >= 200
-    assert tiny["rows_unexpected"] == sum(r["rows_unexpected"] for r in tiny["runs"]) == 0
-    assert tiny["rows_judged"] == sum(r["rows_judged"] for r in tiny["runs"])
+    for name in ("precision-seeds-tiny", "precision-seeds-triton"):
+        tiny = _read(name)
+        assert tiny["seeds"] == sum(r["seeds"] for r in tiny["runs"]) >= 200
+        assert set(REGIMES) <= set(tiny["regimes"])
+        assert tiny["rows_unexpected"] == sum(r["rows_unexpected"] for r in tiny["runs"]) == 0
+        assert tiny["rows_judged"] == sum(r["rows_judged"] for r in tiny["runs"])
+    large = _read("precision-seeds-20b")
     assert (large["complete"], large["run"]["seeds"] + 1, large["run"]["rows_unexpected"]) == (True, 5, 0)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from conformance.campaign import mutants
 from conformance.campaign.mutants import Mutant, Outcome, Score
+from conformance.campaign.mutants.report import write_report
 from conformance.campaign.runner import DEFAULT_CASES
 from conformance.errors import UsageError
 from conformance.resources import resource
@@ -60,7 +61,7 @@ def test_the_published_score_is_that_of_these_faults() -> None:
 def test_a_report_is_the_same_every_time(tmp_path: Path) -> None:
     few = [mutant for mutant in MUTANTS if mutant.name in ("identity-reworded", "first-call-only")]
     for name in ("one", "two"):
-        mutants.write_report(mutants.run(few, cases=60), tmp_path / name)
+        write_report(mutants.run(few, cases=60), tmp_path / name)
     for file in ("mutants.json", "mutants.md"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     assert "Rightly named: **2 of 2**" in (tmp_path / "one" / "mutants.md").read_text(encoding="utf-8")
