@@ -15,6 +15,20 @@ from conformance import __version__
 from conformance.commands import completion
 from conformance.commands.engines import app as engines_app
 from conformance.commands.interrupt import one_interrupt
+from conformance.commands.options import (
+    Engines,
+    Examples,
+    FailOn,
+    Jobs,
+    Offline,
+    Plain,
+    Profile,
+    Seconds,
+    Seed,
+    Shapes,
+    Target,
+    Targets,
+)
 from conformance.commands.streams import complain, steady_stdout
 from conformance.commands.vectors import app as vectors_app
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, ConformanceError
@@ -37,66 +51,11 @@ app.add_typer(precision_app, name="precision")
 app.add_typer(vectors_app, name="vectors")
 
 
-class FailOn(enum.StrEnum):
-    """From which severity on a divergence makes the command fail."""
-
-    error = "error"
-    warning = "warning"
-    never = "never"
-
-
 class Schema(enum.StrEnum):
     """The published JSON Schemas."""
 
     case = "case"
     report = "report"
-
-
-Targets = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="TARGET...",
-        autocompletion=completion.targets,
-        help="A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
-        "wheel://package==version/path, or a catalogue name.",
-    ),
-]
-Target = Annotated[
-    str,
-    typer.Argument(metavar="TARGET", autocompletion=completion.targets, help="As for `conformance check`."),
-]
-Engines = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--engine",
-        metavar="NAME",
-        autocompletion=completion.engines,
-        help="Engine to render with; repeatable; `all` takes every one. Default: transformers.",
-    ),
-]
-Shapes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--shape",
-        metavar="NAME",
-        autocompletion=completion.shapes,
-        help="Shape to hand conversations over in; repeatable. Default: all.",
-    ),
-]
-Profile = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=completion.profiles,
-        help="Which of the contested choices the oracle makes.",
-    ),
-]
-Examples = Annotated[int, typer.Option("--examples", metavar="N", help="How many conversations to generate.")]
-Seconds = Annotated[float | None, typer.Option(metavar="S", help="End after so many seconds.")]
-Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]
-Jobs = Annotated[int, typer.Option(metavar="N", help="Processes that judge.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
-Plain = Annotated[bool, typer.Option("--plain", help="Plain text, as into a pipe.")]
 
 
 def _console() -> Console:
