@@ -32,7 +32,7 @@ def style_of(verdict: str) -> str:
     return STYLES.get(verdict, "red")
 
 
-def _table(title: str, *columns: str) -> Table:
+def named_table(title: str, *columns: str) -> Table:
     """Return an empty table whose first column, the name, is never cut."""
     table = Table(
         box=box.SIMPLE_HEAD,  # with a space between columns
@@ -55,7 +55,7 @@ def matrix(rows: list[Row]) -> list[Table | Columns]:
     A digit is the stage that overflows; `!` marks what nobody could expect.
     """
     names = list(dict.fromkeys(r.regime for r in rows if r.regime != "all"))
-    table = _table("worst verdict of any stage, by path and regime", "path")
+    table = named_table("worst verdict of any stage, by path and regime", "path")
     table.add_column(" ".join(LETTERS[: len(names)]), no_wrap=True)
     seen: set[str] = set()
     for path in dict.fromkeys(r.path for r in rows):
@@ -98,7 +98,7 @@ def _legend(names: list[str], seen: set[str]) -> list[Columns]:
 
 def policies(entries: list[dict[str, Any]], width: int) -> Table:
     """Return what each policy loses on outlier rows, and where there is room the claim that it tests."""
-    table = _table(
+    table = named_table(
         "policies on outlier rows: non-finite numbers (the cards' rules emulated by dtype)",
         "policy", "down", "combine", "residual", "",
     )  # fmt: skip
@@ -113,7 +113,9 @@ def policies(entries: list[dict[str, Any]], width: int) -> Table:
 
 def boundary(entries: list[dict[str, Any]]) -> Table:
     """Return which scale bytes are exact, zero or non-finite in each format."""
-    table = _table("scale bytes, all 256 × 16 codes", "what", "exact", "all zero", "non-finite", "as known")
+    table = named_table(
+        "scale bytes, all 256 × 16 codes", "what", "exact", "all zero", "non-finite", "as known"
+    )
     for e in entries:
         known = Text("yes", "green") if e["as_known"] else Text(f"no: {e['known_range']}", "red")
         table.add_row(e["what"], e["exact_bytes"], e["zero_bytes"], e["nonfinite_bytes"], known)
@@ -123,7 +125,7 @@ def boundary(entries: list[dict[str, Any]]) -> Table:
 def depth(entries: list[dict[str, Any]]) -> Table:
     """Return the growth of the error over a stack of layers; a number after OVERFLOW is the layer where it happens."""
     layers = max(len(e["error"]) for e in entries)
-    table = _table(
+    table = named_table(
         f"stack of {layers} layers: median token error, over that of a twin whose rounding is simulated",
         "path", "first\nlayer", "last\nlayer", "over\ntwin", "re-\nrouted", "verdict\n(at layer)",
     )  # fmt: skip
@@ -145,7 +147,7 @@ def timing(found: dict[str, Any]) -> Table:
     """Return the Triton path's times, and the others' as multiples of them."""
     rates = found["rates"]
     first = next(iter(found["results"][0]["call_us"]))
-    table = _table(
+    table = named_table(
         "a call / replayed as a graph; the others as multiples of the first line (copy "
         f"{rates['bandwidth_bytes_per_s'] / 1e12:.2f} TB/s, bfloat16 "
         f"{rates['bfloat16_flop_per_s'] / 1e12:.0f} TFLOP/s)",
@@ -181,7 +183,9 @@ def selftest(found: dict[str, Any]) -> Table:
         {"error model": "error\nmodel", "triton_kernels": "triton"}.get(m, m.partition(".")[0])
         for m in models
     ]
-    table = _table(f"planted faults, sums of {found['shape']['hidden']} terms", "fault", *heads, "caught at")
+    table = named_table(
+        f"planted faults, sums of {found['shape']['hidden']} terms", "fault", *heads, "caught at"
+    )
     for e in found["faults"]:
         if e["harmless"]:
             continue

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -14,10 +16,12 @@ pytest.importorskip("safetensors", reason="safetensors is not installed")
 sys.path.insert(0, str(Path(__file__).parent))
 
 import checkpoints as made  # noqa: E402
+from rich.console import Console  # noqa: E402
 
 from conformance.errors import UsageError  # noqa: E402
 from conformance.precision.checkpoint import open_checkpoint, open_store  # noqa: E402
 from conformance.precision.compare import compare  # noqa: E402
+from conformance.precision.compare_view import render_comparison  # noqa: E402
 from conformance.precision.config import Config  # noqa: E402
 from conformance.precision.run import run  # noqa: E402
 
@@ -104,6 +108,24 @@ def test_lossy_types_have_a_signal_to_noise_ratio(tmp_path, source, hf, gguf_wri
     assert found["layers.0.experts.down"].verdict == "LOSSY"
     assert 10 < found["layers.0.experts.down"].sqnr_db < 40
     assert found["layers.0.router.weight"].verdict == "SAME"
+
+
+def test_eighty_columns_cut_no_tensor(tmp_path, source, hf):
+    tensors = made.hf_tensors(source)
+    changed = [name for name in tensors if name.endswith(("_proj_scales", "_proj.bias"))]
+    for name in changed:
+        tensors[name] = tensors[name] + 1
+    del tensors["model.layers.0.mlp.router.bias"]
+    found = compare(hf, made.write_folder(tmp_path / "other", tensors))
+    console = Console(width=80, file=io.StringIO())
+    render_comparison(found, console)
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    wrong = [t for t in found.tensors if t.verdict != "SAME"]
+    assert len(wrong) == len(changed) + 1
+    for tensor in wrong:
+        assert re.search(rf"^(MISSING )?{re.escape(tensor.name)}[: ]", shown, re.M)
+    assert f"{30 - len(wrong)} of 30 tensors hold the same numbers" in shown
 
 
 def test_missing_tensors_are_named_on_both_sides(tmp_path, source, hf):
