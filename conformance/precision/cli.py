@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from conformance.precision.report import PrecisionReport
 
 INSTALL = 'pip install "chat-template-conformance[precision]"'
+FILES = ("precision.json", "report.json")
 app = typer.Typer(
     help="Does an MoE forward pass, in this precision and on this device, compute what the weights say?",
     no_args_is_help=False,
@@ -65,14 +66,22 @@ def precision(
     if context.invoked_subcommand:
         return
     chosen = {
-        "--preset": preset, "--checkpoint": checkpoint, "--path": path, "--regime": regime, "--layer": layer,
-        "--tokens": tokens, "--seeds": seeds > 1, "--depth": depth, "--selftest": selftest, "--timing": timing,
+        "--preset": preset, "--tokens": tokens, "--checkpoint": checkpoint, "--path": path, "--regime": regime,
+        "--layer": layer, "--seeds": seeds > 1, "--depth": depth is not None, "--timing": timing,
+        "--selftest": selftest,
     }  # fmt: skip
+    without_effect: list[str] = []
     if short:
-        refused = [name for name, value in chosen.items() if value]
+        why = "--short makes its own choice"
+        without_effect = [name for name, value in chosen.items() if value]
         config = replace(SHORT, seed=seed, device=device)
     else:
-        refused = []
+        if selftest:
+            why = "--selftest plants its faults into synthetic weights and chooses their inputs"
+            own = ("--preset", "--tokens", "--selftest")
+            without_effect = [name for name, value in chosen.items() if value and name not in own]
+        elif layer and not checkpoint:
+            why, without_effect = "synthetic weights have one layer", ["--layer"]
         config = Config(
             preset=preset,
             checkpoint=checkpoint,
@@ -87,10 +96,8 @@ def precision(
             timing=timing,
             device=device,
         )
-    if refused:
-        raise typer.Exit(
-            _refuse(f"--short makes its own choice, so that {refused[0]} has no effect: leave one out")
-        )
+    if without_effect:
+        raise typer.Exit(_refuse(f"{why}, so that {without_effect[0]} has no effect: leave one out"))
     raise typer.Exit(_guard(lambda: _run(config, output_format, output, strict)))
 
 
@@ -109,22 +116,33 @@ def _run(config: Config, output_format: str, output: Path | None, strict: bool) 
     require_torch()
     if output:
         _make_folder(output)  # before the run, whose result it would lose
-    from conformance.precision.plots import write_plots
     from conformance.precision.terminal import render
 
     report = run_with_progress(config)
     if output:
-        report.write(output / "precision.json")
-        common = json.dumps(report.to_common(), ensure_ascii=False, indent=1)
-        (output / "report.json").write_text(common + "\n", encoding="utf-8")
-        plots = write_plots(report, output)
-        if not plots and (report.depth or report.histograms):
-            print("no plots: matplotlib is not installed", file=sys.stderr)
+        try:
+            _write(report, output)
+        except OSError as error:  # the terminal, or standard output, still has everything
+            print(f"--output {output}: not all was written ({error.strerror})", file=sys.stderr)
     if output_format == "json":
         print(json.dumps(report.to_dict(), ensure_ascii=False))
     else:
-        render(report, Console(), strict)
+        render(report, _console(), strict)
     return report.exit_code(strict)
+
+
+def _write(report: PrecisionReport, folder: Path) -> None:
+    from conformance.precision.plots import write_plots
+
+    own, shared = (folder / name for name in FILES)
+    report.write(own)
+    common = json.dumps(report.to_common(), ensure_ascii=False, indent=1)
+    shared.write_text(common + "\n", encoding="utf-8")
+    if find_spec("matplotlib") is None:
+        if report.depth or report.histograms:
+            print("no plots: matplotlib is not installed", file=sys.stderr)
+    else:
+        write_plots(report, folder)
 
 
 def _make_folder(folder: Path) -> None:
@@ -132,6 +150,9 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output {folder}: no folder can be made there ({error.strerror})") from None
+    for name in FILES:
+        if (folder / name).is_dir():
+            raise UsageError(f"--output {folder}: {name} is a folder there; remove it, or choose another")
 
 
 def run_with_progress(config: Config) -> PrecisionReport:
@@ -142,10 +163,15 @@ def run_with_progress(config: Config) -> PrecisionReport:
         return run(config, report_progress)
 
 
+def _console() -> Console:
+    """Return a console to which names of files and texts of errors are no markup."""
+    return Console(markup=False, emoji=False)
+
+
 @contextmanager
 def _progress() -> Iterator[Report]:
     console = Console(stderr=True)
-    columns = (SpinnerColumn(), BarColumn(20), TextColumn("{task.description}"))
+    columns = (SpinnerColumn(), BarColumn(20), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
@@ -171,9 +197,9 @@ def _compare(a: Path, b: Path, output_format: str) -> int:
     with _progress() as report_progress:
         found = compare_checkpoints(a, b, report_progress)
     if output_format == "json":
-        print(json.dumps(found.to_dict(), ensure_ascii=False, default=str))
+        print(json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False))
     else:
-        render_comparison(found, Console())
+        render_comparison(found, _console())
     return found.exit_code()
 
 

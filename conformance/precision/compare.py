@@ -13,6 +13,7 @@ import torch
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError
 from conformance.precision.checkpoint import Store, expert_chunks, open_store
 from conformance.precision.config import Progress, silent
+from conformance.precision.report import tidy
 
 SAME, ROUNDED, DIFFERENT, MISSING, UNREAD = "SAME", "LOSSY", "DIFFERENT", "MISSING", "UNJUDGED"
 LOSSY_FLOOR_DB = 5.0  # below this two tensors share too little to be one tensor, quantised
@@ -56,7 +57,8 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        return {"schema": "conformance-precision-compare/1", **asdict(self), "same": self.same}
+        plain: dict[str, Any] = tidy({**asdict(self), "same": self.same})
+        return {"schema": "conformance-precision-compare/1", **plain}
 
 
 def compare(a: Path, b: Path, progress: Progress = silent) -> Comparison:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from conformance.precision.compare import SAME, Comparison
-from conformance.precision.tables import named_table
+from conformance.precision.tables import named_table, titled
 
 STYLES = {SAME: "green", "LOSSY": "yellow", "MISSING": "red", "DIFFERENT": "red", "UNJUDGED": "magenta"}
 
@@ -17,15 +17,13 @@ def render_comparison(found: Comparison, console: Console) -> None:
     other = [t for t in found.tensors if t.verdict != SAME]
     compared = [t for t in other if t.numbers]
     if compared:
-        table = named_table(
-            "tensors that differ", "tensor", "verdict", "A", "B", "differ", "max\nerror", "SQNR\ndB"
-        )
+        table = named_table("tensor", "verdict", "A", "B", "differ", "max\nerror", "SQNR\ndB")
         for t in compared:
             decibels = "" if t.sqnr_db is None else f"{t.sqnr_db:.1f}"
             error = f"{t.abs_max:.3g}" if t.different else ""
             verdict = Text(t.verdict, style=STYLES[t.verdict])
             table.add_row(t.name, verdict, t.encoding_a, t.encoding_b, f"{t.different:,}", error, decibels)
-        console.print(table, "", sep="\n")
+        console.print(titled("tensors that differ", table), "", sep="\n")
     for t in other:
         if t.note or not t.numbers:
             console.print(Text(f"{t.verdict} {t.name}: {t.note}", style=STYLES[t.verdict]), soft_wrap=True)

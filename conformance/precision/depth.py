@@ -44,7 +44,7 @@ def grow(
     start = bf16(torch.randn(tokens, shape.hidden, generator=draw, device=device) * 8)
     start[:, 0] = FIRST_PEAK
     exact = start.clone()
-    states = {p.name: start.to(torch_dtype(p.rounding.residual)) for p in paths}
+    states = {p.name: start.to(torch_dtype(p.rounding.residual), copy=True) for p in paths}
     twins = {p.name: start.clone() for p in paths}
     curves: dict[str, dict[str, Any]] = {
         p.name: {
@@ -95,8 +95,8 @@ def _advance(
     # current practice (RMSNorm squared in float16 overflows beyond 256).
     normed = reference.rms_norm(before.float(), layer.norm)
     held = normed.to(torch_dtype(r.activation)).float()
-    routing = runner.route(held)
-    after = runner.residual(before, runner.experts(held, routing))
+    routing = runner.route(held.clone())
+    after = runner.residual(before, runner.experts(held.clone(), routing))
     states[path.name] = after
     twin = twins[path.name]
     with exact_float32():

@@ -74,7 +74,10 @@ class Bench:
 
 
 class Examination:
-    """The rows of one path on one workload, in the order of the stages."""
+    """The rows of one path on one workload, in the order of the stages.
+
+    A path is given copies: one that works in place must not change what it, or the next one, is judged against.
+    """
 
     def __init__(self, path: Path, runner: Runner, bench: Bench) -> None:
         self.path, self.runner, self.bench = path, runner, bench
@@ -86,7 +89,7 @@ class Examination:
     def run(self) -> list[Row]:
         """Return the rows from the router to the residual."""
         work = self.bench.workload
-        routing = self.runner.route(work.tokens)
+        routing = self.runner.route(work.tokens.clone())
         with exact_float32():
             found = judge_router(self.bench, routing, self.rounding)
             if not bool(torch.isfinite(routing.weights.float()).all()):
@@ -118,12 +121,13 @@ class Examination:
         self, trace: Trace, routing: reference.Routing, inputs: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor | None]:
         runner, work = self.runner, self.bench.workload
+        given = {stage: tensor.clone() for stage, tensor in inputs.items()}
         return {
-            "gate_up": runner.gate_up(work.tokens, trace.pairs),
-            "swiglu": runner.swiglu(inputs["swiglu"]),
-            "down": runner.down(inputs["down"], trace.pairs),
-            "combine": runner.combine(inputs["combine"], trace.pairs, routing),
-            "residual": runner.residual(work.residual, inputs["residual"]),
+            "gate_up": runner.gate_up(work.tokens.clone(), trace.pairs),
+            "swiglu": runner.swiglu(given["swiglu"]),
+            "down": runner.down(given["down"], trace.pairs),
+            "combine": runner.combine(given["combine"], trace.pairs, routing),
+            "residual": runner.residual(work.residual.clone(), given["residual"]),
         }
 
     def _chained(
@@ -131,15 +135,15 @@ class Examination:
     ) -> dict[str, torch.Tensor | None]:
         runner, work = self.runner, self.bench.workload
         if gate_up is not None and type(runner).hidden is Runner.hidden:
-            hidden = runner.swiglu(gate_up)  # what `hidden` does in a path that does not fuse the two
+            hidden = runner.swiglu(gate_up.clone())  # what `hidden` does in a path that does not fuse the two
         else:
-            hidden = runner.hidden(work.tokens, trace.pairs)
-        combined = runner.experts(work.tokens, routing)
+            hidden = runner.hidden(work.tokens.clone(), trace.pairs)
+        combined = runner.experts(work.tokens.clone(), routing)
         return {
             "swiglu": hidden,
-            "down": None if hidden is None else runner.down(hidden, trace.pairs),
+            "down": None if hidden is None else runner.down(hidden.clone(), trace.pairs),
             "combine": combined,
-            "residual": runner.residual(work.residual, combined),
+            "residual": runner.residual(work.residual.clone(), combined.clone()),
         }
 
     def _judge(

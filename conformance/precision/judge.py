@@ -119,7 +119,8 @@ def _measure(
     relative = torch.where(magnitude > 0, size / magnitude.clamp_min(1e-38), zero)
     at_limit = given.abs() == FLOAT16.largest
     channels = want.shape[-1]
-    worst = z.abs().flatten().argmax()
+    # Where only one of the two is finite nothing is compared, and nothing is worse.
+    worst = torch.where(known == finite, z.abs(), torch.inf).flatten().argmax()
     in_ulp = torch.where(usable, size / ulp(want, stored).to(wide), zero).flatten()
     largest_ulp = in_ulp.amax()
     if in_ulp.numel() > PERCENTILE_SAMPLE:

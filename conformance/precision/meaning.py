@@ -35,7 +35,7 @@ def check_meaning(path: Path, shape: Shape, seed: int, device: torch.device) -> 
     pairs = Pairs.of(routing.indices, shape.experts)
     tokens = integer_rows(TOKENS, shape.hidden, seed + 1, device)
     hidden = integer_rows(pairs.token.shape[0], shape.intermediate, seed + 2, device)
-    given = {"gate_up": runner.gate_up(tokens, pairs), "down": runner.down(hidden, pairs)}
+    given = {"gate_up": runner.gate_up(tokens.clone(), pairs), "down": runner.down(hidden.clone(), pairs)}
     rows = []
     with exact_float32():
         truth = {

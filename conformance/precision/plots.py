@@ -22,9 +22,10 @@ def write_plots(report: PrecisionReport, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     if report.depth:
-        written.append(_depth(report.depth, folder / "precision-depth.svg"))
+        if any(_points(curve) for curve in report.depth):
+            written.append(_depth(report.depth, folder / "precision-depth.svg"))
         written.append(_magnitude(report.depth, folder / "precision-magnitude.svg"))
-    if report.histograms:
+    if _drawn(report.histograms):
         written.append(_histogram(report.histograms, folder / "precision-ulp.svg"))
     return written
 
@@ -52,14 +53,18 @@ def _save(figure: Any, path: Path) -> Path:
 def _depth(curves: list[dict[str, Any]], path: Path) -> Path:
     figure, axes = _figure("Error over depth (synthetic layers)", "layer", "median relative error of a token")
     for number, curve in enumerate(curves):
-        finite = [(i, e) for i, e in enumerate(curve["error"]) if e not in (float("inf"), "inf") and e > 0]
-        if finite:
+        if points := _points(curve):
             axes.plot(
-                *zip(*finite, strict=True), label=curve["path"], marker=".", linewidth=1, **_line(number)
+                *zip(*points, strict=True), label=curve["path"], marker=".", linewidth=1, **_line(number)
             )
     axes.set_yscale("log")
     figure.legend(fontsize=6, loc="outside right upper")
     return _save(figure, path)
+
+
+def _points(curve: dict[str, Any]) -> list[tuple[int, float]]:
+    """Return what a logarithmic axis can show of a curve; a path without any error has nothing."""
+    return [(i, e) for i, e in enumerate(curve["error"]) if e not in (float("inf"), "inf") and e > 0]
 
 
 def _magnitude(curves: list[dict[str, Any]], path: Path) -> Path:
@@ -80,12 +85,15 @@ def _histogram(found: dict[str, Any], path: Path) -> Path:
         "error in units in the last place of the dtype that holds the result",
         "share of elements",
     )
-    # The policies' results are in several dtypes, whose units differ.
-    drawn = [(name, counts) for name, counts in found["paths"].items() if not name.startswith("policy-")]
-    for number, (name, counts) in enumerate(drawn):
+    for number, (name, counts) in enumerate(_drawn(found)):
         total = sum(counts) or 1
         shares = [c / total for c in counts]
         axes.step(found["edges"][1:], shares, where="mid", label=name, linewidth=1, **_line(number))
     axes.set_xscale("log", base=2)
     figure.legend(fontsize=6, loc="outside right upper")
     return _save(figure, path)
+
+
+def _drawn(histograms: dict[str, Any]) -> list[tuple[str, list[int]]]:
+    """Return what the histogram shows: not the policies, whose results are in several dtypes with different units."""
+    return [(n, counts) for n, counts in histograms.get("paths", {}).items() if not n.startswith("policy-")]

@@ -17,20 +17,20 @@ def policy_table(rows: list[Row], paths: list[Path]) -> list[dict[str, Any]]:
     for path in paths:
         if not path.claim:
             continue
-        chained = {
-            r.stage: r for r in rows if r.path == path.name and r.regime == REGIME and r.mode == "chained"
-        }
-        if not all(stage in chained for stage in COUNTED):
+        here = [r for r in rows if r.path == path.name and r.regime == REGIME and r.mode == "chained"]
+        chained = {stage: [r for r in here if r.stage == stage] for stage in COUNTED}
+        if not all(chained.values()):
             continue
-        counts = {stage: int(chained[stage].metrics.get("nonfinite", 0)) for stage in COUNTED}
+        # A checkpoint has one row for each layer that is judged.
+        counts = {stage: sum(int(r.metrics.get("nonfinite", 0)) for r in chained[stage]) for stage in COUNTED}
         found.append(
             {
                 "policy": path.name.removeprefix("policy-"),
                 "claim": path.claim,
                 "nonfinite": counts,
                 "holds": not any(counts.values()),
-                "as_expected": all(chained[stage].expected for stage in COUNTED),
-                "normwise": float(chained["residual"].metrics.get("normwise", float("nan"))),
+                "as_expected": all(r.expected for stage in COUNTED for r in chained[stage]),
+                "normwise": max(float(r.metrics.get("normwise", float("nan"))) for r in chained["residual"]),
             }
         )
     return found

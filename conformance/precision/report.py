@@ -70,21 +70,32 @@ class PrecisionReport:
         ]
 
     def exit_code(self, strict: bool = False) -> int:
-        """Return 0, 1 (a finding, or a planted fault not caught) or 3 (nothing was judged, or the run is cut)."""
-        if not self.complete or not (self.judged or self.selftest or self.boundary or self.timing):
+        """Return 0, 1 (see `problems`) or 3 (nothing was judged, or the run is cut)."""
+        if not self.complete or not (self.judged or self.selftest):
             return EXIT_UNJUDGED
-        bad = (
-            self.findings(strict)
-            or self.selftest.get("failed")
-            or any(not b["as_known"] for b in self.boundary)
-            or any(not d["expected"] for d in self.depth)
-        )
-        return EXIT_DIVERGES if bad else EXIT_CONFORMS
+        return EXIT_DIVERGES if self.problems(strict) else EXIT_CONFORMS
+
+    def problems(self, strict: bool = False) -> list[str]:
+        """Return what makes the run fail, in a phrase for each kind."""
+        # Of later seeds only unexpected rows are kept; all are counted.
+        counted = int(self.run.get("rows_not_good" if strict else "rows_unexpected", 0))
+        findings = max(counted, len(self.findings(strict)))
+        harmless = {f["name"] for f in self.selftest.get("faults", []) if f["harmless"]}
+        failed = self.selftest.get("failed", [])
+        alarms = sum(name in harmless or name.startswith("control-") for name in failed)
+        counts = {
+            "not within the declared rounding" if strict else "unexpected": findings,
+            "unexpected over depth": sum(not d["expected"] for d in self.depth),
+            "formats not exact where known": sum(not b["as_known"] for b in self.boundary),
+            "missed": len(failed) - alarms,
+            "false alarms": alarms,
+        }
+        return [f"{count:,} {what}" for what, count in counts.items() if count]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: numbers with 5 significant digits, non-finite ones as strings (JSON has none)."""
         plain = asdict(self)
-        return {"schema": SCHEMA, **{k: _tidy(v) for k, v in plain.items() if v or k in ("rows", "complete")}}
+        return {"schema": SCHEMA, **{k: tidy(v) for k, v in plain.items() if v or k in ("rows", "complete")}}
 
     def to_common(self) -> dict[str, Any]:
         """Return this report inside the common one, `conformance-report/1`, which has no targets then."""
@@ -129,11 +140,12 @@ class PrecisionReport:
         path.write_text(head[:-2] + ',\n "rows": [\n' + rows + "\n ]\n}\n", encoding="utf-8")
 
 
-def _tidy(value: Any) -> Any:
+def tidy(value: Any) -> Any:
+    """Return plain data as `to_dict` promises it."""
     if isinstance(value, dict):
-        return {str(k): _tidy(v) for k, v in value.items()}
+        return {str(k): tidy(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_tidy(v) for v in value]
+        return [tidy(v) for v in value]
     if isinstance(value, float):
         if not math.isfinite(value):
             return str(value)

@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from conformance.errors import UnjudgedError, UsageError
+from conformance.errors import ConformanceError, UnjudgedError, UsageError
 from conformance.precision import boundary, certify, depth, overflow_certificate, regimes, selftest, timing
 from conformance.precision.checkpoint import open_checkpoint
 from conformance.precision.config import Config, Progress, command, silent
@@ -80,7 +80,7 @@ class Run:
         if config.timing and not self.on_gpu:
             raise UnjudgedError("--timing needs a GPU, and there is none here: leave it out")
         self.reference_s = 0.0
-        self.weights_judged: set[int] = set()  # layers whose dequant stage has its rows
+        self.weights_judged: set[int | None] = set()  # layers whose dequant stage has its rows
         self.layer: int | None = None  # of a checkpoint, the one being judged
         self.report = PrecisionReport(environment(self.device), {}, command=command(config))
 
@@ -102,6 +102,11 @@ class Run:
             }
             if config.selftest:
                 tokens = config.tokens or (64 if self.on_gpu else 32)
+                if tokens < selftest.LEAST_TOKENS:
+                    raise UsageError(
+                        f"--tokens {tokens}: --selftest needs at least {selftest.LEAST_TOKENS}, so that every expert "
+                        "has some"
+                    )
                 self.report.selftest = selftest.selftest(
                     shape, tokens, config.seed, self.device, self.progress
                 )
@@ -210,8 +215,8 @@ class Run:
         place = regime.name if self.layer is None else f"layer {self.layer}: {regime.name}"
         certified[place] = {"tokens": proof.tokens, "of": proof.of_tokens, "stages": proof.stages}
         own_weights = work.layer.gate_up is not layer.gate_up or work.layer.down is not layer.down
-        judge_weights = own_weights or id(layer) not in self.weights_judged
-        self.weights_judged.add(id(layer))
+        judge_weights = own_weights or self.layer not in self.weights_judged
+        self.weights_judged.add(self.layer)
         for path in usable:
 
             def judged(path: Path = path) -> list[Row]:
@@ -239,8 +244,8 @@ class Run:
     def _guarded(self, path: Path, regime: str, judged: Callable[[], list[Row]], seed: int) -> None:
         try:
             self._keep(judged(), seed)
-        except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
-            if out_of_memory(error):
+        except Exception as error:  # a path is other people's code: whatever it raises is its own verdict
+            if isinstance(error, ConformanceError) or out_of_memory(error):
                 raise
             # A dtype or an operation this device or version lacks is no verdict; any other failure of a path is.
             text = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
@@ -268,6 +273,8 @@ class Run:
         run = self.report.run
         run["rows_judged"] = run.get("rows_judged", 0) + sum(r.verdict != Verdict.UNSUPPORTED for r in rows)
         run["rows_unexpected"] = run.get("rows_unexpected", 0) + len(surprising)
+        flawed = sum(not r.good and r.verdict != Verdict.UNSUPPORTED for r in rows)
+        run["rows_not_good"] = run.get("rows_not_good", 0) + flawed
 
     def _fewer(self, tokens: int, shape: Shape) -> int:
         if self.on_gpu:

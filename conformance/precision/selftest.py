@@ -21,6 +21,7 @@ from conformance.precision.tolerances import MODELS
 
 EXPERTS = 8  # faults do not depend on the number of experts beyond that there is a fifth
 CACHE_BYTES = 4 << 30
+LEAST_TOKENS = 16  # with fewer an expert may have none, and its fault no effect
 
 
 def selftest(
@@ -75,7 +76,8 @@ def _run(path: Path, bench: Bench) -> tuple[list[Row], torch.Tensor]:
     layer = bench.workload.layer
     runner = path.prepare(layer)
     rows = Examination(path, runner, bench).run()
-    combined = runner.experts(bench.workload.tokens, runner.route(bench.workload.tokens))
+    tokens = bench.workload.tokens
+    combined = runner.experts(tokens.clone(), runner.route(tokens.clone()))
     return rows, combined.float()
 
 

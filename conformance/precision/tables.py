@@ -6,11 +6,12 @@ from typing import Any
 
 from rich import box
 from rich.columns import Columns
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from conformance.precision.report import Row
-from conformance.precision.verdicts import Verdict
+from conformance.precision.verdicts import SEVERITY, STAGES, Verdict
 
 STYLES = {"EXACT": "green", "PASS": "green", "DEGRADED": "yellow", "UNSUPPORTED": "dim"}
 MARKS = {
@@ -22,7 +23,7 @@ MARKS = {
     Verdict.UNEXCUSED_FLIP: "?",
     Verdict.UNSUPPORTED: "-",
 }
-STAGES = ("dequant", "router", "gate_up", "swiglu", "down", "combine", "residual")
+ALL_PATHS = "all"  # of a row that says why no path was tried
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SHORT_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
@@ -32,16 +33,18 @@ def style_of(verdict: str) -> str:
     return STYLES.get(verdict, "red")
 
 
-def named_table(title: str, *columns: str) -> Table:
+def titled(title: str, table: Table) -> Group:
+    """Return a table under its title, which may be wider than it."""
+    return Group(Text(title, "bold"), table)
+
+
+def named_table(*columns: str) -> Table:
     """Return an empty table whose first column, the name, is never cut."""
     table = Table(
         box=box.SIMPLE_HEAD,  # with a space between columns
         padding=0,
         pad_edge=False,
         show_edge=False,
-        title=title,
-        title_justify="left",
-        title_style="bold",
         header_style="",
     )
     for number, column in enumerate(columns):
@@ -49,16 +52,16 @@ def named_table(title: str, *columns: str) -> Table:
     return table
 
 
-def matrix(rows: list[Row]) -> list[Table | Columns]:
+def matrix(rows: list[Row]) -> list[Group | Columns]:
     """Return the worst verdict of any stage by path and regime as one sign each, with the legend of those that occur.
 
     A digit is the stage that overflows; `!` marks what nobody could expect.
     """
     names = list(dict.fromkeys(r.regime for r in rows if r.regime != "all"))
-    table = named_table("worst verdict of any stage, by path and regime", "path")
+    table = named_table("path")
     table.add_column(" ".join(LETTERS[: len(names)]), no_wrap=True)
     seen: set[str] = set()
-    for path in dict.fromkeys(r.path for r in rows):
+    for path in dict.fromkeys(r.path for r in rows if r.path != ALL_PATHS):
         line = Text()
         for regime in names:
             here = [r for r in rows if r.path == path and r.regime == regime]
@@ -72,13 +75,19 @@ def matrix(rows: list[Row]) -> list[Table | Columns]:
             line.append("!" if surprise else " ", "red bold")
         if line.plain.strip():
             table.add_row(path, line)
-    return [table, *_legend(names, seen)]
+    if not table.row_count:
+        return []
+    return [titled("worst verdict of any stage, by path and regime", table), *_legend(names, seen)]
 
 
 def _worst(rows: list[Row]) -> Row | None:
-    good = (Verdict.PASS, Verdict.EXACT, Verdict.UNSUPPORTED)
-    bad = sorted((r for r in rows if r.verdict not in good), key=lambda r: r.expected)
-    return next(iter(bad), None) or next((r for v in good for r in rows if r.verdict == v), None)
+    """Return the row to show: what nobody expected first, then the most severe, and of those the first stage."""
+    surprise = (r for r in rows if not r.good and not r.expected and r.verdict != Verdict.UNSUPPORTED)
+    return max(list(surprise) or rows, key=_severity, default=None)
+
+
+def _severity(row: Row) -> int:
+    return SEVERITY[Verdict(row.verdict.partition("@")[0])]
 
 
 def _mark(verdict: str) -> str:
@@ -96,39 +105,32 @@ def _legend(names: list[str], seen: set[str]) -> list[Columns]:
     return [Columns((Text(t, "dim") for t in texts), padding=(0, 2)) for texts in (regimes, marks)]
 
 
-def policies(entries: list[dict[str, Any]], width: int) -> Table:
+def policies(entries: list[dict[str, Any]], width: int) -> Group:
     """Return what each policy loses on outlier rows, and where there is room the claim that it tests."""
-    table = named_table(
-        "policies on outlier rows: non-finite numbers (the cards' rules emulated by dtype)",
-        "policy", "down", "combine", "residual", "",
-    )  # fmt: skip
+    table = named_table("policy", "down", "combine", "residual", "")
     for e in entries:
         counts = [str(e["nonfinite"][stage]) for stage in ("down", "combine", "residual")]
         words = "holds" if e["holds"] else "refuted"
         if width >= 120:
             words += f": {e['claim']}"
         table.add_row(e["policy"], *counts, Text(words, "green" if e["holds"] else "red"))
-    return table
+    return titled("policies on outlier rows: non-finite numbers (the cards' rules emulated by dtype)", table)
 
 
-def boundary(entries: list[dict[str, Any]]) -> Table:
+def boundary(entries: list[dict[str, Any]]) -> Group:
     """Return which scale bytes are exact, zero or non-finite in each format."""
-    table = named_table(
-        "scale bytes, all 256 × 16 codes", "what", "exact", "all zero", "non-finite", "as known"
-    )
+    table = named_table("what", "exact", "all zero", "non-finite", "as known")
     for e in entries:
         known = Text("yes", "green") if e["as_known"] else Text(f"no: {e['known_range']}", "red")
         table.add_row(e["what"], e["exact_bytes"], e["zero_bytes"], e["nonfinite_bytes"], known)
-    return table
+    return titled("scale bytes, all 256 × 16 codes", table)
 
 
-def depth(entries: list[dict[str, Any]]) -> Table:
+def depth(entries: list[dict[str, Any]]) -> Group:
     """Return the growth of the error over a stack of layers; a number after OVERFLOW is the layer where it happens."""
     layers = max(len(e["error"]) for e in entries)
-    table = named_table(
-        f"stack of {layers} layers: median token error, over that of a twin whose rounding is simulated",
-        "path", "first\nlayer", "last\nlayer", "over\ntwin", "re-\nrouted", "verdict\n(at layer)",
-    )  # fmt: skip
+    columns = ("first\nlayer", "last\nlayer", "over\ntwin", "re-\nrouted", "verdict\n(at layer)")
+    table = named_table("path", *columns)
     for e in entries:
         kind, _, where = e["verdict"].partition("@")
         words = f"{kind} {where.rpartition(' ')[2]}".strip() + ("" if e["expected"] else " !")
@@ -140,20 +142,16 @@ def depth(entries: list[dict[str, Any]]) -> Table:
             f"{e['flipped'][-1]:.0%}",
             Text(words, style_of(kind)),
         )
-    return table
+    title = f"stack of {layers} layers: median token error, also over its simulated twin's"
+    return titled(title, table)
 
 
-def timing(found: dict[str, Any]) -> Table:
+def timing(found: dict[str, Any]) -> Group:
     """Return the Triton path's times, and the others' as multiples of them."""
     rates = found["rates"]
     first = next(iter(found["results"][0]["call_us"]))
-    table = named_table(
-        "a call / replayed as a graph; the others as multiples of the first line (copy "
-        f"{rates['bandwidth_bytes_per_s'] / 1e12:.2f} TB/s, bfloat16 "
-        f"{rates['bfloat16_flop_per_s'] / 1e12:.0f} TFLOP/s)",
-        "path",
-        *(f"{r['tokens']:,} token{'s' if r['tokens'] > 1 else ''}" for r in found["results"]),
-    )
+    counts = (r["tokens"] for r in found["results"])
+    table = named_table("path", *(f"{n:,} token{'s' if n > 1 else ''}" for n in counts))
     for name in found["results"][0]["call_us"]:
         cells = []
         for r in found["results"]:
@@ -173,19 +171,22 @@ def timing(found: dict[str, Any]) -> Table:
         ("of matmul rate", "share_of_matmul_rate"),
     ):
         table.add_row(label, *(f"{r[key]:.1%}" if key in r else "-" for r in found["results"]), style="dim")
-    return table
+    copied, multiplied = rates["bandwidth_bytes_per_s"] / 1e12, rates["bfloat16_flop_per_s"] / 1e12
+    return titled(
+        "a call / replayed as a graph; the others as multiples of the first line\n"
+        f"(measured: copy {copied:.2f} TB/s, bfloat16 products {multiplied:.0f} TFLOP/s)",
+        table,
+    )
 
 
-def selftest(found: dict[str, Any]) -> Table:
+def selftest(found: dict[str, Any]) -> Group:
     """Return which planted faults each tolerance model catches."""
     models = list(found["caught"])
     heads = [
         {"error model": "error\nmodel", "triton_kernels": "triton"}.get(m, m.partition(".")[0])
         for m in models
     ]
-    table = named_table(
-        f"planted faults, sums of {found['shape']['hidden']} terms", "fault", *heads, "caught at"
-    )
+    table = named_table("fault", *heads, "caught at")
     for e in found["faults"]:
         if e["harmless"]:
             continue
@@ -205,4 +206,4 @@ def selftest(found: dict[str, Any]) -> Table:
     table.add_row(
         f"false alarms of {harmless} harmless", *(str(found["false_alarms"][m]) for m in models), ""
     )
-    return table
+    return titled(f"planted faults, sums of {found['shape']['hidden']} terms", table)

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED
 from conformance.precision import tables
 from conformance.precision.regimes import REGIMES
 from conformance.precision.report import PrecisionReport, Row
@@ -111,27 +112,29 @@ def _selftest(found: dict[str, Any], console: Console) -> None:
     """Print caught / planted per tolerance model, survivors with their reason, and what failed."""
     console.print(tables.selftest(found))
     for name, why in found["survivors"].items():
-        console.print(
-            f"survives, as it should: {name}: {why}" if name not in found["failed"] else f"MISSED: {name}"
-        )
+        if name not in found["failed"]:
+            console.print(f"survives, as it should: {name}: {why}")
+    harmless = {f["name"] for f in found["faults"] if f["harmless"]}
     for name in found["failed"]:
-        console.print(Text(f"✗ {name}: not as it should be", style="red"))
+        alarm = name in harmless or name.startswith("control-")
+        console.print(Text(f"✗ {'false alarm' if alarm else 'missed'}: {name}", style="red"))
 
 
 def _verdict(report: PrecisionReport, strict: bool, console: Console) -> None:
-    judged = report.run.get("rows_judged", report.judged)
     code = report.exit_code(strict)
-    if report.rows:
-        found = report.findings(strict)
-        what = "neither exact nor within the declared rounding" if strict else "unexpected"
-        said = f"{judged:,} results judged, {len(found) or 'none'} {what}"
+    problems = report.problems(strict)
+    if not report.complete:
+        said = "the run was cut short"
+    elif report.selftest:
+        said = f"{report.selftest['planted']} faults planted, {', '.join(problems) or 'all caught'}"
+    elif code == EXIT_UNJUDGED:
+        said = "nothing was judged"
     else:
-        said = (
-            f"{report.selftest['planted']} faults planted, {len(report.selftest['failed']) or 'none'} missed"
-        )
-    elapsed = f" · {report.run['elapsed_s']:.1f} s"
+        judged = report.run.get("rows_judged", report.judged)
+        said = f"{judged:,} results judged, {', '.join(problems) or 'none unexpected'}"
+    elapsed = f" · {report.run['elapsed_s']:.1f} s" if "elapsed_s" in report.run else ""
     share = report.reference.get("share_of_run")
     if share and report.rows:
         elapsed += f", {share:.0%} of it for the reference and its certificate"
-    sign, style = ("✓", "green") if code == 0 else ("✗", "red")
+    sign, style = ("✓", "green") if code == EXIT_CONFORMS else ("✗", "red")
     console.print(Text(f"{sign} {said}{elapsed}", style=f"bold {style}"))

@@ -17,13 +17,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import checkpoints as made  # noqa: E402
 from rich.console import Console  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
 
 from conformance.errors import UsageError  # noqa: E402
+from conformance.precision import cli  # noqa: E402
 from conformance.precision.checkpoint import open_checkpoint, open_store  # noqa: E402
 from conformance.precision.compare import compare  # noqa: E402
 from conformance.precision.compare_view import render_comparison  # noqa: E402
 from conformance.precision.config import Config  # noqa: E402
 from conformance.precision.run import run  # noqa: E402
+from conformance.precision.shape import Shape  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -126,6 +129,48 @@ def test_eighty_columns_cut_no_tensor(tmp_path, source, hf):
     for tensor in wrong:
         assert re.search(rf"^(MISSING )?{re.escape(tensor.name)}[: ]", shown, re.M)
     assert f"{30 - len(wrong)} of 30 tensors hold the same numbers" in shown
+
+
+def test_names_are_no_markup(tmp_path, source, hf):
+    strange = made.write_folder(tmp_path / "[bold]x[" / "red]", made.hf_tensors(source))
+    for arguments in (
+        ["compare", str(hf), str(strange)],
+        ["--checkpoint", str(strange), "--path", "torch-float16", "--regime", "1-token", "--depth", "0"],
+    ):
+        done = CliRunner().invoke(cli.app, arguments, env={"COLUMNS": "300"})
+        assert done.exit_code == 0, done.output
+        assert "[bold]x[/red]" in done.output
+
+
+def test_a_comparison_with_nan_is_json(tmp_path, source, hf):
+    tensors = made.hf_tensors(source)
+    tensors["model.layers.0.mlp.router.weight"][0, 0] = float("nan")
+    other = made.write_folder(tmp_path / "nan", tensors)
+    done = CliRunner().invoke(cli.app, ["compare", str(hf), str(other), "--format", "json"])
+    found = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    (wrong,) = [t for t in found["tensors"] if t["verdict"] != "SAME"]
+    assert (wrong["verdict"], wrong["abs_max"], wrong["sqnr_db"]) == ("DIFFERENT", "inf", "-inf")
+
+
+def test_the_weights_of_every_layer_are_judged(tmp_path, monkeypatch):
+    """By the layer's number: an object's id is used again once the layer before is gone."""
+    monkeypatch.setattr(made, "SHAPE", Shape("written", 64, 96, 6, 4, 6))
+    place = made.write_folder(tmp_path / "six", made.hf_tensors(made.layers()))
+    config = Config(
+        checkpoint=place,
+        paths=("torch-*",),
+        regimes=("gaussian", "1-token", "router-ties"),
+        layers=tuple(range(6)),
+        depth=0,
+        device="cpu",
+        certify_layers=False,
+        boundary=False,
+    )
+    rows = [r for r in run(config).rows if r.stage == "dequant"]
+    assert sorted((r.path, r.metrics["layer"]) for r in rows) == sorted(
+        (path, layer) for path in {r.path for r in rows} for layer in range(6)
+    )
+    assert len({r.path for r in rows}) >= 4
 
 
 def test_missing_tensors_are_named_on_both_sides(tmp_path, source, hf):

@@ -120,6 +120,11 @@ def test_several_seeds_are_counted_and_only_surprises_kept():
         (["--short", "--timing"], 2, "--short makes its own choice, so that --timing has no effect"),
         (["--short", "--output", __file__], 2, "no folder can be made there"),
         (["--seed", str(2**80)], 2, "seed"),
+        (["--selftest", "--tokens", "4"], 2, "--tokens 4: --selftest needs at least 16"),
+        (["--selftest", "--path", "torch-*"], 2, "so that --path has no effect"),
+        (["--selftest", "--depth", "0"], 2, "so that --depth has no effect"),
+        (["--short", "--tokens", "4"], 2, "so that --tokens has no effect"),
+        (["--layer", "3"], 2, "synthetic weights have one layer, so that --layer has no effect"),
     ],
 )  # fmt: skip
 def test_bad_input_gives_one_sentence(arguments, code, message):
@@ -180,7 +185,7 @@ def test_without_torch_the_command_to_install_it_is_named(monkeypatch):
 
 
 def test_selftest_in_json():
-    done = _invoke("--preset", "tiny", "--selftest", "--tokens", "8", "--format", "json", "--device", "cpu")
+    done = _invoke("--preset", "tiny", "--selftest", "--tokens", "16", "--format", "json", "--device", "cpu")
     assert done.exit_code == 0
     found = json.loads(done.stdout)["selftest"]
     assert found["caught"]["error model"] == found["planted"]
@@ -197,6 +202,72 @@ def test_a_cut_or_empty_report_is_never_a_pass():
     assert cut.exit_code() == 1
     with pytest.raises(UsageError, match="schema"):
         PrecisionReport.from_dict({"schema": "other"})
+
+
+def test_what_was_not_judged_is_never_a_pass():
+    done = _invoke("--preset", "tiny", "--device", "cpu", "--depth", "0", "--path", "native-mxfp4")
+    assert done.exit_code == 3
+    assert "✗ nothing was judged" in done.output
+    assert "UNSUPPORTED native-mxfp4" in done.output
+
+
+def _report(**parts) -> PrecisionReport:
+    device = {"kind": "cpu", "name": "cpu", "note": "no GPU"}
+    run_ = {"preset": "tiny", "weights": "synthetic", "tokens": 1, "seed": 0, "elapsed_s": 1.0}
+    row = Row("p", "float32", "down", "gaussian", "chained", "PASS")
+    return PrecisionReport({"device": device, "flags": {}}, run_, [row], **{"complete": True, **parts})
+
+
+@pytest.mark.parametrize(
+    ("parts", "code", "last"),
+    [
+        ({}, 0, "✓ 1 results judged, none unexpected"),
+        ({"complete": False}, 3, "✗ the run was cut short"),
+        ({"depth": [{"path": "p", "error": [0.1], "ratio_to_twin": 9.0, "flipped": [0.0], "verdict": "DEGRADED",
+                     "expected": False}]}, 1, "✗ 1 results judged, 1 unexpected over depth"),
+        ({"boundary": [{"what": "w", "exact_bytes": "1", "zero_bytes": "1", "nonfinite_bytes": "1",
+                        "as_known": False, "known_range": "2"}]}, 1, "1 formats not exact where known"),
+    ],
+)  # fmt: skip
+def test_the_last_line_says_why_the_exit_code_is_what_it_is(parts, code, last):
+    report = _report(**parts)
+    assert report.exit_code() == code
+    assert last in _shown(report)
+
+
+def test_a_selftest_tells_missed_faults_from_false_alarms():
+    fault = {"by_dtype": {}, "others": {}, "survives": ""}
+    faults = [
+        {"name": "a", "harmless": "", "caught": False, **fault},
+        {"name": "b", "harmless": "the same", "caught": True, **fault},
+    ]
+    found = {"planted": 1, "harmless": 1, "caught": {"error model": 0}, "false_alarms": {"error model": 1},
+             "survivors": {"a": ""}, "failed": ["a", "b", "control-float32"], "faults": faults,
+             "shape": {"hidden": 8}}  # fmt: skip
+    report = _report(selftest=found)
+    assert report.exit_code() == 1
+    shown = _shown(report)
+    assert "✗ 1 faults planted, 1 missed, 2 false alarms" in shown
+    assert "✗ missed: a" in shown
+    assert "✗ false alarm: b" in shown
+    assert "✗ false alarm: control-float32" in shown
+
+
+def test_all_seeds_count_in_strict():
+    options = ("--preset", "tiny", "--device", "cpu", "--depth", "0", "--path", "torch-float16", "--strict")
+    one, three = (_invoke(*options, "--regime", "outlier-rows", "--seeds", n) for n in ("1", "3"))
+    assert (one.exit_code, three.exit_code) == (1, 1)
+    count = [int(re.search(r"(\d+) not within", done.output)[1]) for done in (one, three)]
+    assert count[1] > count[0] > 0
+
+
+def test_policies_are_tried_with_tokens_enough():
+    done = _invoke(
+        "--preset", "tiny", "--device", "cpu", "--depth", "0", "--path", "policy-*", "--regime", "outlier-rows",
+        "--tokens", "1", "--format", "json",
+    )  # fmt: skip
+    holds = {p["policy"] for p in json.loads(done.stdout)["policies"] if p["holds"]}
+    assert holds == {"float32-residual", "bfloat16-experts", "bfloat16-experts-float32", "all-float32"}
 
 
 def test_nonfinite_metrics_stay_json():
@@ -248,7 +319,7 @@ def test_eighty_columns_cut_no_name(name):
         assert re.search(rf"^{re.escape(row.path)} ", shown, re.M) or row.verdict == "UNSUPPORTED"
     for fault in report.selftest.get("faults", []):
         assert fault["harmless"] or re.search(rf"^{re.escape(fault['name'])} ", shown, re.M)
-    assert re.search(r"^✓ [\d,]+ (results judged, none unexpected|faults planted, none missed)", shown, re.M)
+    assert re.search(r"^✓ [\d,]+ (results judged, none unexpected|faults planted, all caught)", shown, re.M)
 
 
 def test_the_matrix_shows_the_worst_verdict_and_what_nobody_expected():
@@ -261,6 +332,7 @@ def test_the_matrix_shows_the_worst_verdict_and_what_nobody_expected():
         row("spike", "gate_up", "PASS"),
         row("spike", "down", "OVERFLOW@down"),
         row("subnormals", "down", "DEGRADED"),
+        row("subnormals", "gate_up", "DEGRADED", expected=False),
         row("subnormals", "combine", "FAIL", expected=False),
     ]
     device = {"kind": "cpu", "name": "cpu", "note": "no GPU"}
@@ -276,10 +348,10 @@ def test_the_matrix_shows_the_worst_verdict_and_what_nobody_expected():
     shown = _shown(report)
     assert re.search(r"^torch-float16 ✓ 5 ✗!", shown, re.M)
     assert "5 OVERFLOW@down" in shown
-    assert "✗ 6 results judged, 1 unexpected" in shown
-    del rows[-1]
+    assert "✗ 6 results judged, 2 unexpected" in shown
+    del rows[-2:]
     report = PrecisionReport({"device": device, "flags": {}}, numbers, rows, complete=True)
     shown = _shown(report)
     assert re.search(r"^torch-float16 ✓ 5 ~ ", shown, re.M)
     assert "! unexpected" not in shown
-    assert "✗ 6 results judged, 2 neither exact" in _shown(report, strict=True)
+    assert "✗ 6 results judged, 2 not within" in _shown(report, strict=True)
