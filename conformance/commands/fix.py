@@ -52,12 +52,20 @@ def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bo
     if not before.counts:
         count = f"{len(before.seen):,} conversations"
         print_line(console, f"{template.name} conforms in {count}; there is nothing to repair.")
+        if output is not None and output.suffix.lower() == ".gguf":
+            print_line(console, f"{output} was not written, since it would be the same.")
+        elif output is not None:
+            # Who goes on with the output finds what is right, and nothing old.
+            write_file(output, template.text.encode("utf-8"))
+            print_line(console, f"Wrote {output}, unchanged")
         return EXIT_CONFORMS
     if not (before.is_harmony if template.harmony is None else template.harmony):
         print_line(
             console, f"{template.name} does not write Harmony, so there is nothing to repair it towards."
         )
-        print_reference(console)
+        print_reference(console, "Where the model is gpt-oss after all, the")
+        if output is not None:
+            print_line(console, f"{output} was not written.")
         return EXIT_DIVERGES
     changed = result.text != template.text
     if changed:
@@ -78,6 +86,8 @@ def _check_output(target: str, template: Template, output: Path | None) -> None:
         return
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name a file with -o")
+    if output.exists() and not output.is_file():
+        raise UsageError(f"{output} is no regular file; name another with -o")
     if not output.absolute().parent.is_dir():
         raise UsageError(
             f"there is no folder {output.absolute().parent}; make it, or name another file with -o"

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conformance.fixes.base import fixes
 from conformance.fixes.reference import NAME
 from conformance.fixes.repair import Compared, Repair
 from conformance.fixes.trial import Results
@@ -42,11 +43,23 @@ def unified_diff(template: Template, text: str) -> str:
 
     Lines are split at line feeds only, as `patch` does.
     """
-    name = _patched_file(template)
+    old, new = (_header(f"{side}/{_patched_file(template)}") for side in "ab")
     out = []
-    for line in difflib.unified_diff(_lines(template.text), _lines(text), f"a/{name}", f"b/{name}"):
+    for line in difflib.unified_diff(_lines(template.text), _lines(text), old, new):
         out.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
     return "".join(out)
+
+
+def _header(path: str) -> str:
+    """Return a path as `patch` reads it: quoted as git does where it could break the line, a tab behind blanks."""
+    if any(not char.isprintable() or char in '"\\' for char in path):
+        shown = "".join(char if char.isprintable() and char not in '"\\' else _octal(char) for char in path)
+        return f'"{shown}"'
+    return f"{path}\t" if " " in path else path
+
+
+def _octal(char: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
 def _lines(text: str) -> list[str]:
@@ -75,6 +88,8 @@ def print_repair(console: Console, result: Repair, profile: str) -> None:
         _print_item(console, _shares(compared, profile))
     for fix in result.applied:
         _print_item(console, f"Applied {fix.name}: {fix.what}.")
+    if result.applied and (others := _other_profiles(result.main.after, profile)):
+        _print_item(console, f"The repair follows the profile {profile}; {others}.")
     remaining = set(result.remaining)
     if not remaining:
         return
@@ -86,16 +101,21 @@ def print_repair(console: Console, result: Repair, profile: str) -> None:
             _print_item(console, f"Not applied {refused.fix}: {refused.reason}. For {', '.join(rules)}.")
     for name in result.remaining:
         if name not in told:
-            why = "left by the fixes that were applied" if result.applied else "there is no fix for it"
+            known = any(name in rules for _, rules in fixes())
+            why = (
+                "left by the fixes that were applied"
+                if result.applied and known
+                else "there is no fix for it"
+            )
             _print_item(console, f"Not repaired {name}: {why}.")
     print_reference(console)
 
 
-def print_reference(console: Console) -> None:
-    """Offer the reference template."""
+def print_reference(console: Console, where: str = "The") -> None:
+    """Offer the reference template; `where` begins the sentence."""
     place = resource(*NAME.split("/"))
     print_line(
-        console, f"The reference template renders exactly as Harmony and can stand in its place: {place}"
+        console, f"{where} reference template renders exactly as Harmony and can stand in its place: {place}"
     )
 
 
@@ -142,6 +162,16 @@ def _shares(compared: Compared, profile: str) -> str:
     return (
         f"Right with seed {compared.seed}, {len(compared.before.seen):,} conversations: "
         f"{_right(compared.before, profile)} before, {_right(compared.after, profile)} after."
+    )
+
+
+def _other_profiles(results: Results, profile: str) -> str:
+    """Return the shares under the profiles by which a repaired template is not as right as by the one asked for."""
+    shares = results.right_under()
+    return ", ".join(
+        f"under {name} {percent(share)} are right"
+        for name, share in sorted(shares.items())
+        if share < shares.get(profile, 0.0)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -266,14 +267,15 @@ def run_check(
     """Ask a renderer for every vector, write the reports asked for, and return the exit code."""
     from conformance.campaign.check import exit_code
     from conformance.commands.vectors_report import print_report, write_folder
-    from conformance.errors import UsageError
+    from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, UsageError
     from conformance.report.base import Output, writer
     from conformance.report.files import make_folder
     from conformance.report.json_file import encode
     from conformance.vectors.judging import judge_renderer
     from conformance.vectors.renderer import Renderer
 
-    if limit_s <= 0:
+    # Written so that NaN fails too.
+    if not 0 < limit_s < math.inf:
         raise UsageError(f"--limit is {limit_s:g}; give a positive number of seconds.")
     writers = {name: writer(name) for name in formats}
     if output is None and set(formats) - {"terminal", "json"}:
@@ -294,7 +296,8 @@ def run_check(
         print_report(console, report, results, command=command, cards=cards, early_exits=early)
         if output is not None:
             _say(console, f"Report: {output / 'report.json'}")
-    return exit_code(report, fail_on)
+    # Unknown is not pass: what was not asked is not known.
+    return max(exit_code(report, fail_on), EXIT_CONFORMS if report.run.complete else EXIT_UNJUDGED)
 
 
 def _say(console: Console, text: str) -> None:

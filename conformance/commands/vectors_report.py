@@ -93,7 +93,8 @@ def print_report(
         writer.print(Text(inert(told, 400, glyphs=glyphs), "yellow"))
     # Each vector is judged under its own profile only, so that there is no best one to name.
     plain = msgspec.structs.replace(target, right_under={})
-    writer.print(headline(plain, report.run.profile, glyphs))
+    if report.run.complete or target.error or target.divergences:
+        writer.print(headline(plain, report.run.profile, glyphs))
     for line in list(details(target, report.run, glyphs))[:1]:
         writer.print(Padding(line, (0, 0, 0, 2)))
     if not report.run.complete and not target.error:

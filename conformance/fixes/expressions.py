@@ -255,6 +255,24 @@ class GenerationPrompt:
         return source.replaced((part.start, part.end, text))
 
 
+@register("message-added", "role-header", "system-text", "unclassified")
+class ByteOrderMark:
+    """Removes the byte order mark in front of a template, which every prompt would begin with."""
+
+    name = "byte-order-mark"
+    size: Size = "expression"
+    what = "removes the byte order mark in front"
+
+    def apply(self, source: Source) -> str:
+        """Remove it.
+
+        Raises SkippedError when there is none.
+        """
+        if not source.text.startswith("\ufeff"):
+            raise SkippedError("there is no byte order mark")
+        return source.text.lstrip("\ufeff")
+
+
 @register("extra-newline", "system-text", "role-header", "instructions-altered", "unclassified")
 class WhitespaceBetweenTags:
     """Strips the space between tags, which some engines write and others do not."""

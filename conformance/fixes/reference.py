@@ -116,7 +116,8 @@ def with_macros(source: Source, text: str, edits: Iterable[tuple[str, str]] = ()
 def _silent(part: object) -> bool:
     if isinstance(part, Tag):
         return part.kind == "comment"
-    return not isinstance(part, Block) and not getattr(part, "value", "x").strip()
+    # A byte order mark belongs in front of everything.
+    return not isinstance(part, Block) and not getattr(part, "value", "x").strip().strip("\ufeff")
 
 
 def first_look() -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from conformance.campaign.runner import Runner
 from conformance.fixes.base import Fix, SkippedError, fixes
-from conformance.fixes.source import Source, UnreadableError
+from conformance.fixes.source import Source, UnreadableError, own_arguments
 from conformance.fixes.tidy import tidied
 from conformance.fixes.trial import Results, Trials, objection, objections
 
@@ -67,8 +67,14 @@ def repair(
     """Repair a template, judged on `cases` cases of `seed` and proven on as many of the next seeds.
 
     What breaks the proof joins the trials, and the search begins again. A template that writes something else
-    than Harmony comes back as it is.
+    than Harmony comes back as it is. Where all lines end as on Windows, they still do.
     """
+    if 0 < text.count("\r\n") == text.count("\n") == text.count("\r"):
+        # Jinja reads both ends as one, so that what is proven of the one text holds for the other.
+        plain = text.replace("\r\n", "\n")
+        result = repair(runner, plain, seed=seed, cases=cases, say=say, harmony=harmony)
+        result.text = result.text.replace("\n", "\r\n")
+        return result
     trials = Trials.drawn(runner, seed, cases, text)
     before = trials.judge(text, confirm=True)
     result = Repair(text, Compared(seed, before, before))
@@ -167,6 +173,8 @@ class _Search:
             return f"the template cannot be taken apart: {error}"
         if candidate == self.text:
             return "it changes nothing"
+        if lost := own_arguments(self.text) - own_arguments(candidate):
+            return f"it would end what the argument {min(lost)} decides, which the oracle cannot judge"
         before, after = self._now, self._trials.judge(candidate)
         if (reason := objection(before, after)) is not None:
             return reason

@@ -18,6 +18,13 @@ _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _CLOSE = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _PAIRED = frozenset(("if", "for", "macro", "call", "filter", "with", "block", "generation", "autoescape"))
 _ARMS = frozenset(("elif", "else"))
+# What hosts and Jinja give every template; the rest of a template's free names are its own.
+_GIVEN = frozenset((
+    "messages", "tools", "add_generation_prompt", "continue_final_message", "bos_token", "eos_token", "pad_token",
+    "unk_token", "model_identity", "reasoning_effort", "builtin_tools", "strftime_now", "current_date",
+    "raise_exception", "documents", "loop", "namespace", "range", "dict", "lipsum", "cycler", "joiner", "caller",
+    "varargs", "kwargs", "self",
+))  # fmt: skip
 _RAW_END = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
 
 
@@ -195,6 +202,21 @@ def names_read(parts: Iterable[Part]) -> set[str]:
         for name in tag_tree(part).find_all(nodes.Name)
         if name.ctx == "load"
     }
+
+
+def own_arguments(text: str) -> set[str]:
+    """Return what a template reads, sets nowhere and no host gives it unasked: its own keyword arguments.
+
+    Raises UnreadableError where Jinja cannot parse it.
+    """
+    try:
+        tree = GRAMMAR.parse(text)
+    except (TemplateError, RecursionError) as error:
+        raise UnreadableError(str(error)) from None
+    names = list(tree.find_all(nodes.Name))
+    defined = {name.name for name in names if name.ctx != "load"}
+    defined |= {macro.name for macro in tree.find_all(nodes.Macro)}
+    return {name.name for name in names if name.ctx == "load"} - defined - _GIVEN
 
 
 def constants(tag: Tag) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,13 @@ import msgspec
 from conformance.errors import UsageError
 from conformance.package_checks.facts import SPECIAL_TOKENS, Added, Package, Stops, Text, Vocabulary
 from conformance.sources.base import MAX_JSON_BYTES, decode, printable, read_bounded
-from conformance.sources.model_folder import DEFAULT, JINJA_FILE, TOKENIZER_CONFIG, json_templates
+from conformance.sources.model_folder import (
+    DEFAULT,
+    JINJA_FILE,
+    NAMED_FOLDER,
+    TOKENIZER_CONFIG,
+    json_templates,
+)
 
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
@@ -92,7 +99,7 @@ def _load(folder: Path, name: str, form: type[_Form], package: Package, limit: i
             )
         data = read_bounded(path, name, limit)
         decode(data[:64], name)  # Git LFS pointers and UTF-16 get their own sentence
-        return msgspec.json.decode(data, type=form)
+        return _decoded(data, form)
     except UsageError as error:
         problem = str(error)
     except OSError as error:
@@ -103,6 +110,20 @@ def _load(folder: Path, name: str, form: type[_Form], package: Package, limit: i
         problem = f"{name} is not what transformers writes there: {printable(str(error), 200)}"
     package.unreadable.append((name, problem))
     return None
+
+
+def _decoded(data: bytes, form: type[_Form]) -> _Form:
+    """Return JSON as transformers reads it: by Python's own reader, which takes Infinity, and 131072.0 as whole."""
+    try:
+        return msgspec.json.decode(data, type=form)
+    except msgspec.DecodeError:
+        try:
+            plain = json.loads(data)
+        except (ValueError, RecursionError):
+            plain = None
+        if plain is None:
+            raise
+        return msgspec.convert(plain, form, strict=False)
 
 
 def _config(folder: Path, package: Package) -> None:
@@ -212,12 +233,15 @@ def _processed_once(processor: Any) -> str | None:
 
 
 def _templates(folder: Path, package: Package) -> None:
-    if (folder / JINJA_FILE).is_file():
+    # In the order in which transformers looks: a named file called default.jinja comes before chat_template.jinja.
+    named_files = sorted((folder / NAMED_FOLDER).glob("*.jinja"))
+    files = [(f"{NAMED_FOLDER}/{path.name}", path.stem) for path in named_files if path.is_file()]
+    files += [(JINJA_FILE, DEFAULT)] if (folder / JINJA_FILE).is_file() else []
+    for place, name in files:
         try:
-            text = decode(read_bounded(folder / JINJA_FILE, JINJA_FILE), JINJA_FILE)
-            package.templates.append(Text(JINJA_FILE, DEFAULT, text))
+            package.templates.append(Text(place, name, decode(read_bounded(folder / place, place), place)))
         except UsageError as error:
-            package.unreadable.append((JINJA_FILE, str(error)))
+            package.unreadable.append((place, str(error)))
     if not (folder / TOKENIZER_CONFIG).is_file():
         return
     try:

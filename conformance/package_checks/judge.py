@@ -137,11 +137,12 @@ def _context(package: Package) -> Iterator[Finding]:
 
 def _drift(package: Package, beside: list[Package]) -> Iterator[Finding]:
     pairs = [(first, other) for first, other in _same_names(package.templates)]
-    first = package.template(DEFAULT)
-    for neighbour in beside:
-        theirs = neighbour.template(DEFAULT)
-        if first is not None and theirs is not None:
-            pairs.append((first, theirs))
+    for name in dict.fromkeys(text.name for text in package.templates):
+        first = package.template(name)
+        for neighbour in beside:
+            theirs = neighbour.template(name)
+            if first is not None and theirs is not None:
+                pairs.append((first, theirs))
     for first, other in pairs:
         if _essence(first.text) != _essence(other.text):
             yield _finding(

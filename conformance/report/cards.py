@@ -21,6 +21,7 @@ from conformance.rules import Rule, rule
 
 SEVERITY_STYLE = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
 
+_UNASKED = "transformers"  # the engine of a command that names none
 _LABEL = 9  # width of `template ` and `oracle   `
 _SEEN = 4  # so many names of features, engines or rules are listed
 _TEXT_WIDTH = 100  # wider lines of prose are hard to read
@@ -77,10 +78,15 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     command = (
         replay_command(example.case_id, target.name)
         if location is None
-        else f"conformance check --any {shlex.quote(location)}"
+        else f"conformance check --any {shlex.quote(location)}{_engine(divergence)}"
     )
     parts.append(again.append(inert(command, glyphs=glyphs), "cyan"))
     return Group(*parts)
+
+
+def _engine(divergence: Divergence) -> str:
+    """Return the option for the engine that showed it, unless it is the one that is asked unasked."""
+    return "" if divergence.example.engine == _UNASKED else f" --engine {divergence.example.engine}"
 
 
 def _headline(target: Target, divergence: Divergence, width: int, glyphs: Glyphs) -> Table:

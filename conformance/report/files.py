@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,26 @@ def make_folder(folder: Path) -> None:
 
 
 def write_file(path: Path, data: bytes) -> Path:
-    """Write a file so that readers see the old one or all of the new one; raises UsageError if it fails."""
+    """Write a file so that readers see the old one or all of the new one; raises UsageError if it fails.
+
+    Where a link leads is written, and a file that was there keeps its mode. What is no file, a device for example, is
+    refused: to replace it would destroy it.
+    """
     make_folder(path.parent)
     temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        place = Path(os.path.realpath(path))
+        there = place.stat() if place.exists() else None
+        if there is not None and not stat.S_ISREG(there.st_mode):
+            raise UsageError(
+                f"Cannot write {path}: it is there and no regular file; choose another --output."
+            )
+        handle, temporary = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         # mkstemp makes files for their owner only; a report is as public as any file the user writes.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        os.chmod(temporary, 0o666 & ~_umask() if there is None else stat.S_IMODE(there.st_mode))
+        os.replace(temporary, place)
     except OSError as error:
         if temporary is not None:
             with contextlib.suppress(OSError):

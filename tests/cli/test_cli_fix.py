@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -113,16 +114,44 @@ def test_a_terminal_gets_no_control_characters(
 
 def test_a_template_that_conforms(run: Run) -> None:
     result = run("fix", "right.jinja", *FEW, "-o", "fixed.jinja")
-    assert result == (0, "right conforms in 20 conversations; there is nothing to repair.\n", "")
-    assert not Path("fixed.jinja").exists()
+    said = "right conforms in 20 conversations; there is nothing to repair.\nWrote fixed.jinja, unchanged\n"
+    assert result == (0, said, "")
+    assert Path("fixed.jinja").read_bytes() == Path("right.jinja").read_bytes()
 
 
 def test_another_family(run: Run) -> None:
     result = run("fix", "other.jinja", *FEW, "-o", "fixed.jinja")
     assert (result.code, result.err) == (1, "")
     assert result.out.startswith("other does not write Harmony, so there is nothing to repair it towards.\n")
-    assert "The reference template renders exactly as Harmony" in result.out
+    assert "Where the model is gpt-oss after all, the reference template renders exactly" in result.out
+    assert result.out.endswith("fixed.jinja was not written.\n")
     assert not Path("fixed.jinja").exists()
+
+
+def test_an_output_that_is_no_file_stays_what_it_is(run: Run, place: Path) -> None:
+    os.mkfifo(place / "pipe")
+    result = run("fix", "no-final.jinja", *FEW, "-o", "pipe")
+    assert (result.code, result.out) == (2, "")
+    assert "pipe is no regular file" in result.err
+    assert (place / "pipe").is_fifo()
+
+
+def test_an_output_that_is_a_link_stays_one_and_keeps_its_mode(run: Run, place: Path) -> None:
+    (place / "kept.jinja").write_text("old", encoding="utf-8")
+    (place / "kept.jinja").chmod(0o600)
+    (place / "link.jinja").symlink_to("kept.jinja")
+    run("fix", "no-final.jinja", *FEW, "-o", "link.jinja")
+    assert (place / "link.jinja").is_symlink()
+    assert "<|channel|>final" in (place / "kept.jinja").read_text(encoding="utf-8")
+    assert (place / "kept.jinja").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_name_with_blanks_and_quotes_goes_through_patch(run: Run, place: Path) -> None:
+    for name in ("my chat.jinja", 'a "b".jinja'):
+        (place / name).write_text(NO_FINAL, encoding="utf-8")
+        out = run("fix", name, *FEW, "-o", "out.jinja").out
+        subprocess.run(["patch", "-p1", "--quiet"], input=out.encode(), cwd=place, check=True)
+        assert (place / name).read_bytes() == (place / "out.jinja").read_bytes()
 
 
 def test_no_conversation_was_judged(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,26 @@ def test_windows_line_ends(runner: Runner) -> None:
     result = repaired(runner, text, cases=30)
     assert result.remaining == []
     assert result.text != text
+    assert result.text.count("\r\n") == result.text.count("\n") == result.text.count("\r")
+
+
+def test_a_byte_order_mark_is_removed(runner: Runner) -> None:
+    result = repaired(runner, "\ufeff" + NO_FINAL, cases=30)
+    assert result.remaining == []
+    assert "\ufeff" not in result.text
+
+
+def test_what_an_argument_of_the_template_decides_stays(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No conversation sets it, so that no campaign could see it go."""
+    own = NO_FINAL + "{%- set plain = 'x' -%}{%- if hush is defined -%}{{ hush ~ plain }}{%- endif -%}"
+    _fake(monkeypatch, REFERENCE)
+    result = repaired(runner, own, cases=30)
+    assert result.text == own
+    assert {refused.reason for refused in result.refused} == {
+        "it would end what the argument hush decides, which the oracle cannot judge"
+    }
 
 
 def _fake(monkeypatch: pytest.MonkeyPatch, *candidates: str | SkippedError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,29 @@ def test_what_is_missing_is_said(tmp_path: Path, changes: dict[str, Any], said: 
     for finding in found:
         assert (finding.severity, finding.checked) == ("note", False)
         assert finding.message.startswith("not checked: ")
+
+
+def test_a_named_file_that_replaces_the_default_is_compared_with_it(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m")
+    named = folder / "additional_chat_templates"
+    named.mkdir()
+    (named / "default.jinja").write_text(REFERENCE, encoding="utf-8")
+    (named / "tool_use.jinja").write_text("{{ messages }}", encoding="utf-8")
+    assert findings(folder) == []
+    (folder / "chat_template.jinja").write_text(REFERENCE + "{{ 'x' }}", encoding="utf-8")
+    (finding,) = findings(folder)
+    assert (finding.rule, finding.where) == ("template-drift", "chat_template.jinja")
+    assert "additional_chat_templates/default.jinja" in finding.message
+
+
+def test_numbers_as_python_writes_them_are_read(tmp_path: Path) -> None:
+    config = json.loads(json.dumps(good_files()["config.json"]))
+    config["max_position_embeddings"] = float(config["max_position_embeddings"])
+    tokenizer = {**good_files()["tokenizer_config.json"], "model_max_length": float("inf")}
+    assert (
+        findings(write_folder(tmp_path / "m", {"config.json": config, "tokenizer_config.json": tokenizer}))
+        == []
+    )
 
 
 LLAMA = {"model_type": "llama", "max_position_embeddings": 8_192}

@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from vector_helpers import fake_command
@@ -16,6 +17,7 @@ from conformance.resources import resource
 from conformance.shapes import shapes
 from conformance.vectors.export import grow
 from conformance.vectors.files import Family, default_folder, read_folder
+from conformance.vectors.renderer import Renderer
 
 NODE = shutil.which("node")
 EXAMPLE = default_folder() / "example" / "renderer.mjs"
@@ -231,6 +233,8 @@ def test_a_renderer_that_fails_once_is_reported_and_the_rest_judged(
         (["check", "--command", ""], "--command is empty"),
         (["check", "--command", "no-such-program-here"], "Cannot start the renderer"),
         (["check", "--command", "true", "--limit", "0"], "--limit is 0"),
+        (["check", "--command", "true", "--limit", "nan"], "--limit is nan"),
+        (["check", "--command", "true", "--limit", "inf"], "--limit is inf"),
         (["check", "--command", "true", "--format", "nope"], "no report format 'nope'"),
     ],
 )
@@ -250,6 +254,26 @@ def test_a_folder_without_vectors(capsys: pytest.CaptureFixture[str], tmp_path: 
     code, _, err = run(capsys, "export", "--check", "--vectors", str(tmp_path))
     assert code == 2
     assert "There are no vectors in" in err
+
+
+def test_what_an_interrupt_left_unasked_is_no_pass(
+    capsys: pytest.CaptureFixture[str], few: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = Renderer.ask
+    asked: list[str] = []
+
+    def ask(self: Renderer, *rest: Any) -> Any:
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append("one more")
+        return answered(self, *rest)
+
+    monkeypatch.setattr(Renderer, "ask", ask)
+    command = fake_command("right", "none", few)
+    code, out, _ = run(capsys, "check", "--vectors", str(few), "--command", command)
+    assert code == 3
+    assert "conforms" not in out
+    assert "Incomplete: ended after 2 vectors." in out
 
 
 def test_check_reports_as_check_does(
