@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -353,6 +354,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     except _ClickException as error:
         complain(_wrong_usage(error))
         return EXIT_USAGE
+    except Exception as error:  # a fault of ours is no verdict on a template: 1 would say that it diverges
+        if os.environ.get("CONFORMANCE_TRACEBACK"):
+            raise
+        complain(_unforeseen(error))
+        return EXIT_UNJUDGED
     if code == _INTERRUPTED:
         complain("interrupted, and nothing is reported")
         return EXIT_UNJUDGED
@@ -365,6 +371,15 @@ _INTERRUPTED = 130
 _ClickException: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
+
+
+def _unforeseen(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    said = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return (
+        f"this is a fault of conformance, and nothing was judged: {said} ({Path(last.filename).name}, line "
+        f"{last.lineno}); please report it with what CONFORMANCE_TRACEBACK=1 shows"
+    )
 
 
 def _wrong_usage(error: Exception) -> str:

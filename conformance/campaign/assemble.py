@@ -94,6 +94,9 @@ class Shown:
     needs_shapes: Sequence[str] = ()
 
 
+NOTHING_JUDGED = "no conversation was judged"
+
+
 def tool_info() -> ToolInfo:
     """Return this tool's name and version."""
     return ToolInfo(name="conformance", version=__version__)
@@ -271,7 +274,7 @@ def target(
     counts = CaseCounts(total=total, inexpressible=tally.inexpressible, **tally.counts)
     verdict: Verdict = "diverges" if any(found.severity != "note" for found in divergences) else "conforms"
     if total == 0:
-        verdict, error = "error", error or "no conversation was judged"
+        verdict, error = "error", error or NOTHING_JUDGED
     return Target(
         name=template.name,
         sha256=template.sha256,

@@ -186,7 +186,12 @@ class _Campaign:
                     self.part.errors[number] = own.errors[0]
                 self._own[number] = own
         late = deadline is not None and time.monotonic() >= deadline
-        self.complete = not (late and self.cases < settings.cases)
+        judged = [
+            self.part.cases + (self._own[number].cases if number in self._own else 0)
+            for number in range(len(self.templates))
+            if number not in self.part.errors
+        ]
+        self.complete = not (late and min(judged, default=settings.cases) < settings.cases)
 
     def _judge(
         self, numbers: list[int], part: Part, start: int, stop: int, hints: Hints, deadline: float | None
@@ -383,7 +388,8 @@ def exit_code(report: Report, fail_on: str = "error") -> int:
     levels = {"error": ("error",), "warning": ("error", "warning"), "never": ()}[fail_on]
     for target in report.targets:
         if target.verdict == "error":
-            codes.append(EXIT_USAGE if target.cases.total == 0 and target.error else EXIT_UNJUDGED)
+            unreadable = target.cases.total == 0 and target.error not in (None, assemble.NOTHING_JUDGED)
+            codes.append(EXIT_USAGE if unreadable else EXIT_UNJUDGED)
         elif not target.harmony:
             codes.append(EXIT_CONFORMS if fail_on == "never" else EXIT_DIVERGES)
         elif not _severities(target).isdisjoint(levels):

@@ -6,7 +6,9 @@ Results are merged in the order of the cases, so that the report is the same wha
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -28,9 +30,17 @@ def _begin(settings: Settings, targets: Sequence[Template]) -> None:
     global _runner, _targets
     # Ctrl-C reaches the whole group; the parent decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _runner = Runner(settings)
     _targets = targets
     Finalize(None, _runner.close, exitpriority=10)
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after the one that started it, which may have been killed."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _run(start: int, stop: int, errors: dict[int, str], given_up: set[tuple[int, str]]) -> Part:

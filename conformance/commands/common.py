@@ -145,7 +145,10 @@ def check_engines(names: Sequence[str]) -> None:
             raise UsageError(f"No engine is called {name!r}; choose from {', '.join(known)}, or all.")
 
 
-def one_template(target: str, *, offline: bool, sha256: str | None = None) -> Template:
-    """Return the template of a target; of several the one with this hash, else the first."""
+def one_template(
+    target: str, *, offline: bool, sha256: str | None = None, name: str | None = None
+) -> Template:
+    """Return the template of a target; of several the one with this hash, else of this name, else the first."""
     found = resolve(target, offline=offline)
-    return next((template for template in found if template.sha256 == sha256), found[0])
+    same = [template for template in found if template.sha256 == sha256]
+    return (same or [template for template in found if template.name == name] or found)[0]

@@ -1,4 +1,4 @@
-"""Ctrl-C once: some terminals and wrappers deliver one key press two or three times."""
+"""Ctrl-C once: some terminals and wrappers deliver one key press two or three times. SIGTERM ends a run as it does."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 _SAME_S = 2.0
 
 
 @contextlib.contextmanager
 def one_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the first SIGINT, and not again within two seconds, while the block runs.
+    """Raise KeyboardInterrupt at the first SIGINT or SIGTERM, and not again within two seconds, while the block runs.
 
     In that time what was found is reported; a later Ctrl-C ends the command without a report.
     """
-    here = threading.current_thread() is threading.main_thread()
-    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # another program has its own way with signals
-        return
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        # What kills the command alone, as `kill` and wrappers with a time limit do, must not leave its workers behind.
+        # Another handler is another program's own way with signals.
+        usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        before = {number: handler for number, handler in usual.items() if signal.getsignal(number) is handler}
     last = -_SAME_S
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -31,8 +34,10 @@ def one_interrupt() -> Iterator[None]:
             last = now
             raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, interrupt)
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -113,7 +113,7 @@ def _again(name: str, source: dict[str, str], sha256: str, *, offline: bool) -> 
     problems = []
     for place in dict.fromkeys((source.get("location", name), name)):
         try:
-            return one_template(place, offline=offline, sha256=sha256)
+            return one_template(place, offline=offline, sha256=sha256, name=name)
         except UsageError as error:
             problems.append(str(error))
     raise UsageError(problems[0])

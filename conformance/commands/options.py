@@ -46,7 +46,7 @@ Shapes = Annotated[
         "--shape",
         metavar="NAME",
         autocompletion=completion.shapes,
-        help="Shape to hand conversations over in; repeatable. Default: all.",
+        help="Shape to hand conversations over in; repeatable; `all` takes every one. Default: hf and openai.",
     ),
 ]
 Profile = Annotated[

@@ -111,7 +111,9 @@ def align(expected: Rendering, actual: str) -> list[Pair]:
         return pairs
     middle = sequence[first:last]
     masked = mask(actual, [block for block, _, _ in middle])
-    pairs.extend(_align_middle(middle, _cut(masked, actual, position, end), len(expected.text), end))
+    # What is only added stands before the blocks that are alike again.
+    behind = sequence[last][1] if last < len(sequence) else len(expected.text)
+    pairs.extend(_align_middle(middle, _cut(masked, actual, position, end), behind, end))
     return pairs
 
 
@@ -140,7 +142,9 @@ def _cut(masked: str, actual: str, position: int, end: int) -> list[tuple[str, i
     at = masked.find(START, position + 1, end)
     while at >= 0:
         # Text that only mentions the marker follows no end of a message and has no header behind it.
-        if _HEADER.match(masked, at) or (masked.endswith("|>", 0, at) and masked[at + len(START)].isalpha()):
+        if _HEADER.match(masked, at) or (
+            masked.endswith("|>", 0, at) and masked[at + len(START) : at + len(START) + 1].isalpha()
+        ):
             cuts.append(at)
         at = masked.find(START, at + 1, end)
     cuts.append(end)
@@ -209,7 +213,7 @@ def _cost(block: Block, dropped: bool, expected: _View, actual: _View) -> float:
 def _align_middle(middle: list[_Entry], parts: list[tuple[str, int]], length: int, end: int) -> list[Pair]:
     """Align by least cost (Needleman-Wunsch); sizes are those of the differing middle only.
 
-    `length` is that of the whole expected text, `end` where the actual text's differing middle ends.
+    `length` is where the expected text's differing middle ends, `end` where the actual text's does.
     """
     rows, columns = len(middle), len(parts)
     best = [[0.0] * (columns + 1) for _ in range(rows + 1)]

@@ -60,7 +60,8 @@ def _insertion(actual: str, position: int, region: str) -> str:
 def _next(actual: str, position: int, following: list[str]) -> int:
     """Find where the next region that is there begins."""
     for name in following:
-        at = actual.find(_ANCHORS[name], position)
+        anchor = _ANCHORS.get(name)
+        at = actual.find(anchor, position) if anchor else -1
         if at >= 0:
             return at
     return len(actual)

@@ -216,7 +216,7 @@ def _seen(target: Target, divergence: Divergence, glyphs: Glyphs) -> Text:
     if divergence.engines:
         text.append(f"{dot}engine{'s'[: len(divergence.engines) > 1]} {names(divergence.engines, glyphs)}")
     if divergence.features:
-        text.append(f"{dot}needs {names(divergence.features, glyphs)}")
+        text.append(f"{dot}seen only with {names(divergence.features, glyphs)}")
     if shapes := divergence.needs_shapes:
         text.append(f"{dot}only in shape{'s'[: len(shapes) > 1]} {names(shapes, glyphs)}")
     return text

@@ -35,7 +35,7 @@ def write_file(path: Path, data: bytes) -> Path:
     try:
         place = Path(os.path.realpath(path))
         there = place.stat() if place.exists() else None
-        if there is not None and not stat.S_ISREG(there.st_mode):
+        if there is not None and not (stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode)):
             raise UsageError(
                 f"Cannot write {path}: it is there and no regular file; choose another --output."
             )

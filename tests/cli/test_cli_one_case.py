@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_helpers import FAST, Run, normal, sentence
+from cli_helpers import FAST, NEWLINES, REFERENCE, Run, normal, sentence
 from syrupy.assertion import SnapshotAssertion
 
 REQUEST = {
@@ -76,3 +76,20 @@ def test_a_template_that_was_repaired_since_is_told(run: Run, place: Path) -> No
     assert "newlines has changed since that run" in repaired.out
     (place / "newlines.jinja").unlink()
     assert "newlines.jinja" in sentence(run("replay", identifier))
+
+
+def test_a_named_template_that_changed_is_replayed_and_not_the_default(run: Run, place: Path) -> None:
+    """Otherwise the default, which is right, would stand for the one that is not."""
+    folder = place / "model"
+    named = folder / "additional_chat_templates"
+    named.mkdir(parents=True)
+    (folder / "chat_template.jinja").write_text(REFERENCE, encoding="utf-8")
+    (named / "tool_use.jinja").write_text(NEWLINES, encoding="utf-8")
+    run("check", "model", "--examples", 60, "--format", "json", "--output", "o")
+    targets = json.loads((place / "o" / "report.json").read_text())["targets"]
+    (wrong,) = [target for target in targets if "tool_use" in target["name"]]
+    (named / "tool_use.jinja").write_text("{#- tried -#}\n" + NEWLINES, encoding="utf-8")
+    case = wrong["divergences"][0]["example"]["case_id"]
+    result = run("replay", case, "--target", wrong["name"], "--run", "o")
+    assert result.code == 1
+    assert "has changed since that run" in result.out

@@ -112,8 +112,21 @@ def test_ctrl_c_reports_what_was_found_and_leaves_nobody_behind(
     _nobody_left(child.pid)
 
 
-def test_a_killed_run_is_truncated_and_its_workers_end(place: Path) -> None:
-    child = _started(place / "o")
+@pytest.mark.parametrize("options", [(), ("--jobs", "2")])
+def test_a_terminated_run_reports_too(place: Path, options: tuple[str, ...]) -> None:
+    """SIGTERM reaches the command alone, unlike Ctrl-C: `kill`, and wrappers with a time limit."""
+    child = _started(place / "o", *options)
+    child.terminate()
+    out, _ = child.communicate(timeout=60)
+    assert child.returncode == 3
+    assert b"Incomplete: ended after" in out
+    assert read_events(place / "o").reason == "interrupted"
+    _nobody_left(child.pid)
+
+
+@pytest.mark.parametrize("options", [(), ("--jobs", "2")])
+def test_a_killed_run_is_truncated_and_its_workers_end(place: Path, options: tuple[str, ...]) -> None:
+    child = _started(place / "o", *options)
     child.kill()
     child.communicate(timeout=60)
     assert read_events(place / "o").truncated
