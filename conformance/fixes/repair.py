@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from conformance.campaign.runner import Runner
 from conformance.fixes.base import Fix, SkippedError, fixes
-from conformance.fixes.source import Source, UnreadableError, own_arguments
+from conformance.fixes.source import Source, UnreadableError
 from conformance.fixes.tidy import tidied
 from conformance.fixes.trial import Results, Trials, objection, objections
 
@@ -165,15 +165,16 @@ class _Search:
 
     def _try(self, fix: Fix, rules: list[str]) -> str | None:
         try:
-            candidate = fix.apply(Source(self.text))
-            Source(candidate)
+            source = Source(self.text)
+            candidate = fix.apply(source)
+            changed = Source(candidate)
         except SkippedError as skipped:
             return str(skipped)
         except UnreadableError as error:
             return f"the template cannot be taken apart: {error}"
         if candidate == self.text:
             return "it changes nothing"
-        if lost := own_arguments(self.text) - own_arguments(candidate):
+        if lost := source.own_arguments - changed.own_arguments:
             return f"it would end what the argument {min(lost)} decides, which the oracle cannot judge"
         before, after = self._now, self._trials.judge(candidate)
         if (reason := objection(before, after)) is not None:

@@ -97,7 +97,7 @@ class Source:
         # Jinja reads every line end as \n; offsets have to agree with what is written back.
         self.text = text
         try:
-            GRAMMAR.parse(text)
+            self._syntax = GRAMMAR.parse(text)
         except (TemplateError, RecursionError) as error:
             raise UnreadableError(str(error)) from None
         self.parts, rest = _tree(list(scan(text)))
@@ -109,6 +109,14 @@ class Source:
         """The macros by name."""
         found = (part for part in walk(self.parts) if isinstance(part, Block) and part.keyword == "macro")
         return {block.arms[0].tag.rest.partition("(")[0].strip(): block for block in found}
+
+    @property
+    def own_arguments(self) -> set[str]:
+        """What the template reads, sets nowhere and no host gives it unasked: its own keyword arguments."""
+        names = list(self._syntax.find_all(nodes.Name))
+        defined = {name.name for name in names if name.ctx != "load"}
+        defined |= {macro.name for macro in self._syntax.find_all(nodes.Macro)}
+        return {name.name for name in names if name.ctx == "load"} - defined - _GIVEN
 
     def replaced(self, *changes: tuple[int, int, str]) -> str:
         """Return the text with some stretches replaced; they must not overlap."""
@@ -202,21 +210,6 @@ def names_read(parts: Iterable[Part]) -> set[str]:
         for name in tag_tree(part).find_all(nodes.Name)
         if name.ctx == "load"
     }
-
-
-def own_arguments(text: str) -> set[str]:
-    """Return what a template reads, sets nowhere and no host gives it unasked: its own keyword arguments.
-
-    Raises UnreadableError where Jinja cannot parse it.
-    """
-    try:
-        tree = GRAMMAR.parse(text)
-    except (TemplateError, RecursionError) as error:
-        raise UnreadableError(str(error)) from None
-    names = list(tree.find_all(nodes.Name))
-    defined = {name.name for name in names if name.ctx != "load"}
-    defined |= {macro.name for macro in tree.find_all(nodes.Macro)}
-    return {name.name for name in names if name.ctx == "load"} - defined - _GIVEN
 
 
 def constants(tag: Tag) -> list[str]:

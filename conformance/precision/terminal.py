@@ -38,7 +38,7 @@ def render(report: PrecisionReport, console: Console, strict: bool = False) -> N
         console.print(part, "", sep="\n")
     _certificates(report.certificates, console)
     if report.selftest:
-        _selftest(report.selftest, console)
+        _selftest(report, console)
     _verdict(report, strict, console)
 
 
@@ -108,16 +108,16 @@ def _certificates(entries: list[dict[str, Any]], console: Console) -> None:
         console.print(f"  and {len(entries) - 4} more layers; {safe} of {len(entries)} cannot overflow")
 
 
-def _selftest(found: dict[str, Any], console: Console) -> None:
+def _selftest(report: PrecisionReport, console: Console) -> None:
     """Print caught / planted per tolerance model, survivors with their reason, and what failed."""
+    found = report.selftest
     console.print(tables.selftest(found))
     for name, why in found["survivors"].items():
         if name not in found["failed"]:
             console.print(f"survives, as it should: {name}: {why}")
-    harmless = {f["name"] for f in found["faults"] if f["harmless"]}
+    alarms = report.false_alarms()
     for name in found["failed"]:
-        alarm = name in harmless or name.startswith("control-")
-        console.print(Text(f"✗ {'false alarm' if alarm else 'missed'}: {name}", style="red"))
+        console.print(Text(f"✗ {'false alarm' if name in alarms else 'missed'}: {name}", style="red"))
 
 
 def _verdict(report: PrecisionReport, strict: bool, console: Console) -> None:
