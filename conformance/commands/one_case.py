@@ -8,7 +8,7 @@ from rich.console import Console
 
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings
-from conformance.commands.common import newest_run, one_template
+from conformance.commands.common import check_engines, one_template
 from conformance.conversation import Case, case_id
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
 from conformance.importers import looks_like_case_id, read_case
@@ -16,6 +16,7 @@ from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.json_file import find_example, read
 from conformance.report.terminal import TerminalWriter
 from conformance.rules.name_tokens import INJECTED
+from conformance.runs import newest_run
 from conformance.shapes import families, shapes
 from conformance.sources import Template
 
@@ -99,6 +100,8 @@ def run_replay(
     report = read(run or newest_run())
     reported, divergence = find_example(report, what, target)
     shown = divergence.example
+    # What a report names is not run unless it is an engine of this installation.
+    check_engines([shown.engine])
     template = _again(reported.name, reported.source, reported.sha256, offline=offline)
     if template.sha256 != reported.sha256:
         console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)

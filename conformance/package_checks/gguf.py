@@ -9,6 +9,7 @@ from conformance.package_checks.facts import SPECIAL_TOKENS, Added, Package, Sto
 from conformance.sources.base import MAX_TEMPLATE_BYTES, printable
 from conformance.sources.gguf import MAX_TEMPLATES, TEMPLATE_KEY
 from conformance.sources.gguf_reader import ARRAY, STRING, MetadataReader, Value
+from conformance.sources.inside import open_inside
 from conformance.sources.model_folder import DEFAULT
 
 # llama.cpp's converter writes the first, Ollama's the second.
@@ -63,7 +64,7 @@ def _metadata(
     arrays: dict[bytes, dict[int, Value]] = {}
     templates: dict[str, bytes] = {}
     try:
-        with path.open("rb") as file:
+        with open_inside(path, location) as file:
             reader = MetadataReader(file, location)
             for key, kind in reader.pairs():
                 name = key.decode("utf-8", "replace")
