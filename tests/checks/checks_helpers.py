@@ -9,6 +9,7 @@ from conformance.checks.examine import Examination, Seen, examine
 from conformance.checks.family import probes
 from conformance.checks.mask_engine import MaskEngine
 from conformance.checks.probe import Probe
+from conformance.engines.base import Engine
 from conformance.engines.in_process import InProcessHost
 from conformance.sources import Provenance, make_template
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from conformance.commands.streams import complain
+from conformance.cli.streams import complain
 from conformance.errors import UsageError
 from conformance.report.model import LeftOut
 from conformance.sources import Template, resolve

@@ -266,7 +266,7 @@ def run_check(
 ) -> int:
     """Ask a renderer for every vector, write the reports asked for, and return the exit code."""
     from conformance.campaign.check import exit_code
-    from conformance.commands.vectors_report import print_report, write_folder
+    from conformance.cli.vectors_report import print_report, write_folder
     from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, UsageError
     from conformance.report.base import Output, writer
     from conformance.report.files import make_folder
