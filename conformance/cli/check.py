@@ -15,6 +15,7 @@ from conformance.campaign.check import check, exit_code
 from conformance.campaign.runner import Settings
 from conformance.cli.common import all_engines, check_engines, load_templates
 from conformance.cli.publish import Publisher, keep, say_where
+from conformance.cli.runs import new_run_folder
 from conformance.cli.streams import complain
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
 from conformance.oracles.base import profile
@@ -24,7 +25,6 @@ from conformance.report.files import make_folder, write_file
 from conformance.report.model import Divergence, LeftOut, Report, Target
 from conformance.report.scoreboard import scoreboard_json, scoreboard_markdown
 from conformance.report.terminal import Advance, TerminalWriter
-from conformance.runs import new_run_folder
 from conformance.shapes import shapes
 from conformance.sources import Template, catalogue
 from conformance.vectors import reported_cases

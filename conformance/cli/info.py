@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance import __version__
+from conformance.cli.runs import runs_folder
 from conformance.cli.streams import complain, write_bytes
 from conformance.conversation import case_schema
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, ConformanceError, UsageError
@@ -22,7 +23,6 @@ from conformance.report.model import report_schema
 from conformance.report.terminal import TerminalWriter
 from conformance.rules import catalogue as rule_catalogue
 from conformance.rules import rule
-from conformance.runs import runs_folder
 from conformance.sources import catalogue
 
 # Those that come with the package; the others are extras, and nothing is broken without them.

@@ -9,6 +9,7 @@ from rich.console import Console
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings
 from conformance.cli.common import check_engines, one_template
+from conformance.cli.runs import newest_run
 from conformance.conversation import Case, case_id
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
 from conformance.importers import looks_like_case_id, read_case
@@ -16,7 +17,6 @@ from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.json_file import find_example, read
 from conformance.report.terminal import TerminalWriter
 from conformance.rules.name_tokens import INJECTED
-from conformance.runs import newest_run
 from conformance.shapes import families, shapes
 from conformance.sources import Template
 

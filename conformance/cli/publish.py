@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from conformance.cli.runs import OUR_FILES, new_run_folder, remember_run
 from conformance.report.base import Output, Writer, writer
 from conformance.report.files import make_folder, refuse_links, write_file
 from conformance.report.json_file import FILE_NAME, encode
 from conformance.report.model import Report
-from conformance.runs import OUR_FILES, new_run_folder, remember_run
 
 TERMINAL = "terminal"
 

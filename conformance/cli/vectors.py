@@ -204,9 +204,9 @@ def _reported(path: Path) -> Case:
 
     Raises UsageError when there is none.
     """
+    from conformance.cli.runs import newest_run
     from conformance.importers import looks_like_case_id, read_case
     from conformance.report.json_file import find_example, read
-    from conformance.runs import newest_run
 
     if path.is_file() or not looks_like_case_id(str(path)):
         return read_case(path)

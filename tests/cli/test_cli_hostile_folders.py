@@ -13,7 +13,7 @@ import pytest
 from cli_helpers import FAST, REFERENCE, Run, sentence, subprocess_run
 from gguf import GGUFWriter
 
-from conformance import runs
+from conformance.cli import runs
 from conformance.engines.base import get_engine
 from conformance.errors import UsageError
 from conformance.report import json_file
