@@ -1,1 +1,1 @@
-"""What maintainers run: measurements of the suite itself, outside the package that users install."""
+"""What only the people who maintain this project run; no part of the wheel."""

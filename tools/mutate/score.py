@@ -12,7 +12,6 @@ from jinja2.exceptions import TemplateSyntaxError
 
 from conformance.campaign.assemble import severity
 from conformance.campaign.judge import Answer, Judge, Judgement
-from conformance.campaign.lines import LineTracer
 from conformance.campaign.runner import CASE_LIMITS
 from conformance.campaign.shrink import Shrinker, Shrunk
 from conformance.engines import EngineHost, Rendered
@@ -22,6 +21,7 @@ from conformance.oracles.base import profile
 from conformance.rules import rule
 from conformance.rules.classify import Found
 from conformance.shapes import Shape, draw, shapes
+from conformance.template.lines import LineTracer
 from tools.mutate.expect import Expectation
 from tools.mutate.operators import Edit, edits
 from tools.mutate.tree import SourceTree
