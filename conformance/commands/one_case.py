@@ -15,7 +15,7 @@ from conformance.importers import looks_like_case_id, read_case
 from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.json_file import find_example, read
 from conformance.report.terminal import TerminalWriter
-from conformance.rules.name_tokens import INJECTED
+from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
 from conformance.shapes import families, shapes
 from conformance.sources import Template
 
@@ -57,8 +57,8 @@ def run_diff(
         )
         for found in judgement.found
     ]
-    injected = any(found.rule == INJECTED for found in judgement.found)
-    read = structure(answer, judgement, INJECTED if injected else "")
+    injected = any(found.rule == INJECTED_SPECIAL_TOKEN.slug for found in judgement.found)
+    read = structure(answer, judgement, INJECTED_SPECIAL_TOKEN.slug if injected else "")
     failure = judgement.failure
     if failure is not None and judgement.line is not None:
         failure = f"{failure} (line {judgement.line})"

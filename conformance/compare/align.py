@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from conformance.oracles.base import Block, Rendering
+from conformance.oracles.base import Block, Kind, Rendering
 
 START = "<|start|>"
 ENDS = ("<|end|>", "<|call|>", "<|return|>")
@@ -45,6 +45,18 @@ class Pair:
     offset: int
     actual_offset: int
     dropped: bool = False
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of the oracle's block; None where there is none."""
+        return None if self.block is None else self.block.kind
+
+    @property
+    def both(self) -> tuple[Block, str, int, int]:
+        """Block, actual text and their offsets, of a pair that has both."""
+        assert self.block is not None
+        assert self.actual is not None
+        return self.block, self.actual, self.offset, self.actual_offset
 
 
 def mask(text: str, blocks: Iterable[Block]) -> str:

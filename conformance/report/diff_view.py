@@ -13,8 +13,8 @@ from rich.text import Text
 from conformance.report.cards import SEVERITY_STYLE, known_rule
 from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE
 from conformance.report.messages import Pair, Row, header, pairs, rows
-from conformance.report.model import Severity
 from conformance.report.visible import Glyphs, glyphs_for, inert, units
+from conformance.rules.base import Severity
 
 _SIDE_BY_SIDE = 120  # columns from which two texts fit beside each other
 _CONTEXT = 2  # equal lines shown around differing ones
