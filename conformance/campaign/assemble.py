@@ -14,9 +14,9 @@ from conformance import __version__
 from conformance.campaign.branches import BranchCoverage
 from conformance.campaign.judge import Answer, Judgement, seems_harmony
 from conformance.campaign.tally import EngineTally, RuleTally, Tally
+from conformance.compare.align import align, side_by_side
 from conformance.compare.base import Found
 from conformance.compare.structure import compare
-from conformance.compare.tokens import server_tokens
 from conformance.conversation import Case, case_id
 from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
@@ -174,7 +174,9 @@ def structure(answer: Answer, judgement: Judgement, slug: str) -> list[str]:
     if len(text) > _PARSED:
         return [f"the prompt of {len(text):,} characters is too long to be parsed back"]
     extra = "forged" if slug == INJECTED_SPECIAL_TOKEN.slug else "extra"
-    return compare(answer.rendering.tokens, server_tokens(text, judgement.ordinary), extra=extra)
+    rendering = answer.rendering
+    pairs = side_by_side(rendering, align(rendering, text))
+    return compare(rendering, text, pairs, judgement.ordinary, extra=extra)
 
 
 def severity(slug: str, vanishes: Sequence[str], own: Severity | None = None) -> Severity:

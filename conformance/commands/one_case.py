@@ -9,6 +9,7 @@ from rich.console import Console
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings
 from conformance.commands.common import newest_run, one_template
+from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
 from conformance.importers import looks_like_case_id, read_case
@@ -62,17 +63,17 @@ def run_diff(
     failure = judgement.failure
     if failure is not None and judgement.line is not None:
         failure = f"{failure} (line {judgement.line})"
-    expected = answer.rendering.text
+    messages = None
+    if judgement.text is not None:
+        messages = side_by_side(answer.rendering, align(answer.rendering, judgement.text))
     if plain or not console.is_terminal:
-        text = plain_diff(expected, judgement.text, findings=findings, failure=failure, structure=read)
+        text = plain_diff(messages, findings=findings, failure=failure, structure=read)
         console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
     else:
         title = f"{template.name} · case {case_id(case)} · shape {shape.name} · engine {engine}"
         writer = TerminalWriter(console)
         writer.print(title)
-        writer.print(
-            render_diff(console, expected, judgement.text, findings=findings, failure=failure, structure=read)
-        )
+        writer.print(render_diff(console, messages, findings=findings, failure=failure, structure=read))
     worse = any(finding.severity != "note" for finding in findings)
     return EXIT_DIVERGES if worse else EXIT_CONFORMS
 
