@@ -11,7 +11,6 @@ from types import MappingProxyType
 import msgspec
 
 from conformance import __version__
-from conformance.campaign.branches import BranchCoverage
 from conformance.campaign.judge import Answer, Judgement, seems_harmony
 from conformance.campaign.tally import EngineTally, RuleTally, Tally
 from conformance.compare.align import align, side_by_side
@@ -37,6 +36,7 @@ from conformance.rules import rule
 from conformance.rules.base import Severity
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
 from conformance.sources import Template
+from conformance.template.branches import BranchCoverage
 
 PACKAGES = ("openai-harmony", "transformers", "jinja2", "gguf", "huggingface_hub", "hypothesis")
 _TELLING = 0.8  # a feature that more of all cases have than this tells nothing

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from conformance.campaign.lines import LineTracer
 from conformance.checks.assistant_mask import TAG
 from conformance.checks.base import Finding, checks
 from conformance.checks.bench import Bench
@@ -27,6 +26,7 @@ from conformance.rules import rule
 from conformance.rules.base import Severity
 from conformance.rules.behaviour import DOES_NOT_COMPILE
 from conformance.sources import Template
+from conformance.template.lines import LineTracer
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 

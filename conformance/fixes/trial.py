@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from conformance.campaign.check import HINTED
-from conformance.campaign.hints import hints_of
 from conformance.campaign.judge import CRASHED, EQUAL, REJECTED, Answer, seems_harmony
 from conformance.campaign.runner import Drawn, Runner
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN, TOKEN_MISMATCH
+from conformance.template.hints import hints_of
 
 _BATCH = 64
 # What becomes of the characters is up to the server: no template can repair these.

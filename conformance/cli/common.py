@@ -1,0 +1,154 @@
+"""What several commands need: loading templates, run folders, the shapes and engines of an example."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+from platformdirs import user_state_path
+
+from conformance.cli.streams import complain
+from conformance.errors import UsageError
+from conformance.report.model import LeftOut
+from conformance.sources import Template, resolve
+from conformance.sources.base import printable
+
+ALL = "all"
+_FIRST = ("transformers", "jinja2")
+_KEPT_RUNS = 20
+_NEWEST = "newest"
+
+
+def load_templates(targets: Sequence[str], *, offline: bool) -> tuple[list[Template], list[LeftOut]]:
+    """Return the templates of all targets, and those targets of several that cannot be read.
+
+    Raises UsageError when none of them can be.
+    """
+    templates: list[Template] = []
+    left_out: list[LeftOut] = []
+    for target in dict.fromkeys(targets):
+        try:
+            templates += resolve(target, offline=offline)
+        except UsageError as error:
+            if len(set(targets)) == 1:
+                raise
+            left_out.append(LeftOut(name=target, reason=str(error)))
+    if not templates:
+        raise UsageError("; ".join(f"{left.name}: {left.reason}" for left in left_out))
+    return _told_apart(templates), left_out
+
+
+def _told_apart(templates: list[Template]) -> list[Template]:
+    """Name templates that have one name and different texts after their places: reports look up by name."""
+    texts: dict[str, set[str]] = {}
+    for template in templates:
+        texts.setdefault(template.name, set()).add(template.sha256)
+    return [
+        replace(template, name=_place(template)) if len(texts[template.name]) > 1 else template
+        for template in templates
+    ]
+
+
+def _place(template: Template) -> str:
+    location, member = template.source.location, template.source.member
+    return printable(location if member is None else f"{location}:{member}", 200)
+
+
+def runs_folder() -> Path:
+    """Return where runs are kept: `reports/runs` in a clone, else the user's state folder."""
+    if Path("reports").is_dir() and Path("templates", "catalogue.toml").is_file():
+        return Path("reports", "runs")
+    return user_state_path("chat-template-conformance") / "runs"
+
+
+def new_run_folder(label: str) -> Path:
+    """Make and return the folder of a new run; old runs beyond the newest twenty are removed.
+
+    Raises UsageError when it cannot be made.
+    """
+    folder = runs_folder()
+    safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in label)[:60].strip(
+        ".-"
+    )
+    path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{safe or 'run'}"
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write to {folder}: {error.strerror or error}; name another folder with --output."
+        ) from None
+    for old in sorted(_runs(folder))[:-_KEPT_RUNS]:
+        # Another run may clear up at the same time, and what the user put there stays.
+        with contextlib.suppress(OSError):
+            for file in old.iterdir():
+                file.unlink(missing_ok=True)
+            old.rmdir()
+    return path
+
+
+def remember_run(folder: Path) -> None:
+    """Note where the newest run lies, since `--output` may put it anywhere; losing the note costs a path."""
+    with contextlib.suppress(OSError):
+        runs_folder().mkdir(parents=True, exist_ok=True)
+        (runs_folder() / _NEWEST).write_text(str(folder.resolve()), encoding="utf-8")
+
+
+def newest_run() -> Path:
+    """Return the folder of the newest run that has a report.
+
+    Raises UsageError when there is none.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        noted = Path((runs_folder() / _NEWEST).read_text(encoding="utf-8"))
+        if (noted / "report.json").is_file():
+            return noted
+    done = [run for run in _runs(runs_folder()) if (run / "report.json").is_file()]
+    if not done:
+        raise UsageError(
+            "No run is kept here yet; run `conformance check TARGET` first, or name a case file."
+        )
+    return max(done)
+
+
+def _runs(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+
+
+def all_engines(names: Sequence[str]) -> tuple[tuple[str, ...], list[LeftOut]]:
+    """Replace the engine name `all` by those that work here; return also those that do not, each with the cure."""
+    if ALL not in names:
+        return tuple(names), []
+    from conformance.engines import engine_names, get_engine
+
+    # What every user has comes first: the others are compared with it.
+    known = sorted(
+        engine_names(), key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)
+    )
+    missing = {name: reason for name in known if (reason := get_engine(name).available()) is not None}
+    left_out = [LeftOut(name=f"engine {name}", reason=reason) for name, reason in missing.items()]
+    for left in left_out:
+        complain(f"the {left.name} was left out: {left.reason}")
+    return tuple(name for name in known if name not in missing), left_out
+
+
+def check_engines(names: Sequence[str]) -> None:
+    """Raise UsageError when one of these engines does not exist."""
+    from conformance.engines import engine_names
+
+    known = engine_names()
+    for name in names:
+        if name not in known:
+            raise UsageError(f"No engine is called {name!r}; choose from {', '.join(known)}, or all.")
+
+
+def one_template(
+    target: str, *, offline: bool, sha256: str | None = None, name: str | None = None
+) -> Template:
+    """Return the template of a target; of several the one with this hash, else of this name, else the first."""
+    found = resolve(target, offline=offline)
+    same = [template for template in found if template.sha256 == sha256]
+    return (same or [template for template in found if template.name == name] or found)[0]

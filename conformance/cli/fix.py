@@ -1,0 +1,125 @@
+"""`conformance fix`: a repaired template, what changed in it, and the proof."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from conformance.campaign.runner import Runner, Settings
+from conformance.cli.check import validate
+from conformance.cli.fix_report import print_diff, print_line, print_reference, print_repair
+from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
+from conformance.fixes.gguf_file import write_gguf
+from conformance.fixes.repair import repair
+from conformance.report.files import write_file
+from conformance.sources import Template, resolve
+from conformance.vectors import reported_cases
+
+_SHARD = re.compile(r"-00001-of-(\d{5})$")
+
+
+def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bool, console: Console) -> int:
+    """Repair a target's (first) template, print diff and proof, write it to `output`; return the exit code.
+
+    The target itself is never changed.
+    """
+    validate(settings)
+    settings = replace(settings, replayed=reported_cases())
+    templates = resolve(target, offline=offline)
+    template = templates[0]
+    _check_output(target, template, output)
+    if len(templates) > 1:
+        others = ", ".join(each.name for each in templates[1:])
+        print_line(console, f"Only {template.name} is repaired; as they are stay {others}.")
+    with Runner(settings) as runner:
+        runner.compile_check(template)
+        with console.status(f"Judging {template.name}") as status:
+            result = repair(
+                runner,
+                template.text,
+                seed=settings.seed,
+                cases=settings.cases,
+                harmony=template.harmony,
+                say=lambda line: status.update(line),
+            )
+    before = result.main.before
+    if not before.seen:
+        print_line(console, "No conversation was judged, so nothing is known about this template.")
+        return EXIT_UNJUDGED
+    if not before.counts:
+        count = f"{len(before.seen):,} conversations"
+        print_line(console, f"{template.name} conforms in {count}; there is nothing to repair.")
+        if output is not None and output.suffix.lower() == ".gguf":
+            print_line(console, f"{output} was not written, since it would be the same.")
+        elif output is not None:
+            # Who goes on with the output finds what is right, and nothing old.
+            write_file(output, template.text.encode("utf-8"))
+            print_line(console, f"Wrote {output}, unchanged")
+        return EXIT_CONFORMS
+    if not (before.is_harmony if template.harmony is None else template.harmony):
+        print_line(
+            console, f"{template.name} does not write Harmony, so there is nothing to repair it towards."
+        )
+        print_reference(console, "Where the model is gpt-oss after all, the")
+        if output is not None:
+            print_line(console, f"{output} was not written.")
+        return EXIT_DIVERGES
+    changed = result.text != template.text
+    if changed:
+        print_diff(console, template, result.text)
+    print_repair(console, result, settings.profile)
+    if changed and output is not None:
+        with console.status(f"Writing {output}"):
+            _write(template, result.text, output)
+        print_line(console, f"Wrote {output}")
+    elif output is not None:
+        print_line(console, f"{output} was not written, since no fix could be proven.")
+    return EXIT_DIVERGES if result.remaining else EXIT_CONFORMS
+
+
+def _check_output(target: str, template: Template, output: Path | None) -> None:
+    """Refuse at once what would fail after the work; raises UsageError."""
+    if output is None:
+        return
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; name a file with -o")
+    if output.exists() and not output.is_file():
+        raise UsageError(f"{output} is no regular file; name another with -o")
+    if not output.absolute().parent.is_dir():
+        raise UsageError(
+            f"there is no folder {output.absolute().parent}; make it, or name another file with -o"
+        )
+    if any(_belongs(output, Path(place)) for place in (target, template.source.location)):
+        raise UsageError(f"{output} belongs to the target, which is never changed; name another with -o")
+    if output.suffix.lower() != ".gguf":
+        return
+    if template.source.kind != "gguf":
+        raise UsageError(f"{template.name} does not come from a GGUF file; name a .jinja file with -o")
+    if output.exists():
+        raise UsageError(f"{output} is there already; name a new file with -o, or remove that one")
+    shard = _SHARD.search(Path(template.source.location).stem)
+    if shard is not None and not output.stem.endswith(shard[0]):
+        raise UsageError(
+            f"the template is in the first of {int(shard[1])} shards; name a file ending in {shard[0]}.gguf with -o, "
+            "which can stand beside copies of the others"
+        )
+
+
+def _belongs(output: Path, place: Path) -> bool:
+    """Return whether a file is the target itself, or lies in a target that is a folder."""
+    if not place.exists():
+        return False
+    if place.is_dir():
+        return output.resolve().is_relative_to(place.resolve())
+    return output.exists() and output.samefile(place)
+
+
+def _write(template: Template, text: str, output: Path) -> None:
+    if output.suffix.lower() == ".gguf":
+        assert template.source.member is not None
+        write_gguf(Path(template.source.location), output, template.source.member, text)
+    else:
+        write_file(output, text.encode("utf-8"))

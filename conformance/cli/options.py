@@ -1,0 +1,65 @@
+"""Arguments and options that several commands have, declared once."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import typer
+
+from conformance.cli import completion
+
+
+class FailOn(enum.StrEnum):
+    """From which severity on a divergence makes the command fail."""
+
+    error = "error"
+    warning = "warning"
+    never = "never"
+
+
+Targets = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TARGET...",
+        autocompletion=completion.targets,
+        help="A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
+        "wheel://package==version/path, or a catalogue name.",
+    ),
+]
+Target = Annotated[
+    str,
+    typer.Argument(metavar="TARGET", autocompletion=completion.targets, help="As for `conformance check`."),
+]
+Engines = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        autocompletion=completion.engines,
+        help="Engine to render with; repeatable; `all` takes every one. Default: transformers.",
+    ),
+]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="NAME",
+        autocompletion=completion.shapes,
+        help="Shape to hand conversations over in; repeatable; `all` takes every one. Default: hf and openai.",
+    ),
+]
+Profile = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=completion.profiles,
+        help="Which of the contested choices the oracle makes.",
+    ),
+]
+Examples = Annotated[int, typer.Option("--examples", metavar="N", help="How many conversations to generate.")]
+Seconds = Annotated[float | None, typer.Option(metavar="S", help="End after so many seconds.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]
+Jobs = Annotated[int, typer.Option(metavar="N", help="Processes that judge.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Plain text, as into a pipe.")]
