@@ -17,6 +17,7 @@ from conformance.compare.align import align, side_by_side
 from conformance.compare.base import Found
 from conformance.compare.structure import compare
 from conformance.conversation import Case, case_id
+from conformance.engines import confinement
 from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
@@ -113,6 +114,7 @@ def environment() -> Environment:
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages=packages,
+        unguarded=confinement.unguarded(),
     )
 
 

@@ -15,7 +15,7 @@ from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REJECTED, Answ
 from conformance.campaign.tally import RuleTally, Tally
 from conformance.compare.base import Found
 from conformance.compare.classify import classify
-from conformance.errors import UnjudgedError, UsageError
+from conformance.errors import UnjudgedError, UsageError, printable
 from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.base import Rendering
 from conformance.report.model import (
@@ -35,7 +35,6 @@ from conformance.rules.behaviour import (
     TEMPLATE_REJECTED,
     TOKEN_MISMATCH,
 )
-from conformance.sources.base import printable
 from conformance.vectors.derive import oracle_for, special_count
 from conformance.vectors.files import Family
 from conformance.vectors.model import Vector
