@@ -78,6 +78,11 @@ class HostileEngine(Engine):
                     os.read(self._deaths, 1)
                     os._exit(9)
                 return Rendered("alive")
+            case "freeze-once":  # as when the machine stops for a moment
+                if select.select([self._deaths], [], [], 0)[0]:
+                    os.read(self._deaths, 1)
+                    spin()
+                return Rendered("thawed")
             case "world":
                 return Rendered(json.dumps([dict(os.environ), time.tzname[0], os.getsid(0)]))
             case "write":

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from engine_helpers import SHORT
 from hostile_engine import (
     BreaksOnLoad,
     HostileEngine,
@@ -145,6 +146,14 @@ def test_tickets_may_be_collected_in_any_order(
 
 def test_a_death_from_outside_blames_nobody(hostile: EngineHost, request_of: Callable[..., Request]) -> None:
     assert hostile.render("", request_of("die-once")) == Rendered("alive")
+
+
+def test_a_moment_in_which_the_machine_froze_blames_nobody(request_of: Callable[..., Request]) -> None:
+    with EngineHost("hostile", limits=SHORT) as host:
+        orders = [request_of("ok:before"), request_of("freeze-once"), request_of("ok:after")]
+        assert [*host.render_many("", orders)] == [Rendered("before"), Rendered("thawed"), Rendered("after")]
+        late = [*host.render_many("", [request_of("hang")] * 5)]
+        assert [outcome.limit for outcome in late if isinstance(outcome, LimitExceeded)] == ["time"] * 5
 
 
 def test_a_killed_worker_process_is_started_again(request_of: Callable[..., Request]) -> None:
