@@ -17,7 +17,7 @@ from conformance.commands.common import all_engines, check_engines, load_templat
 from conformance.commands.publish import Publisher, keep, say_where
 from conformance.commands.streams import complain
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
-from conformance.oracles.base import profile
+from conformance.oracles.profile import profile
 from conformance.report.engines_matrix import engines_json, engines_markdown
 from conformance.report.events import EventLog, Header
 from conformance.report.files import make_folder, write_file

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 from conformance.conversation import Case
 from conformance.errors import UnjudgedError
 from conformance.oracles import vocabulary
-from conformance.oracles.base import Block, Profile, Rendering, profile
+from conformance.oracles.base import Block, Rendering
+from conformance.oracles.departures import moved_tokens
 from conformance.oracles.plan import Plan, Raw, plan
+from conformance.oracles.profile import Profile, profile
+
+# Of o200k_harmony; what users write never makes them.
+_START, _MESSAGE = 200_006, 200_008
 
 if TYPE_CHECKING:
     from openai_harmony import Conversation, HarmonyEncoding, Message
@@ -76,8 +81,17 @@ class HarmonyOracle:
         tokens = self.tokens(made, case.options.mode)
         text = self._encoding.decode_utf8(tokens)
         if text == "".join([block.text for block in made.kept]):
-            return Rendering(text, tokens, made.kept, made.dropped)
+            if all(new is old for new, old in zip(made.written, made.kept, strict=True)):
+                return Rendering(text, tokens, made.kept, made.dropped)
+            tokens = self._departed(made, tokens)
+            return Rendering(
+                "".join([block.text for block in made.written]), tokens, made.written, made.dropped
+            )
         self.layout_failures += 1
+        if any(new is not old for new, old in zip(made.written, made.kept, strict=True)):
+            raise OracleRefusedError(
+                f"the layout does not explain Harmony's text, so profile {self.profile.name} cannot be read from it"
+            )
         return Rendering(text, tokens, self._message_blocks(made, text), exact_spans=False)
 
     def tokens(self, made: Plan, mode: str) -> list[int]:
@@ -99,7 +113,27 @@ class HarmonyOracle:
 
     def layout(self, case: Case) -> str:
         """Return the text a case should have by the layout alone, which costs a twentieth of asking Harmony."""
-        return "".join([block.text for block in plan(case, self.profile).kept])
+        return "".join([block.text for block in plan(case, self.profile).written])
+
+    def _departed(self, made: Plan, tokens: list[int]) -> list[int]:
+        """Return Harmony's tokens with the messages in which the profile departs from the library."""
+        starts = [at for at, token in enumerate(tokens) if token == _START]
+        assert len(starts) == len(made.kept)
+        out: list[int] = []
+        for old, new, start, end in zip(
+            made.kept, made.written, starts, [*starts[1:], len(tokens)], strict=True
+        ):
+            own = tokens[start:end]
+            if new is old:
+                out += own
+            elif new.kind == "developer":
+                # The content is one text to Harmony, between the header and the end.
+                head = own.index(_MESSAGE) + 1
+                said = "".join([text for region, _, text in new.pieces if region not in ("header", "end")])
+                out += [*own[:head], *self._encoding.encode(said, disallowed_special=()), own[-1]]
+            else:
+                out += moved_tokens(own, old, self.encode)
+        return out
 
     def encode(self, text: str) -> list[int]:
         """Tokenize text as a server does: special tokens are recognised wherever they stand."""

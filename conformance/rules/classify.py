@@ -11,8 +11,9 @@ from conformance.compare.developer import compare_developer
 from conformance.compare.system import compare_system
 from conformance.compare.tools import Unit, tool_units
 from conformance.conversation import Case, Conversation
-from conformance.oracles.base import WITHIN, Block, Profile, Rendering, profiles
+from conformance.oracles.base import WITHIN, Block, Rendering
 from conformance.oracles.plan import plan
+from conformance.oracles.profile import Profile, profiles
 from conformance.rules import name_messages
 from conformance.rules.base import Severity
 from conformance.rules.name_types import name_property

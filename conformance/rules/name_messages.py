@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from conformance.compare.align import Pair
 from conformance.compare.base import Difference
 from conformance.conversation import Assistant, Case, Instructions, Mode
-from conformance.oracles.base import Block, Profile
+from conformance.oracles.base import Block
 from conformance.oracles.plan import plan
+from conformance.oracles.profile import Profile
 
 Named = tuple[str, Difference]
 FRAME = frozenset({"header", "instructions-heading", "instructions", "tools-heading", "namespace", "end"})

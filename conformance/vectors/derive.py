@@ -10,8 +10,9 @@ from conformance.conversation import Assistant, Case
 from conformance.errors import UsageError
 from conformance.generate.coverage import features
 from conformance.generate.features import MEANINGS
-from conformance.oracles.base import Profile, Rendering, profiles
+from conformance.oracles.base import Rendering
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
+from conformance.oracles.profile import Profile, profiles
 from conformance.shapes import default_families
 from conformance.vectors.faults import exercised
 from conformance.vectors.model import Origin, Vector, choices, vector_id

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from conformance.conversation import Assistant, Case, Instructions, User
-from conformance.oracles.base import Block, Profile, Rendering
+from conformance.oracles.base import Block, Rendering
 from conformance.oracles.plan import FUNCTIONS_NOTE, plan
+from conformance.oracles.profile import Profile
 from conformance.rules.classify import classify
 from conformance.vectors.tool_faults import TOOL_FAULTS
 

@@ -22,9 +22,10 @@ from conformance.conversation import (
 )
 from conformance.generate import case_at
 from conformance.oracles import harmony as harmony_module
-from conformance.oracles.base import Profile, Rendering, profile, profiles, setting_citations
+from conformance.oracles.base import Rendering
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.oracles.plan import arguments_text, plan
+from conformance.oracles.profile import Profile, profile, profiles, setting_citations
 from conformance.strategies import cases
 
 CaseOf = Callable[..., Case]
