@@ -11,7 +11,6 @@ from types import MappingProxyType
 import msgspec
 
 from conformance import __version__
-from conformance.campaign.branches import BranchCoverage
 from conformance.campaign.judge import Answer, Judgement
 from conformance.campaign.tally import EngineTally, RuleTally, Tally
 from conformance.compare.structure import compare
@@ -37,6 +36,7 @@ from conformance.rules import rule
 from conformance.rules.classify import Found
 from conformance.rules.name_tokens import INJECTED
 from conformance.sources import Template
+from conformance.template.branches import BranchCoverage
 
 PACKAGES = ("openai-harmony", "transformers", "jinja2", "gguf", "huggingface_hub", "hypothesis")
 _TELLING = 0.8  # a feature that more of all cases have than this tells nothing
