@@ -1,7 +1,7 @@
 """Makes variants of the reference template that follow other readings of the format, from the one source.
 
-python -m conformance.reading_variants vllm > gpt-oss-vllm.jinja
-python -m conformance.reading_variants documented,recipient=channel > mine.jinja
+python -m tools.reading_variants vllm > gpt-oss-vllm.jinja
+python -m tools.reading_variants documented,recipient=channel > mine.jinja
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from conformance.oracles.profile import Profile, Reading, profile, profiles
 from conformance.resources import resource
 
 SOURCE = "gpt-oss.jinja"
+
+# Edits are made in the order of the table: some move what a later one changes.
 
 # An edit: a stretch of the source that stands there once, and what takes its place.
 _Edit = tuple[str, str]
@@ -83,12 +85,12 @@ _EDITS: dict[Reading, tuple[_Edit, ...]] = {
     ("thinking_inference", "keep-all"): ((_INFERENCE, "{%- set drop = false -%}"),),
     ("thinking_training", "harmony"): ((_TRAINING, _INFERENCE),),
     ("thinking_training", "keep-all"): ((_TRAINING, "{%- set drop = false -%}"),),
-    ("preamble_channel", "analysis"): (
-        (_PREAMBLE, _PREAMBLE.replace("commentary", "analysis").replace("if content", "if content and keep_thinking")),
-    ),
     ("preamble_place", "before-thinking"): (
         (_THINKING, f"{_IF_CALLS}{_PREAMBLE}  {{%- endif -%}}\n{_THINKING}"),
         (f"and message['tool_calls'] -%}}\n{_PREAMBLE}    {{%- for", "and message['tool_calls'] -%}\n    {%- for"),
+    ),
+    ("preamble_channel", "analysis"): (
+        (_PREAMBLE, _PREAMBLE.replace("commentary", "analysis").replace("if content", "if content and keep_thinking")),
     ),
     ("exponents", "1e+20"): (("    {%- elif python -%}\n      {{- '+' -}}", "    {%- else -%}\n      {{- '+' -}}"),),
     ("arguments_json", "compact"): (
@@ -109,11 +111,12 @@ def reading_variant(source: str, chosen: Profile) -> str:
     Raises ValueError when an edit does not find its place once.
     """
     readings = chosen.readings()
-    edits = [edit for reading in readings.items() for edit in _EDITS.get(reading, ())]
+    edits = [
+        edit for reading, found in _EDITS.items() if readings[reading[0]] == reading[1] for edit in found
+    ]
     if readings["later_instructions"] == "heading" and readings["empty_instructions"] == "section":
         edits += _EMPTY_HEADING
-    # Where one edit writes what another looks for, the longer one comes first.
-    for find, put in sorted(edits, key=lambda edit: -len(edit[0])):
+    for find, put in edits:
         if source.count(find) != 1:
             raise ValueError(f"the template has {find!r} {source.count(find)} times instead of once")
         source = source.replace(find, put)
