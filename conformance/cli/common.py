@@ -12,10 +12,9 @@ from msgspec.structs import replace
 from platformdirs import user_state_path
 
 from conformance.cli.streams import complain
-from conformance.errors import UsageError
+from conformance.errors import UsageError, printable
 from conformance.report.model import LeftOut
 from conformance.sources import Template, resolve
-from conformance.sources.base import printable
 
 ALL = "all"
 _FIRST = ("transformers", "jinja2")

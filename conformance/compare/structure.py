@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any, cast
 
 from conformance.compare.tokens import MESSAGE, START, special_ids
-from conformance.oracles.harmony import encoding
+from conformance.oracles.library import OracleRefusedError
+from conformance.oracles.load import tokenizer
 
 _ENDS = ("<|end|>", "<|call|>", "<|return|>")
 _CONSTRAIN, _CHANNEL = "<|constrain|>", "<|channel|>"
@@ -72,18 +73,18 @@ def parse(tokens: Sequence[int]) -> Prompt:
     while at < len(tokens):
         start = _find(tokens, special[START], at)
         if start > at:
-            prompt.stray.append((len(prompt.messages), encoding().decode(list(tokens[at:start]))))
+            prompt.stray.append((len(prompt.messages), tokenizer().decode(list(tokens[at:start]))))
         message = next(
             (i for i in range(start + 1, len(tokens)) if tokens[i] == special[MESSAGE] or tokens[i] in ends),
             len(tokens),
         )
         if message == len(tokens):
             if start < len(tokens):
-                prompt.opened = encoding().decode(list(tokens[start + 1 :]))
+                prompt.opened = tokenizer().decode(list(tokens[start + 1 :]))
             break
         if tokens[message] in ends:
             # A header that ends before its text: the parser goes back to where a message starts.
-            prompt.stray.append((len(prompt.messages), encoding().decode(list(tokens[start : message + 1]))))
+            prompt.stray.append((len(prompt.messages), tokenizer().decode(list(tokens[start : message + 1]))))
             at = message + 1
             continue
         stop = next((i for i in range(message + 1, len(tokens)) if tokens[i] in ends), len(tokens))
@@ -101,25 +102,21 @@ def _find(tokens: Sequence[int], token: int, at: int) -> int:
 
 
 def _message(header: Sequence[int], content: Sequence[int], end: str) -> Parsed:
-    special, harmony = special_ids(), encoding()
+    special, harmony = special_ids(), tokenizer()
     told = harmony.decode(list(header))
     read = told.replace(f"{_CONSTRAIN} ", _CONSTRAIN)
     refused = ""
     try:
         # The header alone: no text can be refused, and the parser would decode it once more.
-        (found,) = harmony.parse_messages_from_completion_tokens(
-            [*harmony.encode(read, allowed_special="all"), special[MESSAGE], special["<|end|>"]],
-            None,
-            strict=False,
-        )
+        (found,) = harmony.parse([*harmony.encode(read), special[MESSAGE], special["<|end|>"]])
         fields = {
-            "role": found.author.role.value,
-            "name": found.author.name or "",
+            "role": found.role,
+            "name": found.name or "",
             "channel": found.channel or "",
             "recipient": found.recipient or "",
             "content type": found.content_type or "",
         }
-    except Exception as error:  # the binding raises HarmonyError and plain ValueError alike
+    except (OracleRefusedError, ValueError) as error:  # refused, or read as no or as several messages
         refused = str(error)
         fields = _header(read.removeprefix(START))
     text = harmony.decode(list(content))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from conformance.compare.align import ENDS, Pair
 from conformance.compare.base import Difference
 from conformance.oracles.base import Block, Rendering
-from conformance.oracles.harmony import encoding
+from conformance.oracles.load import tokenizer
 
 # Stretches of a text, as start and stop, that a server encodes as ordinary text; empty ones only part the text.
 Ordinary = Sequence[tuple[int, int]]
@@ -39,20 +39,19 @@ class Injected(NamedTuple):
 @lru_cache(maxsize=1)
 def special_ids() -> dict[str, int]:
     """Return the special tokens of the vocabulary, from text to id."""
-    harmony = encoding()
-    return {text: harmony.encode(text, allowed_special="all")[0] for text in harmony.special_tokens_set}
+    return tokenizer().special_tokens()
 
 
 def server_tokens(text: str, ordinary: Ordinary = ()) -> list[int]:
     """Encode a text as a server's tokenizer does: special tokens are recognised outside of `ordinary` stretches."""
-    harmony = encoding()
+    harmony = tokenizer()
     tokens: list[int] = []
     at = 0
     for start, stop in ordinary:
-        tokens += harmony.encode(text[at:start], allowed_special="all")
-        tokens += harmony.encode(text[start:stop], disallowed_special=())
+        tokens += harmony.encode(text[at:start])
+        tokens += harmony.encode(text[start:stop], special=False)
         at = stop
-    tokens += harmony.encode(text[at:], allowed_special="all")
+    tokens += harmony.encode(text[at:])
     return tokens
 
 
@@ -224,7 +223,7 @@ def encodes_alike(expected: Rendering) -> bool:
         stop = len(tokens) if block.kind == "prompt" else tokens.index(message, at)
         header = tuple(tokens[at:stop])
         if header not in _alike:
-            _alike[header] = tuple(server_tokens(encoding().decode(list(header)))) == header
+            _alike[header] = tuple(server_tokens(tokenizer().decode(list(header)))) == header
         if not _alike[header]:
             return False
     return True
@@ -238,7 +237,7 @@ def first_mismatch(expected: Rendering, actual: Sequence[int]) -> Difference | N
     )
     if at == len(want) == len(actual):
         return None
-    harmony = encoding()
+    harmony = tokenizer()
     offset = len(harmony.decode(want[:at]))
     place = expected.block_starts
     number = max((i for i, start in enumerate(place) if start <= offset), default=0)

@@ -23,6 +23,7 @@ from conformance.conversation import (
 )
 from conformance.oracles.base import Block, Piece
 from conformance.oracles.departures import departs, has_exponent, recipient_after_channel
+from conformance.oracles.load import tokenizer
 from conformance.oracles.profile import Profile
 from conformance.oracles.schema_layout import write_namespace
 
@@ -63,11 +64,8 @@ class Plan:
 
 @lru_cache(maxsize=2)
 def builtin_namespace(name: str) -> Raw:
-    """Return a built-in tool namespace as the Harmony library defines it."""
-    from openai_harmony import ToolNamespaceConfig
-
-    config = getattr(ToolNamespaceConfig, name)()
-    return config.model_dump(exclude_none=True)  # type: ignore[no-any-return]
+    """Return a built-in tool namespace as all Harmony libraries define it."""
+    return tokenizer().namespace(name)
 
 
 def arguments_text(call: ToolCall, form: str = "python") -> str:

@@ -55,6 +55,22 @@ class Profile:
         """Return a copy with some settings changed, for asking which reading explains a divergence."""
         return replace(self, **settings)  # type: ignore[arg-type]
 
+    def as_rendered_by(self, own: Profile) -> Profile:
+        """Return this profile as a library renders it whose own readings are those of `own`.
+
+        No input changes where it writes recipients, how exponents, and what it makes of a bare content type.
+        """
+        given = self.content_type
+        return replace(
+            self,
+            recipient=own.recipient if own.recipient != "role" else self.recipient,
+            result_recipient=own.result_recipient
+            if own.result_recipient != "role"
+            else self.result_recipient,
+            exponents=own.exponents if own.exponents != "1e20" else self.exponents,
+            content_type=own.content_type if given == "json" else given,
+        )
+
     def readings(self) -> dict[str, str]:
         """Return every setting with its value."""
         return {name: getattr(self, name) for name in SETTINGS}

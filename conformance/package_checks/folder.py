@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from conformance.errors import UsageError
+from conformance.errors import UsageError, printable
 from conformance.package_checks.facts import SPECIAL_TOKENS, Added, Package, Stops, Text, Vocabulary
-from conformance.sources.base import MAX_JSON_BYTES, decode, printable, read_bounded
+from conformance.sources.base import MAX_JSON_BYTES, decode, read_bounded
 from conformance.sources.model_folder import (
     DEFAULT,
     JINJA_FILE,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conformance.errors import UsageError
+from conformance.errors import UsageError, printable
 from conformance.package_checks.facts import SPECIAL_TOKENS, Added, Package, Stops, Text, Vocabulary
-from conformance.sources.base import MAX_TEMPLATE_BYTES, printable
+from conformance.sources.base import MAX_TEMPLATE_BYTES
 from conformance.sources.gguf import MAX_TEMPLATES, TEMPLATE_KEY
 from conformance.sources.gguf_reader import ARRAY, STRING, MetadataReader, Value
 from conformance.sources.model_folder import DEFAULT

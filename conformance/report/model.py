@@ -26,11 +26,15 @@ class ToolInfo(_Part, frozen=True, kw_only=True):
 
 
 class Environment(_Part, frozen=True, kw_only=True):
-    """Where the report was made; package versions decide what templates and oracle do."""
+    """Where the report was made; package versions decide what templates and oracle do.
+
+    `unguarded` names what no wall of the kernel kept workers from; None where no worker ran.
+    """
 
     python: str
     platform: str
     packages: dict[str, str]
+    unguarded: list[str] | None = None
 
 
 class Run(_Part, frozen=True, kw_only=True):

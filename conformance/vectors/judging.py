@@ -13,7 +13,7 @@ import msgspec
 from conformance.campaign import assemble
 from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REJECTED, Answer, Judgement
 from conformance.campaign.tally import RuleTally, Tally
-from conformance.errors import UnjudgedError, UsageError
+from conformance.errors import UnjudgedError, UsageError, printable
 from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.base import Rendering
 from conformance.report.model import (
@@ -27,7 +27,6 @@ from conformance.report.model import (
     Verdict,
 )
 from conformance.rules.classify import Found, classify
-from conformance.sources.base import printable
 from conformance.vectors.derive import oracle_for, special_count
 from conformance.vectors.files import Family
 from conformance.vectors.model import Vector

@@ -135,11 +135,8 @@ def test_tickets_may_be_collected_in_any_order(
     assert hostile.collect(empty) == []
 
 
-def test_a_death_from_outside_blames_nobody(
-    hostile: EngineHost, request_of: Callable[..., Request], tmp_path: Path
-) -> None:
-    outcome = hostile.render("", request_of(f"die-once:{tmp_path / 'died'}"))
-    assert outcome == Rendered("alive")
+def test_a_death_from_outside_blames_nobody(hostile: EngineHost, request_of: Callable[..., Request]) -> None:
+    assert hostile.render("", request_of("die-once")) == Rendered("alive")
 
 
 def test_a_killed_worker_process_is_started_again(request_of: Callable[..., Request]) -> None:
@@ -193,7 +190,7 @@ def test_the_channel_survives_printing(hostile: EngineHost, request_of: Callable
     assert hostile.render("", request_of("print")) == Rendered("printed")
 
 
-def test_the_worker_sees_no_secrets_and_no_files(
+def test_the_worker_sees_no_secrets_and_writes_no_files(
     hostile: EngineHost, request_of: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
@@ -202,10 +199,10 @@ def test_the_worker_sees_no_secrets_and_no_files(
     with EngineHost("hostile_engine:HostileEngine") as host:
         outcome = host.render("", request_of("world"))
     assert isinstance(outcome, Rendered)
-    environment, listing, zone, session = json.loads(outcome.text)
+    environment, zone, session = json.loads(outcome.text)
     assert "secret" not in json.dumps(environment)
     assert environment["HOME"] != os.environ.get("HOME")
-    assert (environment["TZ"], environment["PYTHONHASHSEED"], zone, listing) == ("UTC", "0", "UTC", [])
+    assert (environment["TZ"], environment["PYTHONHASHSEED"], zone) == ("UTC", "0", "UTC")
     assert session != os.getsid(0)
     target = tmp_path / "stolen"
     assert isinstance(hostile.render("", request_of(f"write:{target}")), Crashed)
