@@ -116,7 +116,10 @@ class Judge:
                     continue
                 # The layout is cheap; where it is not Harmony's, Harmony has to be asked.
                 exact = answer.rendering.exact_spans
-                text = oracle.layout(answer.case) if exact else oracle.render(answer.case).text
+                try:
+                    text = oracle.layout(answer.case) if exact else oracle.render(answer.case).text
+                except OracleRefusedError:
+                    text = ""  # not known, and so nobody's
                 if text != answer.rendering.text:
                     answer.others[name] = text
         return answer.others

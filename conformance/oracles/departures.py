@@ -9,22 +9,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from conformance.oracles.base import Block, Piece
+from conformance.oracles.base import Block
 from conformance.oracles.profile import Profile
 
 _EXPONENT = re.compile(r"\de\+?\d")
+
+# A header as the library writes it: author, recipient, channel.
+_HEADER = re.compile(r"(<\|start\|>[^\s<]+)( to=[^\s<]+)(<\|channel\|>[a-z]+)")
 
 Encode = Callable[[str], list[int]]
 
 
 def recipient_after_channel(block: Block) -> Block:
     """Move the recipient of a header behind its channel: `<|channel|>commentary to=functions.f`."""
-    regions = [region for region, _, _ in block.pieces]
-    if "recipient" not in regions or "channel" not in regions:
+    found = _HEADER.match(block.text)
+    if found is None:
         return block
     pieces = list(block.pieces)
-    moved = pieces.pop(regions.index("recipient"))
-    pieces.insert(regions.index("channel"), moved)
+    regions = [region for region, _, _ in pieces]
+    if "recipient" in regions:
+        moved = pieces.pop(regions.index("recipient"))
+        pieces.insert(regions.index("channel"), moved)
+    else:
+        # Where the layout does not hold, a message is one piece.
+        pieces = [("message", "", f"{found[1]}{found[3]}{found[2]}{block.text[found.end() :]}")]
     return Block(block.kind, block.index, pieces, block.call)
 
 
@@ -46,17 +54,15 @@ def moved_tokens(tokens: Sequence[int], block: Block, encode: Encode) -> list[in
     Harmony encodes recipient and channel each by itself, so that their tokens move as they are. Raises ValueError
     when they do not stand where they should.
     """
-    recipient = encode(_piece(block.pieces, "recipient"))
-    channel = encode(_piece(block.pieces, "channel"))
+    header = _HEADER.match(block.text)
+    if header is None:
+        return list(tokens)
+    recipient, channel = encode(header[2]), encode(header[3])
     channel_at = _find(tokens, channel)
     here = channel_at - len(recipient)
     if here < 0 or list(tokens[here:channel_at]) != recipient:
         raise ValueError("Harmony's tokens of a recipient do not stand before its channel")
     return [*tokens[:here], *channel, *recipient, *tokens[channel_at + len(channel) :]]
-
-
-def _piece(pieces: Sequence[Piece], region: str) -> str:
-    return next(text for name, _, text in pieces if name == region)
 
 
 def _find(tokens: Sequence[int], wanted: Sequence[int]) -> int:

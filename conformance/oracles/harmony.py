@@ -8,7 +8,7 @@ from typing import Any, cast
 from conformance.conversation import Case
 from conformance.oracles.authorities import DEFAULT, Authority, find
 from conformance.oracles.base import Block, Rendering
-from conformance.oracles.departures import moved_tokens
+from conformance.oracles.departures import moved_tokens, recipient_after_channel
 from conformance.oracles.library import Heard, OracleRefusedError
 from conformance.oracles.load import authority
 from conformance.oracles.plan import Plan, Raw, plan
@@ -47,21 +47,17 @@ class HarmonyOracle:
         made = plan(case, self.profile)
         tokens = self.tokens(made, case.options.mode)
         text = self._library.decode_utf8(tokens)
-        departs = any(new is not old for new, old in zip(made.written, made.kept, strict=True))
-        if departs and not self._departs:
-            made.kept = made.written
-        if text == "".join([block.text for block in made.kept]):
-            if made.kept is made.written or not departs:
-                return Rendering(text, tokens, made.kept, made.dropped)
-            tokens = self._departed(made, tokens)
-            text = "".join([block.text for block in made.written])
-            return Rendering(text, tokens, made.written, made.dropped)
-        self.layout_failures += 1
-        if departs and self._departs:
-            raise OracleRefusedError(
-                f"the layout does not explain Harmony's text, so profile {self.profile.name} cannot be read from it"
-            )
-        return Rendering(text, tokens, self._message_blocks(made, text), exact_spans=False)
+        changed = [new is not old for new, old in zip(made.written, made.kept, strict=True)]
+        if not self._departs:
+            made.kept, changed = made.written, []
+        blocks, exact = made.kept, text == "".join([block.text for block in made.kept])
+        if not exact:
+            self.layout_failures += 1
+            blocks = self._message_blocks(made, text)
+        if any(changed):
+            blocks, tokens = self._departed(made, blocks, tokens, exact=exact)
+            text = "".join([block.text for block in blocks])
+        return Rendering(text, tokens, blocks, made.dropped, exact_spans=exact)
 
     def tokens(self, made: Plan, mode: str) -> list[int]:
         """Return the authority's tokens for a plan.
@@ -74,25 +70,36 @@ class HarmonyOracle:
         """Return the text a case should have by the layout alone, which costs a twentieth of asking Harmony."""
         return "".join([block.text for block in plan(case, self.profile).written])
 
-    def _departed(self, made: Plan, tokens: list[int]) -> list[int]:
-        """Return Harmony's tokens with the messages in which the profile departs from the library."""
+    def _departed(
+        self, made: Plan, blocks: list[Block], tokens: list[int], *, exact: bool
+    ) -> tuple[list[Block], list[int]]:
+        """Return Harmony's blocks and tokens after what the profile reads otherwise than the library writes.
+
+        Raises OracleRefusedError where that needs the layout, which is not `exact`.
+        """
         starts = [at for at, token in enumerate(tokens) if token == _START]
-        assert len(starts) == len(made.kept)
-        out: list[int] = []
-        for old, new, start, end in zip(
-            made.kept, made.written, starts, [*starts[1:], len(tokens)], strict=True
-        ):
+        assert len(starts) == len(blocks)
+        read, out = list[Block](), list[int]()
+        ends = [*starts[1:], len(tokens)]
+        for block, old, new, start, end in zip(blocks, made.kept, made.written, starts, ends, strict=True):
             own = tokens[start:end]
             if new is old:
+                read.append(block)
                 out += own
             elif new.kind == "developer":
+                if not exact:
+                    raise OracleRefusedError(
+                        f"the layout does not explain this text, so {self.profile.name} cannot change its exponents"
+                    )
                 # The content is one text to Harmony, between the header and the end.
                 head = own.index(_MESSAGE) + 1
                 said = "".join([text for region, _, text in new.pieces if region not in ("header", "end")])
+                read.append(new)
                 out += [*own[:head], *self._library.encode(said, special=False), own[-1]]
             else:
-                out += moved_tokens(own, old, self.encode)
-        return out
+                read.append(recipient_after_channel(block))
+                out += moved_tokens(own, block, self.encode)
+        return read, out
 
     def encode(self, text: str) -> list[int]:
         """Tokenize text as a server does: special tokens are recognised wherever they stand."""

@@ -85,7 +85,7 @@ register(
         severity="error",
         what="Empty instructions were written as a developer message or as an empty `# Instructions` block.",
         why="The model reads a heading without a text, which Harmony's document shows nowhere.",
-        citation=f"{_DEVELOPER}; Harmony writes the section only when it is given a text for it, even an empty one",
+        citation=f"{_DEVELOPER}; profiles.toml, empty_instructions",
         setting="empty_instructions",
         fix="Write the instructions section only when there are instructions, and no developer message without content.",
     ),
