@@ -21,7 +21,7 @@ from conformance.conversation import (
     ToolResult,
     User,
 )
-from conformance.oracles.base import Block, Piece
+from conformance.oracles.base import Block, Kind, Piece
 from conformance.oracles.departures import departs, has_exponent, recipient_after_channel
 from conformance.oracles.load import tokenizer
 from conformance.oracles.profile import Profile
@@ -304,7 +304,7 @@ def _assistant(
 def _add(
     messages: list[Raw],
     blocks: list[Block],
-    kind: str,
+    kind: Kind,
     index: int,
     author: str,
     text: str,

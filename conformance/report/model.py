@@ -7,11 +7,11 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from conformance.conversation import Case
+from conformance.rules.base import Severity
 
 SCHEMA: Final = "conformance-report/1"
 
 Verdict: TypeAlias = Literal["conforms", "diverges", "error"]
-Severity: TypeAlias = Literal["error", "warning", "note"]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):
