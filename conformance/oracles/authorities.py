@@ -40,7 +40,10 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pinned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry of `authorities.toml`; `wheels` gives for each wheel's file name its sha256."""
+    """One entry of `authorities.toml`; `wheels` gives for each wheel's file name its sha256.
+
+    `profile` has the library's own readings: those of the default need none.
+    """
 
     distribution: str
     version: str
@@ -48,6 +51,7 @@ class Pinned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str
     wheels: dict[str, str]
     name: str = ""
+    profile: str = "harmony"
 
 
 @cache
