@@ -183,7 +183,7 @@ def run_add(
 ) -> int:
     """Promote a case to a vector, or add generated ones, and say which."""
     from conformance.errors import EXIT_CONFORMS, UsageError
-    from conformance.oracles.base import profile
+    from conformance.oracles.profile import profile
     from conformance.vectors.export import grow, promote
 
     if (path is None) == (generated == 0):
