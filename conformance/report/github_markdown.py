@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 
 from conformance.report.base import Output, register
 from conformance.report.cards import known_rule, percent, replay_command
 from conformance.report.excerpt import excerpt, parting
 from conformance.report.issues import Issue, issues
-from conformance.report.markdown import cell, conversation, no_paths
+from conformance.report.markdown import cell, conversation, escaped, no_paths
 from conformance.report.model import Report, Target
 from conformance.report.verdicts import verdict
 from conformance.report.visible import inert
@@ -67,8 +68,8 @@ def _head(report: Report, found: list[Issue]) -> Iterator[str]:
         line = f":{issue.place.line}" if issue.place.line is not None else ""
         seen = percent(issue.divergence.share) if issue.divergence is not None else ""
         yield (
-            f"| {_MARKS[issue.severity]} | {cell(issue.code)} {cell(issue.rule)} | {cell(no_paths(issue.target))} "
-            f"| {cell(issue.place.uri)}{line} | {seen} |"
+            f"| {_MARKS[issue.severity]} | {escaped(issue.code)} {escaped(issue.rule)} | {escaped(issue.target)} "
+            f"| {escaped(issue.place.uri)}{line} | {seen} |"
         )
     if len(listed) > 100:
         yield f"| | {len(listed) - 100:,} more | | | |"
@@ -76,21 +77,21 @@ def _head(report: Report, found: list[Issue]) -> Iterator[str]:
 
 def _details(report: Report, issue: Issue) -> Iterator[str]:
     if issue.kind == "unjudged":
-        yield from ("", f"❌ **{cell(issue.summary)}**: {cell(issue.details)}")
+        yield from ("", f"❌ **{escaped(issue.summary)}**: {escaped(issue.details)}")
         return
     mark = _MARKS[issue.severity]
     yield ""
-    yield f"<details><summary>{mark} {cell(issue.code)} {cell(issue.rule)}: {cell(issue.summary)}</summary>"
+    yield f"<details><summary>{mark} {escape(issue.code)} {escape(issue.rule)}: {escape(issue.summary)}</summary>"
     yield ""
     divergence, known = issue.divergence, known_rule(issue.rule)
     if divergence is None:
-        yield cell(issue.details)
+        yield escaped(issue.details)
     else:
         yield f"{conversation(divergence)}"
         yield from _difference(issue)
         if known is not None:
-            yield from ("", f"**Why** {cell(known.why)}  ", f"**Fix** {cell(known.fix)}  ")
-            yield f"**Source** {cell(known.citation)}  "
+            yield from ("", f"**Why** {known.why}  ", f"**Fix** {known.fix}  ")
+            yield f"**Source** {known.citation}  "
         target = _named(report, issue)
         total = target.cases.total if target is not None else report.run.cases
         yield f"**Seen** in {percent(divergence.share)} of {total:,} generated conversations"

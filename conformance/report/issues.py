@@ -134,10 +134,10 @@ def _divergence(target: Target, place: Place, divergence: Divergence, root: Path
     if known is not None:
         parts += [f"Why: {known.why}", f"Fix: {known.fix}", f"Source: {known.citation}"]
     if divergence.vanishes_under:
-        parts.append(f"Accepted under {', '.join(divergence.vanishes_under)}.")
+        parts.append(f"Accepted under {inert(', '.join(divergence.vanishes_under))}.")
     if example.template_line is not None and not place.uri.endswith((".jinja", ".j2", ".txt")):
         parts.append(f"Line {example.template_line} of the template.")
-    parts.append(f"Reproduce with: {replay_command(example.case_id, target.name)}")
+    parts.append(f"Reproduce with: {inert(replay_command(example.case_id, target.name))}")
     return Issue(
         kind="divergence",
         target=inert(target.name),
@@ -146,7 +146,7 @@ def _divergence(target: Target, place: Place, divergence: Divergence, root: Path
         rule=inert(divergence.rule),
         severity=divergence.severity,
         summary=inert(summary, 300),
-        details=inert(" ".join(part for part in parts if part)),
+        details=" ".join(part for part in parts if part),
         fingerprint=_fingerprint(place.uri, target.name, divergence.key),
         divergence=divergence,
     )

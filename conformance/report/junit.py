@@ -28,7 +28,8 @@ def write_junit(report: Report, output: Output) -> bytes:
         _count(suite)
     _count(root)
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written + b"\n"
 
 
 def _suite(root: ET.Element, name: str, found: list[Issue], words: str | None) -> None:
