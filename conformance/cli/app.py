@@ -35,6 +35,9 @@ COMMANDS = {
     "doctor": Command("conformance.cli.doctor:doctor", "Say what works here and how to get the rest."),
     "schema": Command("conformance.cli.schema:schema", "Print the JSON Schema of case files or of reports."),
     "templates": Command("conformance.cli.templates:app", "The catalogue of known public templates."),
+    "authorities": Command(
+        "conformance.cli.authorities:app", "The libraries that say what is right, and where they differ."
+    ),
     "engines": Command("conformance.cli.engines:app", "The programs that execute templates."),
     "precision": Command(
         "conformance.precision.cli:app",

@@ -15,12 +15,13 @@ from conformance.cli.check import validate
 from conformance.cli.console import new_console
 from conformance.cli.options import Offline, Plain, Profile, Target
 from conformance.cli.targets import one_template
+from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
 from conformance.importers import read_case
 from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.terminal import TerminalWriter
-from conformance.rules.name_tokens import INJECTED
+from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
 from conformance.shapes import families, shapes
 from conformance.sources import Template
 
@@ -91,21 +92,21 @@ def run_diff(
         )
         for found in judgement.found
     ]
-    injected = any(found.rule == INJECTED for found in judgement.found)
-    read = structure(answer, judgement, INJECTED if injected else "")
+    injected = any(found.rule == INJECTED_SPECIAL_TOKEN.slug for found in judgement.found)
+    read = structure(answer, judgement, INJECTED_SPECIAL_TOKEN.slug if injected else "")
     failure = judgement.failure
     if failure is not None and judgement.line is not None:
         failure = f"{failure} (line {judgement.line})"
-    expected = answer.rendering.text
+    messages = None
+    if judgement.text is not None:
+        messages = side_by_side(answer.rendering, align(answer.rendering, judgement.text))
     if plain or not console.is_terminal:
-        text = plain_diff(expected, judgement.text, findings=findings, failure=failure, structure=read)
+        text = plain_diff(messages, findings=findings, failure=failure, structure=read)
         console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
     else:
         title = f"{template.name} · case {case_id(case)} · shape {shape.name} · engine {engine}"
         writer = TerminalWriter(console)
         writer.print(title)
-        writer.print(
-            render_diff(console, expected, judgement.text, findings=findings, failure=failure, structure=read)
-        )
+        writer.print(render_diff(console, messages, findings=findings, failure=failure, structure=read))
     worse = any(finding.severity != "note" for finding in findings)
     return EXIT_DIVERGES if worse else EXIT_CONFORMS

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from conformance.cli.streams import complain
-from conformance.errors import UsageError
+from conformance.errors import UsageError, printable
 from conformance.report.model import LeftOut
 from conformance.sources import Template, resolve
-from conformance.sources.base import printable
 
 ALL = "all"
 _FIRST = ("transformers", "jinja2")

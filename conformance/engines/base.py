@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
@@ -132,6 +133,10 @@ class Engine(Protocol):
         """
         return None
 
+    def programs(self) -> Sequence[str]:
+        """Return the paths of programs that a session starts; every other program stays closed to it."""
+        return ()
+
     def load(self) -> None:
         """Import what rendering needs; runs once, before any template is seen.
 
@@ -139,7 +144,7 @@ class Engine(Protocol):
         """
 
     def open(self) -> None:
-        """Start what does not survive a fork (threads, subprocesses); runs before a session's limits."""
+        """Start what does not survive a fork (threads, programs); runs confined, before a session's limits."""
 
     def compile_check(self, template: str) -> SyntaxProblem | None:
         """Return what keeps the template from being compiled, or None."""

@@ -32,7 +32,7 @@ from conformance.engines.base import (
     SyntaxProblem,
     get_engine,
 )
-from conformance.engines.confinement import Guard
+from conformance.engines.confinement import Guard, confine
 from conformance.engines.jinja_common import describe
 from conformance.errors import EXIT_UNJUDGED, ConformanceError, UnjudgedError
 
@@ -94,6 +94,7 @@ def _run_session(control: socket.socket, descriptor: int, engine: Engine, limits
     code = 1
     try:
         control.close()
+        confine(engine)
         engine.open()
         guard = Guard(limits, own_memory_limit=engine.own_memory_limit)
         Session(engine, guard, limits).run(socket.socket(fileno=descriptor))

@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol, TypeVar
 
 import msgspec
 
-from conformance.errors import UsageError
+from conformance.errors import UsageError, printable
 
 ENTRY_POINTS = "conformance.sources"
 
@@ -152,12 +152,6 @@ def decode(data: bytes, location: str) -> str:
             f"{location} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}; "
             f"{hint}save it as UTF-8"
         ) from error
-
-
-def printable(text: str, limit: int = 120) -> str:
-    """Return a stranger's word fit for a terminal: one line, no control characters, not too long."""
-    shown = "".join(char if char.isprintable() else "\ufffd" for char in text[: limit + 1])
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def make_template(

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from conformance.errors import UsageError
+from conformance.errors import UsageError, printable
 from conformance.sources.base import (
     MAX_TEMPLATE_BYTES,
     Provenance,
     SourceSettings,
     Template,
     make_template,
-    printable,
     register,
 )
 from conformance.sources.gguf_reader import MAGIC, MAX_KEY_BYTES, STRING, MetadataReader

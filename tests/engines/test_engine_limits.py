@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from engine_helpers import SHORT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -135,11 +136,16 @@ def test_tickets_may_be_collected_in_any_order(
     assert hostile.collect(empty) == []
 
 
-def test_a_death_from_outside_blames_nobody(
-    hostile: EngineHost, request_of: Callable[..., Request], tmp_path: Path
-) -> None:
-    outcome = hostile.render("", request_of(f"die-once:{tmp_path / 'died'}"))
-    assert outcome == Rendered("alive")
+def test_a_death_from_outside_blames_nobody(hostile: EngineHost, request_of: Callable[..., Request]) -> None:
+    assert hostile.render("", request_of("die-once")) == Rendered("alive")
+
+
+def test_a_moment_in_which_the_machine_froze_blames_nobody(request_of: Callable[..., Request]) -> None:
+    with EngineHost("hostile_engine:HostileEngine", limits=SHORT) as host:
+        orders = [request_of("ok:before"), request_of("freeze-once"), request_of("ok:after")]
+        assert [*host.render_many("", orders)] == [Rendered("before"), Rendered("thawed"), Rendered("after")]
+        late = [*host.render_many("", [request_of("hang")] * 5)]
+        assert [outcome.limit for outcome in late if isinstance(outcome, LimitExceeded)] == ["time"] * 5
 
 
 def test_a_killed_worker_process_is_started_again(request_of: Callable[..., Request]) -> None:
@@ -193,7 +199,7 @@ def test_the_channel_survives_printing(hostile: EngineHost, request_of: Callable
     assert hostile.render("", request_of("print")) == Rendered("printed")
 
 
-def test_the_worker_sees_no_secrets_and_no_files(
+def test_the_worker_sees_no_secrets_and_writes_no_files(
     hostile: EngineHost, request_of: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
@@ -202,10 +208,10 @@ def test_the_worker_sees_no_secrets_and_no_files(
     with EngineHost("hostile_engine:HostileEngine") as host:
         outcome = host.render("", request_of("world"))
     assert isinstance(outcome, Rendered)
-    environment, listing, zone, session = json.loads(outcome.text)
+    environment, zone, session = json.loads(outcome.text)
     assert "secret" not in json.dumps(environment)
     assert environment["HOME"] != os.environ.get("HOME")
-    assert (environment["TZ"], environment["PYTHONHASHSEED"], zone, listing) == ("UTC", "0", "UTC", [])
+    assert (environment["TZ"], environment["PYTHONHASHSEED"], zone) == ("UTC", "0", "UTC")
     assert session != os.getsid(0)
     target = tmp_path / "stolen"
     assert isinstance(hostile.render("", request_of(f"write:{target}")), Crashed)
