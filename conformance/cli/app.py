@@ -13,6 +13,7 @@ from conformance import __version__
 from conformance.cli.guard import guarded
 from conformance.cli.interrupt import one_interrupt
 from conformance.cli.lazy import Command, help_without_command, lazy_group
+from conformance.launch import distrust_current_folder
 
 COMMANDS = {
     "check": Command(
@@ -32,6 +33,10 @@ COMMANDS = {
         "Repair a template, as far as a campaign before and after proves it; the target itself is never changed.",
     ),
     "explain": Command("conformance.cli.explain:explain", "Explain a rule, or list them all."),
+    "settings": Command(
+        "conformance.cli.settings:settings",
+        "List the readings of the format, on whose word each stands, and the profiles made of them.",
+    ),
     "doctor": Command("conformance.cli.doctor:doctor", "Say what works here and how to get the rest."),
     "schema": Command("conformance.cli.schema:schema", "Print the JSON Schema of case files or of reports."),
     "templates": Command("conformance.cli.templates:app", "The catalogue of known public templates."),
@@ -79,5 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     # Hugging Face libraries announce themselves on standard error otherwise.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    distrust_current_folder()
     with one_interrupt():
         sys.exit(guarded(lambda: app(arguments, prog_name="conformance", standalone_mode=False)))

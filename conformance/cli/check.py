@@ -38,7 +38,7 @@ from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines, check_engines, load_templates
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
-from conformance.oracles.base import profile
+from conformance.oracles.profile import profile as profile_named
 from conformance.report.events import EventLog, Header
 from conformance.report.model import Divergence, LeftOut, Report, Target
 from conformance.report.terminal import Advance, TerminalWriter
@@ -150,7 +150,7 @@ def validate(settings: Settings) -> None:
         raise UsageError(f"--jobs is {settings.jobs}; give at least 1.")
     if settings.seed < 0:
         raise UsageError(f"--seed is {settings.seed}; give 0 or more.")
-    profile(settings.profile)
+    profile_named(settings.profile)
     shapes(settings.shapes)
     check_engines(settings.engines)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console
 
 from conformance.cli.console import new_console, say
-from conformance.cli.runs import new_run_folder, remember_run
+from conformance.cli.runs import OUR_FILES, new_run_folder, remember_run
 from conformance.cli.streams import write_bytes
 from conformance.report.base import Output, Writer, writer
-from conformance.report.files import make_folder, write_file
+from conformance.report.files import make_folder, refuse_links, write_file
 from conformance.report.json_file import FILE_NAME, encode
 from conformance.report.model import Report
 
@@ -40,6 +40,7 @@ class Publisher:
         writers = {name: writer(name) for name in formats or (TERMINAL,)}
         if output is not None:
             make_folder(output)
+            refuse_links(output, OUR_FILES)
         return Publisher(writers, output, max(cards, 0), new_console(stderr=JSON in writers))
 
     @property

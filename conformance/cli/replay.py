@@ -11,7 +11,7 @@ from conformance.cli.console import new_console
 from conformance.cli.diff import run_diff
 from conformance.cli.options import Offline, Plain
 from conformance.cli.runs import newest_run
-from conformance.cli.targets import one_template
+from conformance.cli.targets import check_engines, one_template
 from conformance.errors import UsageError
 from conformance.importers import looks_like_case_id, read_case
 from conformance.report.json_file import find_example, read
@@ -45,6 +45,8 @@ def replay(
     report = read(run or newest_run())
     reported, divergence = find_example(report, case, target)
     shown = divergence.example
+    # What a report names is not run unless it is an engine of this installation.
+    check_engines([shown.engine])
     template = _again(reported.name, reported.source, reported.sha256, offline=offline)
     if template.sha256 != reported.sha256:
         console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)

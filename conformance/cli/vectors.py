@@ -21,7 +21,7 @@ from conformance.cli.vectors_report import print_report, write_folder
 from conformance.conversation import Case
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.importers import looks_like_case_id, read_case
-from conformance.oracles.base import profile as profile_named
+from conformance.oracles.profile import profile as profile_named
 from conformance.report.base import Output, writer
 from conformance.report.files import make_folder, write_file
 from conformance.report.json_file import encode, find_example, read

@@ -240,7 +240,9 @@ def _templates(folder: Path, package: Package) -> None:
     files += [(JINJA_FILE, DEFAULT)] if (folder / JINJA_FILE).is_file() else []
     for place, name in files:
         try:
-            package.templates.append(Text(place, name, decode(read_bounded(folder / place, place), place)))
+            package.templates.append(
+                Text(place, name, decode(read_bounded(folder / place, place, root=folder), place))
+            )
         except UsageError as error:
             package.unreadable.append((place, str(error)))
     if not (folder / TOKENIZER_CONFIG).is_file():
