@@ -62,7 +62,7 @@ def export(
         bool, typer.Option("--check", help="Write nothing; fail when a file is not as it would be written.")
     ] = False,
 ) -> None:
-    """Write the vectors anew: ids, texts, tokens, rules and formatting."""
+    """Write the vectors anew: ids, texts, tokens, flags and formatting."""
     from conformance.vectors.files import default_folder
 
     raise typer.Exit(run_export(vectors or default_folder(), output, check=check, console=_console()))
