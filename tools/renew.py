@@ -18,7 +18,7 @@ from conformance.rules import catalogue
 from conformance.shapes import table
 from conformance.vectors.export import normalise, rendered_files
 from conformance.vectors.files import default_folder
-from tools import mutants, training_variant
+from tools import mutants, profiles_page, training_variant
 from tools.mutants.report import write_report
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,6 +80,8 @@ def _readme() -> str:
 def generated() -> Iterator[tuple[Path, Callable[[], bytes]]]:
     """Yield each generated file with what makes its content anew."""
     yield ROOT / "README.md", lambda: _readme().encode()
+    page = ROOT / "docs" / "profiles.md"
+    yield page, lambda: profiles_page.updated(page.read_text(encoding="utf-8")).encode()
     yield ROOT / "docs" / "rules.md", lambda: rules_page().encode()
     source = resource("templates", training_variant.SOURCE).read_text("utf-8")
     target = resource("templates", training_variant.TARGET)

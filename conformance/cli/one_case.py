@@ -8,7 +8,8 @@ from rich.console import Console
 
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings
-from conformance.cli.common import newest_run, one_template
+from conformance.cli.common import check_engines, one_template
+from conformance.cli.runs import newest_run
 from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
@@ -100,6 +101,8 @@ def run_replay(
     report = read(run or newest_run())
     reported, divergence = find_example(report, what, target)
     shown = divergence.example
+    # What a report names is not run unless it is an engine of this installation.
+    check_engines([shown.engine])
     template = _again(reported.name, reported.source, reported.sha256, offline=offline)
     if template.sha256 != reported.sha256:
         console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)

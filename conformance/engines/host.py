@@ -15,6 +15,7 @@ import msgspec
 
 from conformance.engines import wire
 from conformance.engines.base import (
+    Engine,
     LimitExceeded,
     Limits,
     Outcome,
@@ -93,14 +94,19 @@ class EngineHost:
     case is blamed for what came from outside. Not safe for use from several threads.
     """
 
-    def __init__(self, engine: str, *, limits: Limits | None = None, window: int = 128) -> None:
-        """Prepare a host; `window` is how many requests `render_many` keeps on their way.
+    def __init__(
+        self, engine: str | type[Engine], *, limits: Limits | None = None, window: int = 128
+    ) -> None:
+        """Prepare a host for an engine, by name or as its class.
+
+        `window` is how many requests `render_many` keeps on their way.
 
         Raises UsageError when there is no such engine.
         """
-        if ":" not in engine and engine not in engine_names():
+        if isinstance(engine, str) and engine not in engine_names():
             raise UsageError(f"There is no engine {engine!r}; known are {', '.join(engine_names())}.")
-        self.engine = engine
+        self._given = engine
+        self.engine = engine if isinstance(engine, str) else engine.name
         self.limits = limits or Limits()
         self._window = window
         self._process: WorkerProcess | None = None
@@ -125,7 +131,7 @@ class EngineHost:
     def start(self) -> None:
         """Begin to load the engine without waiting for it."""
         if self._process is None:
-            self._process = WorkerProcess(self.engine, self.limits)
+            self._process = WorkerProcess(self._given, self.limits)
 
     def close(self) -> None:
         """End the worker; requests still on their way get no outcome."""

@@ -124,7 +124,10 @@ def _decoded(data: bytes, form: type[_Form]) -> _Form:
             plain = None
         if plain is None:
             raise
-        return msgspec.convert(plain, form, strict=False)
+        try:
+            return msgspec.convert(plain, form, strict=False)
+        except UnicodeEncodeError as error:  # a number written as text, with half of a character in it
+            raise msgspec.ValidationError(str(error)) from None
 
 
 def _config(folder: Path, package: Package) -> None:
@@ -240,7 +243,9 @@ def _templates(folder: Path, package: Package) -> None:
     files += [(JINJA_FILE, DEFAULT)] if (folder / JINJA_FILE).is_file() else []
     for place, name in files:
         try:
-            package.templates.append(Text(place, name, decode(read_bounded(folder / place, place), place)))
+            package.templates.append(
+                Text(place, name, decode(read_bounded(folder / place, place, root=folder), place))
+            )
         except UsageError as error:
             package.unreadable.append((place, str(error)))
     if not (folder / TOKENIZER_CONFIG).is_file():

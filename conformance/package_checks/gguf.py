@@ -10,6 +10,7 @@ from conformance.rules.package import CONTEXT_LENGTH, SPECIAL_TOKEN_IDS, STOP_TO
 from conformance.sources.base import MAX_TEMPLATE_BYTES
 from conformance.sources.gguf import MAX_TEMPLATES, TEMPLATE_KEY
 from conformance.sources.gguf_reader import ARRAY, STRING, MetadataReader, Value
+from conformance.sources.inside import open_inside
 from conformance.sources.model_folder import DEFAULT
 
 # llama.cpp's converter writes the first, Ollama's the second.
@@ -66,7 +67,7 @@ def _metadata(
     arrays: dict[bytes, dict[int, Value]] = {}
     templates: dict[str, bytes] = {}
     try:
-        with path.open("rb") as file:
+        with open_inside(path, location) as file:
             reader = MetadataReader(file, location)
             for key, kind in reader.pairs():
                 name = key.decode("utf-8", "replace")

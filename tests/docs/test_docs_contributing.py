@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_NEEDED = ("conformance", "tools", "templates", "fixtures", "README.md", "pyproject.toml")
+_NEEDED = ("conformance", "tools", "templates", "fixtures", "docs", "README.md", "pyproject.toml")
 _STEP = re.compile(
     r"In `(?P<path>[^`]+)`(?P<end>, at the end)?:\n\n(?P<block> *```(?P<kind>\w+)\n.*?\n *```\n)", re.DOTALL
 )
@@ -61,8 +61,6 @@ def test_a_newcomer_adds_a_rule_in_three_files(tmp_path: Path) -> None:
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, tmp_path / name)
-    (tmp_path / "docs").mkdir()
-    shutil.copy(ROOT / "docs" / "rules.md", tmp_path / "docs")
     steps = _steps("A new rule")
     assert len({path for path, *_ in steps}) == len(steps) == 3
     for step in steps:

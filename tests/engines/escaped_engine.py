@@ -1,4 +1,4 @@
-"""Code that got out of its engine: what can it reach? Workers load it as `escaped_engine:EscapedEngine`."""
+"""Code that got out of its engine: what can it reach?"""
 
 import ctypes
 import json

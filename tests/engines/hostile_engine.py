@@ -1,4 +1,4 @@
-"""An engine that does what the first message tells it; workers load it as `hostile_engine:HostileEngine`."""
+"""An engine that does what the first message tells it; its class is registered, as a program would do it."""
 
 import ctypes
 import json
@@ -94,21 +94,29 @@ class HostileEngine(Engine):
 
 
 class NeverLoads(HostileEngine):
+    name: ClassVar[str] = "never-loads"
+
     def load(self) -> None:
         time.sleep(60)
 
 
 class BreaksOnLoad(HostileEngine):
+    name: ClassVar[str] = "breaks-on-load"
+
     def load(self) -> None:
         raise RuntimeError("no luck")
 
 
 class NotUnderstood(HostileEngine):
+    name: ClassVar[str] = "not-understood"
+
     def load(self) -> None:
         raise UnjudgedError("The engine hostile is too old; upgrade it.")
 
 
 class NotInstalled(HostileEngine):
+    name: ClassVar[str] = "not-installed"
+
     def available(self) -> str | None:
         return "it is not installed: pip install hostility"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from escaped_engine import reached
+from escaped_engine import EscapedEngine, EscapedStarter, reached
 
-from conformance.engines import EngineHost, Rendered, Request, landlock, seccomp
+from conformance.engines import Engine, EngineHost, Rendered, Request, landlock, seccomp
 from conformance.engines.confinement import walls
 
 FILES = ("read", "empty", "truncate", "rename", "delete")
@@ -52,8 +52,8 @@ def order(aims: dict[str, Any]) -> Request:
     return Request([{"role": "user", "content": json.dumps(aims)}], None, {}, False, "2025-06-28")
 
 
-def results(engine: str, aims: dict[str, Any]) -> dict[str, str]:
-    with EngineHost(f"escaped_engine:{engine}") as host:
+def results(engine: type[Engine], aims: dict[str, Any]) -> dict[str, str]:
+    with EngineHost(engine) as host:
         outcome = host.render("", order(aims))
     assert isinstance(outcome, Rendered), outcome
     found: dict[str, str] = json.loads(outcome.text)
@@ -77,9 +77,11 @@ def _answer(answers: Any, aims: dict[str, Any]) -> None:
 @needs_walls
 @pytest.mark.parametrize(
     ("engine", "open_to_it"),
-    [("EscapedEngine", set()), ("EscapedStarter", {"fork", "become a program"})],
+    [(EscapedEngine, set()), (EscapedStarter, {"fork", "become a program"})],
 )
-def test_an_escaped_engine_reaches_nothing(engine: str, open_to_it: set[str], aims: dict[str, Any]) -> None:
+def test_an_escaped_engine_reaches_nothing(
+    engine: type[Engine], open_to_it: set[str], aims: dict[str, Any]
+) -> None:
     found = results(engine, aims)
     assert {name for name, outcome in found.items() if outcome == "reached"} == open_to_it
     folder = Path(aims["folder"])

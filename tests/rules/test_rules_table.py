@@ -20,7 +20,7 @@ from conformance.campaign.tally import Tally
 from conformance.conversation import Case
 from conformance.engines.in_process import InProcessHost
 from conformance.generate.coverage import CoverageCounter
-from conformance.oracles.base import profile
+from conformance.oracles.profile import profile
 from conformance.report.cards import card
 from conformance.report.model import Coverage
 from conformance.resources import resource

@@ -13,7 +13,7 @@ from conformance.cli.vectors import run_export
 from conformance.conversation import case_id
 from conformance.engines.in_process import InProcessHost
 from conformance.importers import case_from_request
-from conformance.oracles.base import Profile, profile
+from conformance.oracles.profile import Profile, profile
 from conformance.rules.behaviour import RESOURCE_LIMIT, TEMPLATE_CRASHED, TEMPLATE_REJECTED
 from conformance.shapes import shapes
 from conformance.vectors import reported_cases, vector_schema
