@@ -24,3 +24,9 @@ class UnjudgedError(ConformanceError):
     """The target could not be judged: an oracle, a vocabulary, an engine or a GPU is missing (exit code 3)."""
 
     exit_code = EXIT_UNJUDGED
+
+
+def printable(text: str, limit: int = 120) -> str:
+    """Return a stranger's word fit for a terminal: one line, no control characters, not too long."""
+    shown = "".join(char if char.isprintable() else "\ufffd" for char in text[: limit + 1])
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"

@@ -49,3 +49,10 @@ def formats(incomplete: str) -> list[str]:
     from conformance.report.base import formats as known
 
     return _beginning(known(), incomplete)
+
+
+def authorities(incomplete: str) -> list[str]:
+    """Return the names of authorities."""
+    from conformance.oracles.authorities import pinned
+
+    return _beginning(list(pinned()), incomplete)

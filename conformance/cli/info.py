@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance import __version__
-from conformance.cli.common import runs_folder
+from conformance.cli.runs import runs_folder
 from conformance.cli.streams import complain, write_bytes
 from conformance.conversation import case_schema
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, ConformanceError, UsageError
@@ -27,6 +27,7 @@ from conformance.sources import catalogue
 
 # Those that come with the package; the others are extras, and nothing is broken without them.
 _REQUIRED_ENGINES = ("transformers", "jinja2")
+_REINSTALL = "python -m pip install --force-reinstall --no-deps"
 
 
 def run_explain(slug: str | None, console: Console) -> int:
@@ -90,7 +91,14 @@ def run_doctor(console: Console) -> int:
     for heading in ("part", "state", "detail"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "detail")
     broken = False
-    for name, state, detail in [*_tool(), *_oracle(), *_engines(), *_packages(), *_gpu()]:
+    for name, state, detail in [
+        *_tool(),
+        *_oracle(),
+        *_engines(),
+        *_confinement(),
+        *_packages(),
+        *_gpu(),
+    ]:
         style = {"ok": "green", "missing": "bold red", "broken": "bold red"}.get(state, "yellow")
         broken |= state in ("missing", "broken")
         table.add_row(name, Text(state, style), detail)
@@ -105,19 +113,46 @@ def _tool() -> list[tuple[str, str, str]]:
 
 def _oracle() -> list[tuple[str, str, str]]:
     from conformance.oracles import vocabulary
-    from conformance.oracles.harmony import encoding
+    from conformance.oracles.load import authority
 
+    rows = []
     try:
         origin = vocabulary.prepare().origin
-        tokens = len(encoding().encode("conformance"))
+        rows.append(("vocabulary", "ok", f"o200k_base, sha256 {vocabulary.SHA256[:12]}, from {origin}"))
+        judge = authority().authority
+        words = (
+            f"{judge}, of the package {judge.distribution}, sha256 {judge.sha256[:12]}, "
+            f"renders {judge.renders[:12]}"
+        )
+        rows.append(("authority", "ok", words))
     except ConformanceError as error:
-        return [("oracle", "missing", str(error))]
-    except Exception as error:  # the binding reports a broken vocabulary in its own way
-        return [("oracle", "broken", f"{error}; {vocabulary.WAY_OUT}")]
-    return [
-        ("oracle", "ok", f"openai-harmony {_version('openai-harmony')}, {tokens} tokens for `conformance`"),
-        ("vocabulary", "ok", f"o200k_base, sha256 {vocabulary.SHA256[:12]}, from {origin}"),
-    ]
+        rows.append(("authority" if rows else "vocabulary", "missing", str(error)))
+    return [*rows, *_module()]
+
+
+def _module() -> list[tuple[str, str, str]]:
+    """Say whose the installed module is, and how to repair it where several packages installed it."""
+    from conformance.oracles.authorities import MODULE
+    from conformance.oracles.installed import installed
+
+    here = installed(all_claims=True)
+    if here is None:
+        return [(f"module {MODULE}", "optional", "not installed")]
+    if not here.distribution:
+        claims = f"; claimed by {' and '.join(here.claims)}" if here.claims else ""
+        return [(f"module {MODULE}", "altered", f"{here.folder} matches no package's record{claims}")]
+    others = [claim for claim in here.claims if claim != str(here)]
+    if not others:
+        return [(f"module {MODULE}", "ok", f"{here}, the only package that claims it")]
+    names = [claim.partition(" ")[0] for claim in others]
+    back = " or ".join(f"`{_REINSTALL} {claim.replace(' ', '==')}`" for claim in others)
+    detail = (
+        f"claimed by {' and '.join(here.claims)}; the files are those of {here}, which was installed last. To keep "
+        f"that one alone: `python -m pip uninstall -y {' '.join(names)}`, then `{_REINSTALL} "
+        f"{here.distribution}=={here.version}`. To give a program that needs another its files back: {back}. "
+        "This tool itself is best installed by `pipx install` or run by `uvx`, apart from both"
+    )
+    return [(f"module {MODULE}", "contested", detail)]
 
 
 def _engines() -> list[tuple[str, str, str]]:
@@ -132,6 +167,16 @@ def _engines() -> list[tuple[str, str, str]]:
             (f"engine {name}", missing, reason) if reason else (f"engine {name}", "ok", engine.version())
         )
     return rows
+
+
+def _confinement() -> list[tuple[str, str, str]]:
+    from conformance.engines import confinement
+
+    walls = " and ".join(confinement.walls())
+    if not (unguarded := confinement.unguarded()):
+        return [("confinement", "ok", f"{walls} keep workers from the user's files, processes and network")]
+    way_out = "Linux 6.12 or newer with Landlock and seccomp closes all of it"
+    return [("confinement", "partly", f"workers are not kept from {', '.join(unguarded)}; {way_out}")]
 
 
 def _packages() -> list[tuple[str, str, str]]:

@@ -21,7 +21,8 @@ from conformance.conversation import (
     ToolResult,
     User,
 )
-from conformance.oracles.base import Block, Piece, Profile
+from conformance.oracles.base import Block, Kind, Piece, Profile
+from conformance.oracles.load import tokenizer
 from conformance.oracles.schema_layout import write_namespace
 
 IDENTITY = "You are ChatGPT, a large language model trained by OpenAI."
@@ -52,11 +53,8 @@ class Plan:
 
 @lru_cache(maxsize=2)
 def builtin_namespace(name: str) -> Raw:
-    """Return a built-in tool namespace as the Harmony library defines it."""
-    from openai_harmony import ToolNamespaceConfig
-
-    config = getattr(ToolNamespaceConfig, name)()
-    return config.model_dump(exclude_none=True)  # type: ignore[no-any-return]
+    """Return a built-in tool namespace as all Harmony libraries define it."""
+    return tokenizer().namespace(name)
 
 
 def arguments_text(call: ToolCall, form: str = "python") -> str:
@@ -232,7 +230,7 @@ def _assistant(
 def _add(
     messages: list[Raw],
     blocks: list[Block],
-    kind: str,
+    kind: Kind,
     index: int,
     author: str,
     text: str,

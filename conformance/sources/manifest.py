@@ -8,9 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from conformance.errors import UsageError
+from conformance.errors import UsageError, printable
 from conformance.resources import resource
-from conformance.sources.base import printable
 from conformance.sources.wheel_member import parse_target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
