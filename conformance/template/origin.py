@@ -9,7 +9,7 @@ from jinja2 import nodes
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.nodes import Node
 
-from conformance.compare.base import common_prefix
+from conformance.compare.base import parting
 from conformance.engines.base import Rendered, Request
 from conformance.engines.host import Host
 from conformance.report.model import Origin
@@ -57,7 +57,9 @@ class _Layout:
 
     def __init__(self, tree: nodes.Template) -> None:
         self.places = places(tree)
-        self._numbers = {id(node): number for number, (kind, node) in enumerate(self.places) if kind in ("if", "for")}
+        self._numbers = {
+            id(node): number for number, (kind, node) in enumerate(self.places) if kind in ("if", "for")
+        }
         self._around: dict[int, tuple[Node, str]] = {}
         self._calls: dict[str, list[nodes.Call]] = {}
         pending: list[Node] = [tree]
@@ -108,8 +110,8 @@ class _Reading:
         self._layout = layout
 
     def origin(self, start: int, expected: str, actual: str) -> tuple[int | None, Origin | None]:
-        shared = common_prefix(expected, actual)
-        end = common_prefix(expected[shared:][::-1], actual[shared:][::-1])
+        shared = parting(expected, actual)
+        end = parting(expected[shared:][::-1], actual[shared:][::-1])
         missing = expected[shared : len(expected) - end]
         at = start + shared
         written = len(actual) - end > shared
@@ -182,7 +184,9 @@ class _Reading:
     def _refused(self, first: int, last: int, missing: str, *, sure: bool) -> int | None:
         """Return the false condition that kept the missing text away; where not `sure`, only if its branch says so."""
         refused = [number for number in range(first, last) if self._events[number].went is False]
-        telling, position = max(((self._telling(number, missing), -number) for number in refused), default=(0, 0))
+        telling, position = max(
+            ((self._telling(number, missing), -number) for number in refused), default=(0, 0)
+        )
         if telling >= _TELLING:
             return -position
         if not refused or not sure:
@@ -237,7 +241,9 @@ def _texts(body: Iterable[Node]) -> Iterator[str]:
 
 
 def _writes(body: Iterable[Node]) -> bool:
-    return any(isinstance(node, nodes.Output) or any(True for _ in node.find_all(nodes.Output)) for node in body)
+    return any(
+        isinstance(node, nodes.Output) or any(True for _ in node.find_all(nodes.Output)) for node in body
+    )
 
 
 def _variables(test: Node) -> Iterator[str]:
@@ -253,5 +259,3 @@ def _target(target: Node) -> str:
     if isinstance(target, nodes.NSRef):
         return f"{target.name}.{target.attr}"
     return target.name if isinstance(target, nodes.Name) else ""
-
-

@@ -1,13 +1,13 @@
 """Engines that answer where a template's text comes from, and what it decided on the way, beside the text itself.
 
-They are not registered: nobody checks a template with them. Their names for a host are `JINJA2_PROVENANCE` and
-`TRANSFORMERS_PROVENANCE`. The template's syntax tree is rewritten so that every output, condition, loop and assignment
-notes itself; the text that comes out is the same, since what is noted rides on it (`traced_text`).
+They are not registered: nobody checks a template with them. The template's syntax tree is rewritten so that every
+output, condition, loop and assignment notes itself; the text that comes out is the same, since what is noted rides on
+it (`traced_text`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from functools import lru_cache, partial
 from typing import Any, ClassVar, Literal
 
@@ -21,9 +21,6 @@ from conformance.engines.jinja2_plain import PlainJinja2Engine
 from conformance.engines.transformers_jinja import TransformersEngine
 from conformance.errors import UnjudgedError
 from conformance.template.traced_text import Run, Traced, join, through
-
-JINJA2_PROVENANCE = "conformance.template.provenance:Jinja2Provenance"
-TRANSFORMERS_PROVENANCE = "conformance.template.provenance:TransformersProvenance"
 
 Kind = Literal["output", "value", "if", "for", "set"]
 _NOTE = "_conformance_{}"
@@ -88,11 +85,11 @@ class _Places:
                 return _filter("join", nodes.List(node.nodes), node.lineno)
         return node
 
-    def _value(self, value: nodes.Expr) -> nodes.Expr:
+    def _value(self, value: Node) -> Any:
         text = isinstance(value, nodes.Const) and isinstance(value.value, str)
         return self._noted("value", value, value) if text else value
 
-    def _noted(self, kind: Kind, node: Node, value: nodes.Expr) -> nodes.Expr:
+    def _noted(self, kind: Kind, node: Node, value: Node) -> Any:
         self.found.append((kind, node))
         if not self._instrument:
             return value
@@ -101,8 +98,15 @@ class _Places:
         return _filter(kind, value, node.lineno, nodes.Const(len(self.found) - 1))
 
 
-def _filter(name: str, value: nodes.Expr, line: int, *arguments: nodes.Expr) -> nodes.Filter:
-    made = nodes.Filter(value, _NOTE.format(name), list(arguments), [], None, None)
+def _filter(name: str, value: Node, line: int, *arguments: nodes.Expr) -> nodes.Filter:
+    made = nodes.Filter(
+        value,
+        _NOTE.format(name),
+        list(arguments),
+        [],
+        None,
+        None,
+    )
     made.set_lineno(line, override=True)
     return made
 
@@ -117,11 +121,18 @@ class _Notes:
         """Return the template, compiled in its engine's environment with the notes in it."""
         tree = environment.parse(template)
         places(tree, instrument=True)
-        for kind, note in (("output", self._output), ("value", self._output), ("if", self._if), ("for", self._for), ("set", self._set),
-                           ("join", self._join)):  # fmt: skip
+        notes: dict[str, Callable[..., Any]] = {
+            "output": self._output,
+            "value": self._output,
+            "if": self._if,
+            "for": self._for,
+            "set": self._set,
+            "join": self._join,
+        }
+        for kind, note in notes.items():
             # A filter that asks for the context is never called at compile time.
             environment.filters[_NOTE.format(kind)] = jinja2.pass_context(partial(note))
-        environment.concat = join  # type: ignore[assignment]
+        environment.concat = join  # type: ignore[method-assign]
         return environment.from_string(tree.set_environment(environment))  # type: ignore[arg-type]
 
     def _output(self, _: object, value: Any, place: int) -> Traced:

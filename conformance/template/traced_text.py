@@ -76,19 +76,19 @@ class Traced(str):
         """Remove as str does."""
         return self._cut(0, len(super().removesuffix(suffix)))
 
-    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:  # type: ignore[override]
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
         """Split as str does."""
         return list(self._pieces(super().split(sep, maxsplit)))
 
-    def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:  # type: ignore[override]
+    def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
         """Split as str does."""
         return list(self._pieces(super().rsplit(sep, maxsplit)))
 
-    def splitlines(self, keepends: bool = False) -> list[str]:  # type: ignore[override]
+    def splitlines(self, keepends: bool = False) -> list[str]:
         """Split as str does."""
         return list(self._pieces(super().splitlines(keepends)))
 
-    def partition(self, sep: str) -> tuple[str, str, str]:  # type: ignore[override]
+    def partition(self, sep: str) -> tuple[str, str, str]:
         """Split as str does."""
         before, middle, after = self._pieces(super().partition(sep))
         return before, middle, after
@@ -101,7 +101,7 @@ class Traced(str):
             yield self._cut(at, at + len(piece))
             position = at + len(piece)
 
-    def replace(self, old: str, new: str, count: SupportsIndex = -1) -> str:  # type: ignore[override]
+    def replace(self, old: str, new: str, count: SupportsIndex = -1) -> str:
         """Replace as str does; what is new has the runs of what it stands for."""
         if not old:
             return super().replace(old, new, count)
@@ -149,7 +149,8 @@ def through(value: Any, output: int) -> Traced:
     text = value if isinstance(value, str) else str(value)
     known = text.runs if isinstance(text, Traced) else ((len(text), ()),)
     return Traced.of(
-        text, [(length, (*chain, output) if len(chain) < _LONGEST_CHAIN else chain) for length, chain in known]
+        text,
+        [(length, (*chain, output) if len(chain) < _LONGEST_CHAIN else chain) for length, chain in known],
     )
 
 
@@ -172,5 +173,3 @@ def chain_at(runs: Iterable[Run], offset: int) -> tuple[int, ...]:
         if offset < position:
             return chain
     return ()
-
-
