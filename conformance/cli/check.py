@@ -17,12 +17,12 @@ from conformance.campaign.check import check as run_campaign
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
 from conformance.cli.check_any import run_check_any
+from conformance.cli.gate_options import BaselineFile, Gate, Ignore, Select, Severities, WriteBaseline
 from conformance.cli.options import (
     DEFAULT_ENGINES,
     Cards,
     Engines,
     Examples,
-    FailOn,
     FailOnOption,
     Formats,
     Jobs,
@@ -38,6 +38,7 @@ from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines, check_engines, load_templates
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
+from conformance.gate.policy import FailOn
 from conformance.oracles.profile import profile as profile_named
 from conformance.report.events import EventLog, Header
 from conformance.report.model import Divergence, LeftOut, Report, Target
@@ -61,6 +62,11 @@ def check(
     format: Formats = None,
     output: Output = None,
     fail_on: FailOnOption = FailOn.error,
+    select: Select = None,
+    ignore: Ignore = None,
+    severity: Severities = None,
+    baseline: BaselineFile = None,
+    write_baseline: WriteBaseline = False,
     any_family: Annotated[
         bool,
         typer.Option("--any", help="Any family of template: try the properties that need no oracle."),
@@ -68,6 +74,7 @@ def check(
     offline: Offline = False,
 ) -> int:
     """Judge templates: generate conversations, compare with Harmony, show what differs."""
+    gate = Gate(select, ignore, severity, baseline, fail_on, write=write_baseline)
     if any_family:
         sources = {name: context.get_parameter_source(name) for name in context.params}
         given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
@@ -80,7 +87,7 @@ def check(
             formats=format or (),
             output=output,
             cards=cards,
-            fail_on=fail_on,
+            gate=gate,
             offline=offline,
         )
     engines, no_engine = all_engines(engine or DEFAULT_ENGINES)
@@ -107,8 +114,9 @@ def check(
         shown=publisher.shows,
         left_out=[*left_out, *no_engine],
     )
+    report = gate.apply(report)
     publisher.publish(report, folder)
-    codes = [exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS]
+    codes = [exit_code(report), gate.exit_code(report), EXIT_USAGE if left_out else EXIT_CONFORMS]
     # Unknown is not pass: who asked for all engines did not get all.
     codes += [EXIT_UNJUDGED] if no_engine or interrupted(report, settings) else []
     return max(codes)
