@@ -104,7 +104,7 @@ def _head(file: BinaryIO, name: str, key: str) -> _Head:
     reach = [(tensor.offset + tensor.size, tensor.name) for tensor in reader.tensors()]
     end = reader.position
     needed, last = max(reach, default=(0, ""))
-    if needed > file.seek(0, os.SEEK_END) - end - (-end % alignment):
+    if last and needed > file.seek(0, os.SEEK_END) - end - (-end % alignment):
         raise UsageError(
             f"{name} is cut off: it ends before the data of {last} do; download or copy it again"
         )
