@@ -17,18 +17,23 @@ from conformance.commands import completion
 from conformance.commands.engines import app as engines_app
 from conformance.commands.interrupt import one_interrupt
 from conformance.commands.options import (
+    Concurrency,
     Engines,
     Examples,
     FailOn,
     Jobs,
+    KeyVariable,
+    Model,
     Offline,
     Plain,
     Profile,
     Seconds,
     Seed,
+    Server,
     Shapes,
     Target,
     Targets,
+    Timeout,
 )
 from conformance.commands.streams import complain, steady_stdout
 from conformance.commands.vectors import app as vectors_app
@@ -122,8 +127,13 @@ def check(
         typer.Option("--any", help="Any family of template: try the properties that need no oracle."),
     ] = False,
     offline: Offline = False,
+    server: Server = None,
+    model: Model = None,
+    timeout: Timeout = 30.0,
+    concurrency: Concurrency = 4,
+    api_key_variable: KeyVariable = "CONFORMANCE_API_KEY",
 ) -> None:
-    """Judge templates: generate conversations, compare with Harmony, show what differs."""
+    """Judge templates or running servers: generate conversations, compare with Harmony, show what differs."""
     engines = tuple(dict.fromkeys(engine or ("transformers",)))
     formats = tuple(dict.fromkeys(format or ("terminal",)))
     if any_family:
@@ -148,6 +158,7 @@ def check(
         )
     from conformance.campaign.runner import Settings
     from conformance.commands.check import run_check
+    from conformance.commands.targets import ServerOptions
 
     settings = Settings(
         seed=seed,
@@ -168,6 +179,7 @@ def check(
             fail_on=fail_on.value,
             offline=offline,
             console=_console(),
+            servers=ServerOptions(server, model, timeout, concurrency, api_key_variable),
         )
     )
 
@@ -214,21 +226,25 @@ def diff(
     profile: Profile = "harmony",
     plain: Plain = False,
     offline: Offline = False,
+    server: Server = None,
+    model: Model = None,
+    timeout: Timeout = 30.0,
+    api_key_variable: KeyVariable = "CONFORMANCE_API_KEY",
 ) -> None:
-    """Show one conversation as Harmony and as a template write it."""
+    """Show one conversation as Harmony and as a target write it."""
     from conformance.campaign.runner import Settings
     from conformance.commands.check import validate
-    from conformance.commands.common import one_template
     from conformance.commands.one_case import run_diff
+    from conformance.commands.targets import ServerOptions, one_target
     from conformance.importers import read_case
 
     validate(Settings(engines=(engine,), shapes=(shape,) if shape else (), profile=profile))
-    template, read = one_template(target, offline=offline), read_case(case)
-    raise typer.Exit(
-        run_diff(
-            template, read, shape_name=shape, engine=engine, profile=profile, plain=plain, console=_console()
+    read, servers = read_case(case), ServerOptions(server, model, timeout, key_variable=api_key_variable)
+    with one_target(target, servers, offline=offline) as group:
+        code = run_diff(
+            group, read, shape_name=shape, engine=engine, profile=profile, plain=plain, console=_console()
         )
-    )
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -244,12 +260,18 @@ def replay(
     ] = None,
     plain: Plain = False,
     offline: Offline = False,
+    timeout: Timeout = 30.0,
+    api_key_variable: KeyVariable = "CONFORMANCE_API_KEY",
 ) -> None:
     """Show a reported case again."""
     from conformance.commands.one_case import run_replay
+    from conformance.commands.targets import ServerOptions
 
+    servers = ServerOptions(timeout_s=timeout, key_variable=api_key_variable)
     raise typer.Exit(
-        run_replay(case, target=target, run=run, plain=plain, offline=offline, console=_console())
+        run_replay(
+            case, target=target, run=run, plain=plain, offline=offline, console=_console(), servers=servers
+        )
     )
 
 

@@ -24,3 +24,7 @@ class UnjudgedError(ConformanceError):
     """The target could not be judged: an oracle, a vocabulary, an engine or a GPU is missing (exit code 3)."""
 
     exit_code = EXIT_UNJUDGED
+
+
+class GoneError(UnjudgedError):
+    """A server or program does not answer, or no more (exit code 3); what it answered before stays judged."""

@@ -13,7 +13,7 @@ import msgspec
 from conformance import __version__
 from conformance.campaign.branches import BranchCoverage
 from conformance.campaign.judge import Answer, Judgement
-from conformance.campaign.tally import EngineTally, RuleTally, Tally
+from conformance.campaign.tally import EngineTally, RefusalTally, RuleTally, Tally
 from conformance.compare.structure import compare
 from conformance.compare.tokens import server_tokens
 from conformance.conversation import Case, case_id
@@ -28,6 +28,7 @@ from conformance.report.model import (
     Environment,
     Example,
     Finding,
+    Refusal,
     Severity,
     Target,
     ToolInfo,
@@ -36,7 +37,7 @@ from conformance.report.model import (
 from conformance.rules import rule
 from conformance.rules.classify import Found
 from conformance.rules.name_tokens import INJECTED
-from conformance.sources import Template
+from conformance.targets.base import Target as Judged
 
 PACKAGES = ("openai-harmony", "transformers", "jinja2", "gguf", "huggingface_hub", "hypothesis")
 _TELLING = 0.8  # a feature that more of all cases have than this tells nothing
@@ -92,9 +93,11 @@ class Shown:
     minimal: bool = False
     line: int | None = None
     needs_shapes: Sequence[str] = ()
+    reproduce: str = ""
 
 
 NOTHING_JUDGED = "no conversation was judged"
+ALL_REFUSED = "it refused every conversation"
 
 
 def tool_info() -> ToolInfo:
@@ -161,6 +164,21 @@ def example(shown: Shown) -> Example:
         failure=failure,
         minimal=shown.minimal,
         structure=[] if shown.found.against else structure(shown.answer, judgement, shown.found.rule),
+        reproduce=shown.reproduce,
+    )
+
+
+def refusal(cause: str, tally: RefusalTally, asked: int) -> Refusal:
+    """Return the record of one cause of refusals; `asked` counts the conversations that the target was given."""
+    smallest = tally.smallest
+    return Refusal(
+        cause=cause,
+        message=smallest.judgement.failure or "",
+        count=tally.count,
+        share=tally.count / asked,
+        case_id=case_id(smallest.case),
+        case=smallest.case,
+        shape=smallest.shape,
     )
 
 
@@ -257,7 +275,7 @@ def coverage_record(coverage: CoverageCounter, branches: BranchCoverage | None) 
 
 
 def target(
-    template: Template,
+    judged: Judged,
     tally: Tally,
     divergences: list[Divergence],
     coverage: Coverage,
@@ -267,18 +285,19 @@ def target(
     versions: Mapping[str, str] = MappingProxyType({}),
     aliases: Sequence[str] = (),
     findings: Sequence[Finding] = (),
+    refusals: Sequence[Refusal] = (),
     error: str | None = None,
 ) -> Target:
     """Return the record of one target; without a single judged conversation its verdict is error."""
     total = tally.total
-    counts = CaseCounts(total=total, inexpressible=tally.inexpressible, **tally.counts)
+    counts = CaseCounts(total=total, inexpressible=tally.inexpressible, refused=tally.refused, **tally.counts)
     verdict: Verdict = "diverges" if any(found.severity != "note" for found in divergences) else "conforms"
     if total == 0:
-        verdict, error = "error", error or NOTHING_JUDGED
+        verdict, error = "error", error or (ALL_REFUSED if tally.refused else NOTHING_JUDGED)
     return Target(
-        name=template.name,
-        sha256=template.sha256,
-        source=msgspec.to_builtins(template.source),
+        name=judged.name,
+        sha256=judged.sha256,
+        source=msgspec.to_builtins(judged.source),
         verdict=verdict,
         engines=list(engines),
         by_engine=[
@@ -292,20 +311,21 @@ def target(
         right_under={name: tally.right.get(name, 0) / total for name in profiles} if total else {},
         divergences=divergences,
         error=error,
-        harmony=is_harmony(template, tally),
+        harmony=is_harmony(judged, tally),
         aliases=list(aliases),
         findings=list(findings),
+        refusals=list(refusals),
         unclassified_share=tally.unclassified / counts.different if counts.different else 0.0,
     )
 
 
-def is_harmony(template: Template, tally: Tally) -> bool:
-    """Say whether a template is meant to write Harmony: the catalogue's word, else what it does.
+def is_harmony(judged: Judged, tally: Tally) -> bool:
+    """Say whether a target is meant to write Harmony: the catalogue's word, else what it does.
 
-    A template that in no conversation writes the system message or a user message as Harmony does writes
+    One that in no conversation writes the system message or a user message as Harmony does writes
     something else.
     """
-    if template.harmony is not None:
-        return template.harmony
+    if judged.harmony is not None:
+        return judged.harmony
     rendered = tally.counts["equal"] + tally.counts["different"]
     return rendered < _ENOUGH or tally.familiar > 0

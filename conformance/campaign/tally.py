@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
-from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REJECTED, Judgement
+from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REFUSED, REJECTED, Judgement
 from conformance.conversation import Case, to_json
 from conformance.generate.coverage import CoverageCounter
 from conformance.rules.classify import Found
+
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
+_CAUSE_CHARS = 120
+
+
+def refusal_cause(message: str) -> str:
+    """Return what a refusal says apart from one request: without what it quotes, and numbers as N."""
+    words = " ".join(re.sub(r"\d+", "N", _QUOTED.sub("…", message)).split())
+    return words if len(words) <= _CAUSE_CHARS else words[: _CAUSE_CHARS - 1] + "…"
+
 
 _ORDER = {EQUAL: 0, DIFFERENT: 1, REJECTED: 2, CRASHED: 3}
 
@@ -87,6 +98,19 @@ class EngineTally:
 
 
 @dataclass(slots=True)
+class RefusalTally:
+    """How often a target said one thing instead of a prompt, and the smallest case for it."""
+
+    smallest: Sighting
+    count: int = 0
+
+    def add(self, other: RefusalTally) -> None:
+        """Add what was counted elsewhere."""
+        self.count += other.count
+        self.smallest = min(self.smallest, other.smallest, key=Sighting.key)
+
+
+@dataclass(slots=True)
 class Tally:
     """What was counted about one target: conversations by status, rules, and shares right by profile."""
 
@@ -98,6 +122,13 @@ class Tally:
     familiar: int = 0
     shapes: set[str] = field(default_factory=set)
     engines: dict[str, EngineTally] = field(default_factory=dict)
+    # By cause: what the target said, without the names and numbers of one request.
+    refusals: dict[str, RefusalTally] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> int:
+        """Conversations that the target said it cannot take."""
+        return sum(refusal.count for refusal in self.refusals.values())
 
     @property
     def total(self) -> int:
@@ -116,6 +147,14 @@ class Tally:
 
         `shape` is the name of the shape and of its family.
         """
+        for engine, judgement in judgements:
+            if judgement.status == REFUSED:
+                self.refuse(
+                    Sighting(len(to_json(case)), index, case, engine, shape[0], Found("", None), judgement)
+                )
+        judgements = [judged for judged in judgements if judged[1].status != REFUSED]
+        if not judgements:
+            return []
         for engine, judgement in judgements:
             self.engine(engine).add(judgement)
         status = max((judgement.status for _, judgement in judgements), key=_ORDER.__getitem__)
@@ -138,6 +177,15 @@ class Tally:
                 counted.add(found.key)
         self.unclassified += "unclassified" in counted
         return news
+
+    def refuse(self, sighting: Sighting) -> None:
+        """Count one conversation that the target refused."""
+        said = RefusalTally(sighting, 1)
+        cause = refusal_cause(sighting.judgement.failure or "")
+        if cause in self.refusals:
+            self.refusals[cause].add(said)
+        else:
+            self.refusals[cause] = said
 
     def engine(self, name: str) -> EngineTally:
         """Return what was counted on one engine."""
@@ -177,6 +225,11 @@ class Tally:
                 self.rules[key].merge(tally)
             else:
                 self.rules[key] = tally
+        for cause, refusal in other.refusals.items():
+            if cause in self.refusals:
+                self.refusals[cause].add(refusal)
+            else:
+                self.refusals[cause] = refusal
         for name, counted in other.engines.items():
             self.engine(name).merge(counted)
 

@@ -8,15 +8,17 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec.structs import replace as replace_fields
 from rich.console import Console
 
 from conformance.campaign import assemble
 from conformance.campaign.check import check, exit_code
 from conformance.campaign.runner import Settings
-from conformance.commands.common import all_engines, check_engines, load_templates, new_run_folder
+from conformance.commands.common import all_engines, check_engines, new_run_folder
 from conformance.commands.publish import Publisher, keep, say_where
 from conformance.commands.streams import complain
-from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
+from conformance.commands.targets import ServerOptions, load_targets
+from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, UsageError
 from conformance.oracles.base import profile
 from conformance.report.engines_matrix import engines_json, engines_markdown
 from conformance.report.events import EventLog, Header
@@ -25,7 +27,9 @@ from conformance.report.model import Divergence, LeftOut, Report, Target
 from conformance.report.scoreboard import scoreboard_json, scoreboard_markdown
 from conformance.report.terminal import Advance, TerminalWriter
 from conformance.shapes import shapes
-from conformance.sources import Template, catalogue
+from conformance.sources import catalogue
+from conformance.targets.base import Group
+from conformance.targets.base import Target as Judged
 from conformance.vectors import reported_cases
 
 
@@ -36,17 +40,17 @@ class _Watch:
         self._log = log
         self._advance = advance
 
-    def started(self, template: Template, cases: int) -> None:
-        self._log.target_started(template.name, template.sha256, cases)
+    def started(self, target: Judged, cases: int) -> None:
+        self._log.target_started(target.name, target.sha256, cases)
 
-    def progress(self, template: Template, done: int, total: int) -> None:
-        self._advance(template.name, done, total)
+    def progress(self, target: Judged, done: int, total: int) -> None:
+        self._advance(target.name, done, total)
 
-    def found(self, template: Template, divergence: Divergence) -> None:
-        self._log.divergence_found(template.name, divergence)
+    def found(self, target: Judged, divergence: Divergence) -> None:
+        self._log.divergence_found(target.name, divergence)
 
-    def finished(self, target: Target) -> None:
-        self._log.target_finished(target)
+    def finished(self, result: Target) -> None:
+        self._log.target_finished(result)
 
 
 def validate(settings: Settings) -> None:
@@ -80,20 +84,21 @@ def run_check(
     fail_on: str,
     offline: bool,
     console: Console,
+    servers: ServerOptions | None = None,
 ) -> int:
     """Judge targets, write the reports asked for and the event log, and return the exit code."""
     engines, no_engine = all_engines(settings.engines)
     settings = replace(settings, engines=engines)
     validate(settings)
     publisher = Publisher.of(formats, output, cards)
-    templates, left_out = load_templates(targets, offline=offline)
-    for left in left_out:
-        complain(left.reason)
-    folder = publisher.folder(templates[0].name)
-    everything = [*left_out, *no_engine]
-    report = judge(templates, settings, folder, console, shown=publisher.shows, left_out=everything)
+    with load_targets(targets, servers or ServerOptions(), offline=offline) as loaded:
+        for left in loaded.left_out:
+            complain(left.reason)
+        folder = publisher.folder(loaded.groups[0].targets[0].name)
+        everything = [*loaded.left_out, *no_engine]
+        report = judge(loaded.groups, settings, folder, console, shown=publisher.shows, left_out=everything)
     publisher.publish(report, folder, console)
-    codes = [exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS]
+    codes = [exit_code(report, fail_on), loaded.exit_code]
     # Unknown is not pass: who asked for all engines did not get all.
     codes += [EXIT_UNJUDGED] if no_engine else []
     return max(codes + ([EXIT_UNJUDGED] if interrupted(report, settings) else []))
@@ -106,7 +111,7 @@ def interrupted(report: Report, settings: Settings) -> bool:
 
 
 def judge(
-    templates: Sequence[Template],
+    groups: Sequence[Group],
     settings: Settings,
     folder: Path,
     console: Console,
@@ -124,7 +129,7 @@ def judge(
         environment=assemble.environment(),
         seed=settings.seed,
         profile=settings.profile,
-        targets=list(dict.fromkeys(template.name for template in templates)),
+        targets=list(dict.fromkeys(target.name for group in groups for target in group.targets)),
     )
     with ExitStack() as stack:
         log = stack.enter_context(EventLog(folder / "events.jsonl", header))
@@ -132,10 +137,36 @@ def judge(
         advance = stack.enter_context(bars.progress())
         for left in left_out:
             log.note(left.reason, left.name)
-        report = check(templates, settings, _Watch(log, advance), left_out=left_out)
+        watch = _Watch(log, advance)
+        report = merged(
+            [
+                check(group.targets, _settings(settings, group), watch, hosts=group.hosts, left_out=left_out)
+                for group in groups
+            ]
+        )
         if not report.run.complete:
             log.incomplete("interrupted" if interrupted(report, settings) else "its time was up")
     return report
+
+
+def _settings(settings: Settings, group: Group) -> Settings:
+    """Return the settings of one group: what makes its prompts, and its own shapes and day where it has some."""
+    if not group.hosts:
+        return settings
+    shapes = settings.shapes or group.shapes
+    return replace(settings, engines=tuple(group.hosts), shapes=shapes, date=group.date)
+
+
+def merged(reports: Sequence[Report]) -> Report:
+    """Return the reports of several groups as one."""
+    first = reports[0]
+    run = replace_fields(
+        first.run,
+        elapsed_s=round(sum(report.run.elapsed_s for report in reports), 3),
+        cases=max(report.run.cases for report in reports),
+        complete=all(report.run.complete for report in reports),
+    )
+    return replace_fields(first, run=run, targets=[target for report in reports for target in report.targets])
 
 
 def run_scoreboard(settings: Settings, *, output: Path, offline: bool, console: Console) -> int:
@@ -156,7 +187,7 @@ def run_scoreboard(settings: Settings, *, output: Path, offline: bool, console: 
         else:
             left_out.append(LeftOut(name=fetched.entry.name, reason=fetched.error or "not fetched"))
     folder = new_run_folder("scoreboard")
-    report = judge(templates, settings, folder, console, left_out=left_out)
+    report = judge([Group(templates)], settings, folder, console, left_out=left_out)
     keep(report, folder)
     if report.run.complete and report.targets:
         if len(settings.engines) > 1:

@@ -49,3 +49,10 @@ def formats(incomplete: str) -> list[str]:
     from conformance.report.base import formats as known
 
     return _beginning(known(), incomplete)
+
+
+def protocols(incomplete: str) -> list[str]:
+    """Return the names of the protocols that servers are asked in."""
+    from conformance.servers.protocols import protocol_names
+
+    return _beginning(protocol_names(), incomplete)

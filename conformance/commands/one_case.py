@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from pathlib import Path
 
+from msgspec.structs import replace
 from rich.console import Console
 
 from conformance.campaign.assemble import region_words, severity, structure
+from conformance.campaign.judge import REFUSED
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings
 from conformance.commands.common import newest_run, one_template
+from conformance.commands.targets import ServerOptions, one_target
 from conformance.conversation import Case, case_id
-from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
+from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
 from conformance.importers import looks_like_case_id, read_case
 from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.json_file import find_example, read
+from conformance.report.model import Target
 from conformance.report.terminal import TerminalWriter
 from conformance.rules.name_tokens import INJECTED
 from conformance.shapes import families, shapes
-from conformance.sources import Template
+from conformance.targets.base import Group
 
 
 def run_diff(
-    template: Template,
+    group: Group,
     case: Case,
     *,
     shape_name: str | None,
@@ -30,8 +36,13 @@ def run_diff(
     plain: bool,
     console: Console,
 ) -> int:
-    """Render one case with the oracle and with a template, print both, and return the exit code."""
-    names = [shape_name] if shape_name else list(families())
+    """Render one case with the oracle and with a group's one target, print both, and return the exit code."""
+    target = group.targets[0]
+    if group.date is not None and case.options.date != group.date:
+        # A server's clock cannot be set.
+        case = replace(case, options=replace(case.options, date=group.date))
+    engine = next(iter(group.hosts), engine)
+    names = [shape_name] if shape_name else list(group.shapes or families())
     candidates = [shape for name in names for shape in shapes([name])[0]]
     shape = next((shape for shape in candidates if not shape.loses(case)), None)
     if shape is None:
@@ -40,13 +51,13 @@ def run_diff(
             f"The shape {first.name} cannot carry this case: {first.loses(case)}; choose another --shape."
         )
     settings = Settings(profile=profile, engines=(engine,), limits=CASE_LIMITS)
-    with Runner(settings) as runner:
-        runner.compile_check(template)
+    with Runner(settings, hosts=group.hosts) as runner:
+        runner.compile_check(target)
         answer = runner.judge.answer(case)
         if answer is None:
-            raise UsageError("Harmony refuses this case, so there is nothing to compare the template with.")
+            raise UsageError("Harmony refuses this case, so there is nothing to compare the target with.")
         host = runner.hosts[engine]
-        outcome = host.collect(host.submit(template.text, [shape.request(case)]))[0]
+        outcome = host.collect(host.submit(target.text or "", [shape.request(case)]))[0]
         judgement = runner.judge.judge(answer, outcome)
     findings = [
         Finding(
@@ -57,6 +68,10 @@ def run_diff(
         )
         for found in judgement.found
     ]
+    if judgement.status == REFUSED:
+        raise UnjudgedError(
+            f"{target.name} refuses this conversation, which Harmony renders: {judgement.failure}."
+        )
     injected = any(found.rule == INJECTED for found in judgement.found)
     read = structure(answer, judgement, INJECTED if injected else "")
     failure = judgement.failure
@@ -67,7 +82,7 @@ def run_diff(
         text = plain_diff(expected, judgement.text, findings=findings, failure=failure, structure=read)
         console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
     else:
-        title = f"{template.name} · case {case_id(case)} · shape {shape.name} · engine {engine}"
+        title = f"{target.name} · case {case_id(case)} · shape {shape.name} · engine {engine}"
         writer = TerminalWriter(console)
         writer.print(title)
         writer.print(
@@ -85,35 +100,44 @@ def run_replay(
     plain: bool,
     offline: bool,
     console: Console,
+    servers: ServerOptions,
 ) -> int:
     """Show a reported case again, by its id in the newest (or a named) run or from a file."""
     path = Path(what)
     if path.is_file() or not looks_like_case_id(what):
         if target is None:
-            raise UsageError(f"To replay the file {what}, name the template with --target.")
-        template = one_template(target, offline=offline)
-        return run_diff(
-            template, read_case(path), shape_name=None, engine="transformers", profile="harmony",
-            plain=plain, console=console,
-        )  # fmt: skip
+            raise UsageError(f"To replay the file {what}, name the target with --target.")
+        with one_target(target, servers, offline=offline) as group:
+            return run_diff(
+                group, read_case(path), shape_name=None, engine="transformers", profile="harmony",
+                plain=plain, console=console,
+            )  # fmt: skip
     report = read(run or newest_run())
     reported, divergence = find_example(report, what, target)
     shown = divergence.example
-    template = _again(reported.name, reported.source, reported.sha256, offline=offline)
-    if template.sha256 != reported.sha256:
-        console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
-    return run_diff(
-        template, shown.case, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
-        plain=plain, console=console,
-    )  # fmt: skip
+    with _again(reported, servers, offline=offline) as group:
+        if group.targets[0].sha256 != reported.sha256:
+            console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
+        return run_diff(
+            group, shown.case, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
+            plain=plain, console=console,
+        )  # fmt: skip
 
 
-def _again(name: str, source: dict[str, str], sha256: str, *, offline: bool) -> Template:
-    """Load a reported template again: from where it came, or from the catalogue under its name."""
+def _again(
+    reported: Target, servers: ServerOptions, *, offline: bool
+) -> contextlib.AbstractContextManager[Group]:
+    """Return a reported target once more: a server asked again, a template from its place or from the catalogue."""
+    source, name = reported.source, reported.name
+    if source.get("kind") == "server":
+        return one_target(
+            source["location"], dataclasses.replace(servers, protocol=source["protocol"]), offline=offline
+        )
     problems = []
     for place in dict.fromkeys((source.get("location", name), name)):
         try:
-            return one_template(place, offline=offline, sha256=sha256, name=name)
+            template = one_template(place, offline=offline, sha256=reported.sha256, name=name)
+            return contextlib.nullcontext(Group([template]))
         except UsageError as error:
             problems.append(str(error))
     raise UsageError(problems[0])

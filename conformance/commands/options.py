@@ -24,7 +24,7 @@ Targets = Annotated[
         metavar="TARGET...",
         autocompletion=completion.targets,
         help="A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
-        "wheel://package==version/path, or a catalogue name.",
+        "wheel://package==version/path, a catalogue name, or the http(s):// address of a running server.",
     ),
 ]
 Target = Annotated[
@@ -55,6 +55,27 @@ Profile = Annotated[
         metavar="NAME",
         autocompletion=completion.profiles,
         help="Which of the contested choices the oracle makes.",
+    ),
+]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="PROTOCOL",
+        autocompletion=completion.protocols,
+        help="How an http(s):// target is asked for its prompt. Default: recognised.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Model to ask a server for. Default: the first that it names."),
+]
+Timeout = Annotated[float, typer.Option(metavar="S", help="Seconds that a server's answer may take.")]
+Concurrency = Annotated[int, typer.Option(metavar="N", help="Requests to a server at once.")]
+KeyVariable = Annotated[
+    str,
+    typer.Option(
+        "--api-key-variable", metavar="NAME", help="Environment variable that holds a server's API key."
     ),
 ]
 Examples = Annotated[int, typer.Option("--examples", metavar="N", help="How many conversations to generate.")]

@@ -44,7 +44,10 @@ class Run(_Part, frozen=True, kw_only=True):
 
 
 class CaseCounts(_Part, frozen=True, kw_only=True):
-    """Conversations judged: total = equal + different + rejected + crashed; inexpressible ones are apart."""
+    """Conversations judged: total = equal + different + rejected + crashed; the others are apart.
+
+    `inexpressible` ones could not be asked, `refused` ones the target said it cannot take.
+    """
 
     total: int = 0
     equal: int = 0
@@ -52,6 +55,7 @@ class CaseCounts(_Part, frozen=True, kw_only=True):
     rejected: int = 0
     crashed: int = 0
     inexpressible: int = 0
+    refused: int = 0
 
 
 class Branch(_Part, frozen=True, kw_only=True):
@@ -78,7 +82,8 @@ class Example(_Part, frozen=True, kw_only=True):
     divergence in `expected`, `actual_offset` the same place in `actual` (it is another number when the case
     diverges earlier too; None where it was not kept). `template_line` is None where it could not be traced.
     `structure` says in short sentences what a model reads otherwise than Harmony meant, when a server has encoded
-    `actual`: messages lost, extra or forged, other channels and recipients.
+    `actual`: messages lost, extra or forged, other channels and recipients. `reproduce` is a command line that asks a
+    server or program for the same prompt.
     """
 
     case_id: str
@@ -98,6 +103,7 @@ class Example(_Part, frozen=True, kw_only=True):
     minimal: bool = False
     actual_offset: int | None = None
     structure: list[str] = []
+    reproduce: str = ""
 
 
 class Divergence(_Part, frozen=True, kw_only=True):
@@ -161,6 +167,22 @@ class Finding(_Part, frozen=True, kw_only=True):
     checked: bool = True
 
 
+class Refusal(_Part, frozen=True, kw_only=True):
+    """One thing that a target says instead of a prompt, how often, and the smallest conversation it says it of.
+
+    `cause` is what it says without the names and numbers of one request, `message` the whole sentence; `share` is of
+    the conversations that it was given. Harmony renders each of them.
+    """
+
+    cause: str
+    message: str
+    count: int
+    share: float
+    case_id: str
+    case: Case
+    shape: str
+
+
 class Target(_Part, frozen=True, kw_only=True):
     """One template and what the campaign found about it; `findings` are about the package around it."""
 
@@ -180,6 +202,7 @@ class Target(_Part, frozen=True, kw_only=True):
     unclassified_share: float = 0.0
     by_engine: list[EngineResult] = []
     findings: list[Finding] = []
+    refusals: list[Refusal] = []
 
 
 class LeftOut(_Part, frozen=True, kw_only=True):

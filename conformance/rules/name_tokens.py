@@ -24,6 +24,12 @@ def name_injected(
     return named if found.added is None else [*named, Found(INJECTED, found.added, severity="error")]
 
 
+def name_told(expected: Rendering, tokens: Sequence[int]) -> list[Found]:
+    """Name equal characters that the target itself says it makes other tokens of."""
+    difference = first_mismatch(expected, tokens)
+    return [] if difference is None else [Found(MISMATCH, difference)]
+
+
 def name_mismatch(expected: Rendering, ordinary: Ordinary) -> list[Found]:
     """Name equal characters with other tokens, a note where the server itself takes text apart (`ordinary`)."""
     difference = first_mismatch(expected, server_tokens(expected.text, ordinary))

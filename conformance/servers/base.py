@@ -1,0 +1,86 @@
+"""What a protocol is: how one kind of server is asked for the prompt that it would use, without generating."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from conformance.engines.base import Crashed, Outcome, Refused, Rendered, Request
+from conformance.oracles.harmony import encoding
+from conformance.servers.client import Answer, Client
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a server says of itself: version, model, and the template that it really uses (None where it has none)."""
+
+    version: str = ""
+    model: str | None = None
+    template: str | None = None
+    model_file: str | None = None
+
+
+class ServerProtocol(Protocol):
+    """One kind of server; subclass it, and list it in `conformance.servers.protocols`.
+
+    `shape` names the shape that is this server's: what it does to a request before the prompt is made.
+    """
+
+    name: ClassVar[str]
+    shape: ClassVar[str]
+    # Where the prompt is asked for.
+    path: ClassVar[str]
+
+    def recognises(self, client: Client) -> bool:
+        """Return whether the server at the other end speaks this protocol; must not make it generate."""
+        ...
+
+    def about(self, client: Client) -> About:
+        """Return what the server says of itself."""
+        ...
+
+    def body(self, request: Request, model: str | None) -> Body:
+        """Return the body that asks for a request's prompt."""
+        return chat_body(request, model)
+
+    def prompt(self, client: Client, body: bytes) -> Outcome:
+        """Ask for the prompt of a body, which is JSON.
+
+        Raises GoneError when the server answers no more.
+        """
+        ...
+
+
+def chat_body(request: Request, model: str | None) -> Body:
+    """Return a request as a chat-completions body; what has no field of its own goes into `chat_template_kwargs`."""
+    body: Body = {} if model is None else {"model": model}
+    body["messages"] = request.messages
+    if request.tools is not None:
+        body["tools"] = request.tools
+    more = dict(request.kwargs)
+    if "reasoning_effort" in more:
+        body["reasoning_effort"] = more.pop("reasoning_effort")
+    if more:
+        body["chat_template_kwargs"] = more
+    if not request.add_generation_prompt:
+        body["add_generation_prompt"] = False
+    return body
+
+
+def failed(answer: Answer) -> Outcome:
+    """Return what an HTTP error means: the server refuses the request (4xx), or fails at it."""
+    said = f"HTTP {answer.status}: {answer.error}"
+    return Refused(said) if answer.status < 500 else Crashed(f"HTTP {answer.status}", answer.error, None)
+
+
+def from_tokens(tokens: Any, text: str | None = None) -> Outcome:
+    """Return the outcome of tokens that a server names; their text is what the model reads, whatever else was said."""
+    if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
+        return Crashed("answer", "the server's tokens are no list of numbers", None)
+    try:
+        read = encoding().decode(tokens)
+    except Exception as error:  # the binding's own: an id outside the vocabulary
+        return Crashed("tokens", f"the server's tokens are not gpt-oss tokens ({error})", None)
+    return Rendered(read, tokens=tuple(tokens))
