@@ -56,4 +56,4 @@ def lint(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Time the campaign as ratios to the bare renders, in one run."""
     session.install("-e", ".")
-    session.run("python", "-m", "conformance.bench", *session.posargs)
+    session.run("python", "-m", "tools.bench", *session.posargs)

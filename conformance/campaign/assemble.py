@@ -11,7 +11,6 @@ from types import MappingProxyType
 import msgspec
 
 from conformance import __version__
-from conformance.campaign.branches import BranchCoverage
 from conformance.campaign.judge import Answer, Judgement
 from conformance.campaign.tally import EngineTally, RefusalTally, RuleTally, Tally
 from conformance.compare.structure import compare
@@ -38,6 +37,7 @@ from conformance.rules import rule
 from conformance.rules.classify import Found
 from conformance.rules.name_tokens import INJECTED
 from conformance.targets.base import Target as Judged
+from conformance.template.branches import BranchCoverage
 
 PACKAGES = ("openai-harmony", "transformers", "jinja2", "gguf", "huggingface_hub", "hypothesis")
 _TELLING = 0.8  # a feature that more of all cases have than this tells nothing

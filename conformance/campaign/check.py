@@ -9,9 +9,6 @@ from dataclasses import replace
 from typing import Protocol
 
 from conformance.campaign import assemble
-from conformance.campaign.branches import PROBED, BranchCoverage, BranchProbe
-from conformance.campaign.hints import hints_of
-from conformance.campaign.lines import LineTracer
 from conformance.campaign.parallel import run_parallel
 from conformance.campaign.runner import Runner, Settings
 from conformance.campaign.shrink import Shrinker
@@ -34,6 +31,9 @@ from conformance.report.model import Target as Result
 from conformance.shapes import Shape, shapes
 from conformance.sources import Template
 from conformance.targets.base import Target
+from conformance.template.branches import PROBED, BranchCoverage, BranchProbe
+from conformance.template.hints import hints_of
+from conformance.template.lines import LineTracer
 
 # The last tenth of the cases is steered by what the template itself waits for.
 HINTED = 0.1

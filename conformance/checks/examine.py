@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from conformance.campaign.lines import LineTracer
 from conformance.checks.assistant_mask import TAG
 from conformance.checks.base import Finding, checks
 from conformance.checks.bench import Bench
@@ -26,6 +25,7 @@ from conformance.report.model import (
 )
 from conformance.rules import rule
 from conformance.sources import Template
+from conformance.template.lines import LineTracer
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 

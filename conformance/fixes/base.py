@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from conformance.fixes.source import Source
+from conformance.template.parts import Source
 
 # An expression fix changes single tags; a section fix replaces a whole part by that of the reference template.
 Size: TypeAlias = Literal["expression", "section"]

@@ -7,7 +7,7 @@ import re
 from conformance.fixes import reference
 from conformance.fixes.base import Size, SkippedError, register
 from conformance.fixes.places import branches, developer_block, loop_of, message_loop, only
-from conformance.fixes.source import Block, Source, Tag, Text, blocks, constants, walk
+from conformance.template.parts import Block, Source, Tag, Text, blocks, constants, walk
 
 _TOJSON = re.compile(r"((?:\w+(?:\.\w+|\[[^\[\]]*\])+|\w+))\s*\|\s*tojson\b(?!\s*\()")
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from jinja2 import nodes
 
 from conformance.fixes.base import SkippedError
-from conformance.fixes.source import Arm, Block, Part, Source, Tag, blocks, called, tag_tree, walk
+from conformance.template.parts import Arm, Block, Part, Source, Tag, blocks, called, tag_tree, walk
 
 # Words that only templates of models with eyes and ears compare with; the oracle reads text alone.
 _MEDIA = frozenset(("image", "image_url", "input_image", "video", "video_url", "audio", "input_audio"))

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from conformance.fixes.base import SkippedError
-from conformance.fixes.source import Block, Source, Tag, Text, blocks, called, scan, tag_tree, walk
 from conformance.resources import resource
+from conformance.template.parts import Block, Source, Tag, Text, blocks, called, scan, tag_tree, walk
 
 NAME = "templates/gpt-oss.jinja"
 PREFIX = "harmony_"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from conformance.campaign.runner import Runner
 from conformance.fixes.base import Fix, SkippedError, fixes
-from conformance.fixes.source import Source, UnreadableError
 from conformance.fixes.tidy import tidied
 from conformance.fixes.trial import Results, Trials, objection, objections
+from conformance.template.parts import Source, UnreadableError
 
 TRIALS = 500  # random cases for each trial; the whole budget judges the result
 _WITNESSES = 3  # cases for each rule, however rare, that every trial includes

@@ -19,7 +19,7 @@ from conformance.fixes.places import (
     refuse_unknown_names,
     tools_loop,
 )
-from conformance.fixes.source import Block, Part, Source, Tag, blocks, constants, names_read, walk
+from conformance.template.parts import Block, Part, Source, Tag, blocks, constants, names_read, walk
 
 _MESSAGE_KEYS = ("role", "content", "thinking", "reasoning", "reasoning_content", "tool_calls", "function_call",
                  "name", "tool_call_id")  # fmt: skip

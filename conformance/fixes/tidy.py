@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.fixes.source import Block, Part, Source, Tag, is_set_block, names_read, walk
+from conformance.template.parts import Block, Part, Source, Tag, is_set_block, names_read, walk
 
 
 def tidied(text: str, original: str) -> str:

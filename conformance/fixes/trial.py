@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from conformance.campaign.check import HINTED
-from conformance.campaign.hints import hints_of
 from conformance.campaign.judge import CRASHED, EQUAL, REJECTED, Answer
 from conformance.campaign.runner import Drawn, Runner
+from conformance.template.hints import hints_of
 
 _BATCH = 64
 # What becomes of the characters is up to the server: no template can repair these.

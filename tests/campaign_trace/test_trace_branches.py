@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from conformance.campaign.branches import BranchProbe, branches
 from conformance.engines import engine_names
 from conformance.engines.base import Request
 from conformance.errors import UnjudgedError, UsageError
@@ -13,6 +12,7 @@ from conformance.generate import case_at
 from conformance.report.model import Branch
 from conformance.shapes import draw, shapes
 from conformance.sources import catalogue
+from conformance.template.branches import BranchProbe, branches
 
 
 def request(*messages: tuple[str, str], **kwargs: object) -> Request:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from conformance.campaign.hints import hints_of
 from conformance.conversation import User
 from conformance.generate import Hints, case_at
+from conformance.template.hints import hints_of
 
 WORDS = {
     "compared": ("{% if messages[0].content == 'zanzibar' %}{% endif %}", ["zanzibar"]),

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from conformance.campaign.lines import LineTracer
-from conformance.campaign.marks import GRAMMAR, MarkedSource
 from conformance.engines.base import Rendered, Request
 from conformance.engines.in_process import InProcessHost
 from conformance.sources import catalogue
+from conformance.template.lines import LineTracer
+from conformance.template.marks import GRAMMAR, MarkedSource
 
 
 def request(*contents: str) -> Request:

@@ -14,7 +14,7 @@ from cli_helpers import NEWLINES, REFERENCE, Run, normal, sentence, with_fault
 from syrupy.assertion import SnapshotAssertion
 
 from conformance.campaign.judge import Judge
-from conformance.commands import fix_report
+from conformance.cli import fix_report
 from conformance.fixes import base
 
 FEW = ("--examples", 20)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from conformance.report.rules_table import updated
 from conformance.rules import rule
+from tools.rules_table import updated
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -18,7 +18,7 @@ README = ROOT / "README.md"
 
 def test_the_rules_table_is_current():
     text = README.read_text(encoding="utf-8")
-    assert updated(text) == text, "run `python -m conformance.report.rules_table README.md`"
+    assert updated(text) == text, "run `python -m tools.rules_table README.md`"
 
 
 def test_the_set_up_commands_stand_in_the_readme():

@@ -7,10 +7,10 @@ from fix_helpers import REFERENCE, edited, repaired, rules
 
 from conformance.campaign.runner import Runner
 from conformance.fixes.base import Size, fixes, register
-from conformance.fixes.source import Source, blocks
 from conformance.fixes.trial import Trials, objection
 from conformance.resources import resource
 from conformance.rules import rule
+from conformance.template.parts import Source, blocks
 
 FIXES = {fix.name: fix for fix, _ in fixes()}
 RULES = {fix.name: rules for fix, rules in fixes()}

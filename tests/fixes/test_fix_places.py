@@ -7,7 +7,7 @@ from fix_helpers import REFERENCE, WRONG, edited, known_templates
 
 from conformance.fixes.base import SkippedError, fixes
 from conformance.fixes.places import branches, developer_block, loop_of, message_loop, only, tools_loop
-from conformance.fixes.source import Source
+from conformance.template.parts import Source
 
 FIXES = {fix.name: fix for fix, _ in fixes()}
 

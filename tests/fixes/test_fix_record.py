@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from fix_helpers import NO_HARMONY, REFERENCE, WRONG, edited
 
-from conformance.fixes import record
 from conformance.fixes.base import fixes
 from conformance.resources import resource
 from conformance.sources import Provenance, Template, catalogue
+from tools import fixes_record as record
 
 REPORTS = resource("reports")
 

@@ -9,16 +9,16 @@ from fix_helpers import NO_HARMONY, REFERENCE, WRONG, edited, repaired
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conformance.campaign import mutants
 from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REJECTED
 from conformance.campaign.runner import Runner
 from conformance.conversation import User
 from conformance.fixes import base, repair
 from conformance.fixes.base import Size, SkippedError
 from conformance.fixes.repair import Repair
-from conformance.fixes.source import Source
 from conformance.fixes.trial import Results, Seen, Trials, objection, objections
 from conformance.resources import resource
+from conformance.template.parts import Source
+from tools import mutants
 
 FINAL = "{{- '<|start|>assistant<|channel|>final<|message|>' ~ content ~"
 NO_FINAL = edited(REFERENCE, FINAL, FINAL.replace("<|channel|>final", ""))

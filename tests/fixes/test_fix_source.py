@@ -8,8 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import nodes
 
-from conformance.campaign.marks import GRAMMAR
-from conformance.fixes.source import Block, Source, Tag, Text, UnreadableError, blocks, constants, scan, walk
+from conformance.template.marks import GRAMMAR
+from conformance.template.parts import (
+    Block,
+    Source,
+    Tag,
+    Text,
+    UnreadableError,
+    blocks,
+    constants,
+    scan,
+    walk,
+)
 
 KINDS = {"if": nodes.If, "for": nodes.For, "macro": nodes.Macro}
 

@@ -11,7 +11,7 @@ from conformance.generate.grammar import case_at
 from conformance.oracles.harmony import HarmonyOracle
 from conformance.resources import resource
 from conformance.shapes import draw, shapes
-from conformance.training_variant import training_variant
+from tools.training_variant import training_variant
 
 SEED = 7
 SPOKEN = ("thinking", "preamble", "call", "final")

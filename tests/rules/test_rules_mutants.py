@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from conformance.campaign import mutants
-from conformance.campaign.mutants import Mutant, Outcome, Score
-from conformance.campaign.mutants.report import write_report
 from conformance.campaign.runner import DEFAULT_CASES
 from conformance.errors import UsageError
 from conformance.resources import resource
 from conformance.rules import catalogue
+from tools import mutants
+from tools.mutants import Mutant, Outcome, Score
+from tools.mutants.report import write_report
 
 MUTANTS = mutants.load()
 # The mutants of one part share the oracle's answers; two parts keep two cores busy.
@@ -52,7 +52,7 @@ def test_every_rule_that_a_template_can_cause_has_an_obvious_and_a_subtle_fault(
 
 
 def test_the_published_score_is_that_of_these_faults() -> None:
-    """`python -m conformance.campaign.mutants` writes it anew."""
+    """`python -m tools.mutants` writes it anew."""
     report = json.loads(resource("reports", "mutants.json").read_text(encoding="utf-8"))
     assert [(row["name"], row["rule"]) for row in report["mutants"]] == [(m.name, m.rule) for m in MUTANTS]
     assert report["caught"] == report["rightly_named"] == report["planted"] == len(MUTANTS)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rules_cases import TABLE, Row
 from syrupy.assertion import SnapshotAssertion
 
-from conformance.campaign import assemble, mutants
+from conformance.campaign import assemble
 from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.tally import Tally
 from conformance.engines.in_process import InProcessHost
@@ -21,6 +21,7 @@ from conformance.report.model import Coverage
 from conformance.rules import catalogue
 from conformance.shapes import shapes
 from conformance.sources import Template
+from tools import mutants
 
 Judged = tuple[Template, Answer, Judgement]
 

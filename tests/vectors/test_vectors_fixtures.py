@@ -8,7 +8,7 @@ from collections import Counter
 import jsonschema
 import pytest
 
-from conformance.commands.vectors import run_export
+from conformance.cli.vectors import run_export
 from conformance.conversation import case_id
 from conformance.importers import case_from_request
 from conformance.oracles.base import Profile

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from platformdirs import user_state_path
 
-from conformance.commands.streams import complain
+from conformance.cli.streams import complain
 from conformance.errors import UsageError
 from conformance.report.model import LeftOut
 from conformance.sources import Template, resolve

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from conformance.commands.common import new_run_folder, remember_run
+from conformance.cli.common import new_run_folder, remember_run
 from conformance.report.base import Output, Writer, writer
 from conformance.report.files import make_folder, write_file
 from conformance.report.json_file import FILE_NAME, encode

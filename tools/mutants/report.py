@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from conformance.campaign.mutants import ENOUGH, NOT_PLANTED, Outcome, Score, size
+from tools.mutants import ENOUGH, NOT_PLANTED, Outcome, Score, size
 
 _ABOUT = (
     "Each fault is an edit of `templates/gpt-oss.jinja` (`fixtures/mutants/`), run on up to {score.cases:,} generated "

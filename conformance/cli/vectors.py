@@ -204,7 +204,7 @@ def _reported(path: Path) -> Case:
 
     Raises UsageError when there is none.
     """
-    from conformance.commands.common import newest_run
+    from conformance.cli.common import newest_run
     from conformance.importers import looks_like_case_id, read_case
     from conformance.report.json_file import find_example, read
 
@@ -266,7 +266,7 @@ def run_check(
 ) -> int:
     """Ask a renderer for every vector, write the reports asked for, and return the exit code."""
     from conformance.campaign.check import exit_code
-    from conformance.commands.vectors_report import print_report, write_folder
+    from conformance.cli.vectors_report import print_report, write_folder
     from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, UsageError
     from conformance.report.base import Output, writer
     from conformance.report.files import make_folder

@@ -1,6 +1,6 @@
 """Try the properties on every template of a wheel, and count the rules: the table in `reports/any-templates.md`.
 
-`python -m conformance.checks.survey reports --engine transformers` fetches the wheel with the user's own pip,
+`python -m tools.survey reports --engine transformers` fetches the wheel with the user's own pip,
 renews that engine's part of `any-templates.json` and the generated part of `any-templates.md`, and prints how
 long it took. The same seed, engines and wheel give the same bytes.
 """
@@ -217,7 +217,7 @@ def markdown(record: Record) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the survey; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m conformance.checks.survey", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.survey", description=__doc__)
     parser.add_argument("folder", type=Path, help="where any-templates.json and any-templates.md are")
     parser.add_argument("--engine", action="append", metavar="NAME", help="default: transformers")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""Repairs the catalogue's templates and records rules before and after: `python -m conformance.fixes.record`.
+"""Repairs the catalogue's templates and records rules before and after: `python -m tools.fixes_record`.
 
 Neither file holds times or machines: the same seed and package versions give the same bytes.
 """
@@ -102,7 +102,7 @@ _ABOUT = (
     "`conformance fix` on every template of the catalogue that means to write Harmony: {cases:,} generated "
     "conversations of seed {seed} to choose the fixes, as many of the next seed to prove them. Right: the share of the "
     "conversations of both seeds that are equal to Harmony's text in every character under the profile `{profile}`. "
-    "Renewed by `python -m conformance.fixes.record`."
+    "Renewed by `python -m tools.fixes_record`."
 )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from conformance.commands import completion
+from conformance.cli import completion
 
 
 class FailOn(enum.StrEnum):

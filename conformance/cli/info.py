@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance import __version__
-from conformance.commands.common import runs_folder
-from conformance.commands.streams import complain, write_bytes
+from conformance.cli.common import runs_folder
+from conformance.cli.streams import complain, write_bytes
 from conformance.conversation import case_schema
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, ConformanceError, UsageError
 from conformance.report.explain import explain_all, explain_rule

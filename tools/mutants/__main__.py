@@ -1,8 +1,8 @@
-"""`python -m conformance.campaign.mutants`: plant every fault, and write the score into `reports/`."""
+"""`python -m tools.mutants`: plant every fault, and write the score into `reports/`."""
 
-from conformance.campaign.mutants import run
-from conformance.campaign.mutants.report import write_report
 from conformance.resources import resource
+from tools.mutants import run
+from tools.mutants.report import write_report
 
 if __name__ == "__main__":
     score = run()

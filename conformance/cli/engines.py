@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conformance.commands import completion
+from conformance.cli import completion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ def run_fetch(names: Sequence[str], console: Console) -> int:
 
     Raises UsageError when a named engine does not exist or is not fetched by this tool.
     """
-    from conformance.commands.streams import complain
+    from conformance.cli.streams import complain
     from conformance.engines import engine_names, get_engine
     from conformance.engines.npm_package import Fetchable
     from conformance.errors import EXIT_CONFORMS, EXIT_USAGE, UsageError

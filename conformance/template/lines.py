@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from jinja2.exceptions import TemplateSyntaxError
 
-from conformance.campaign.flow import Flow
-from conformance.campaign.marks import GRAMMAR, MarkedSource, Reading, Stretch
 from conformance.engines.base import Rendered, Request
 from conformance.engines.host import Host
+from conformance.template.flow import Flow
+from conformance.template.marks import GRAMMAR, MarkedSource, Reading, Stretch
 
 # A compilation costs tens of milliseconds; a renaming of the marks costs them all again.
 _COMPILATIONS = 16

@@ -20,8 +20,8 @@ from conformance.engines.jinja2_plain import PlainJinja2Engine
 from conformance.engines.transformers_jinja import TransformersEngine
 from conformance.errors import UnjudgedError
 
-JINJA2_BRANCHES = "conformance.engines.branch_probe:Jinja2Branches"
-TRANSFORMERS_BRANCHES = "conformance.engines.branch_probe:TransformersBranches"
+JINJA2_BRANCHES = "conformance.template.branch_probe:Jinja2Branches"
+TRANSFORMERS_BRANCHES = "conformance.template.branch_probe:TransformersBranches"
 
 _HIT, _HIT_TEST = "_conformance_hit", "_conformance_hit_test"
 

@@ -8,8 +8,8 @@ from jinja2 import nodes
 from jinja2.exceptions import TemplateError
 from jinja2.nodes import Node
 
-from conformance.campaign.marks import GRAMMAR
 from conformance.generate import Hints
+from conformance.template.marks import GRAMMAR
 
 _WORDS, _KEYS = 150, 60
 _LONGEST_WORD = 64  # characters; what is longer is text to write, not a word to wait for

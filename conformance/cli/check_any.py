@@ -16,9 +16,9 @@ from conformance.checks.examine import examine, target
 from conformance.checks.family import probes
 from conformance.checks.hosts import open_hosts
 from conformance.checks.probe import Probe
-from conformance.commands.common import all_engines, check_engines, load_templates
-from conformance.commands.publish import Publisher
-from conformance.commands.streams import complain
+from conformance.cli.common import all_engines, check_engines, load_templates
+from conformance.cli.publish import Publisher
+from conformance.cli.streams import complain
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
 from conformance.report.model import Report, Run, Target
 from conformance.report.terminal import TerminalWriter

@@ -1,6 +1,6 @@
 """The shapes as a Markdown table, for the README; a test keeps the two alike.
 
-`python -m conformance.shapes README.md` writes the table between its marks; without a file it is printed.
+`python -m tools.shapes_table README.md` writes the table between its marks; without a file it is printed.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conformance import __version__
-from conformance.commands import completion
-from conformance.commands.engines import app as engines_app
-from conformance.commands.interrupt import one_interrupt
-from conformance.commands.options import (
+from conformance.cli import completion
+from conformance.cli.engines import app as engines_app
+from conformance.cli.interrupt import one_interrupt
+from conformance.cli.options import (
     Concurrency,
     Engines,
     Examples,
@@ -35,8 +35,8 @@ from conformance.commands.options import (
     Targets,
     Timeout,
 )
-from conformance.commands.streams import complain, steady_stdout
-from conformance.commands.vectors import app as vectors_app
+from conformance.cli.streams import complain, steady_stdout
+from conformance.cli.vectors import app as vectors_app
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, ConformanceError
 from conformance.precision.cli import app as precision_app
 
@@ -137,7 +137,7 @@ def check(
     engines = tuple(dict.fromkeys(engine or ("transformers",)))
     formats = tuple(dict.fromkeys(format or ("terminal",)))
     if any_family:
-        from conformance.commands.check_any import run_check_any
+        from conformance.cli.check_any import run_check_any
 
         sources = {name: context.get_parameter_source(name) for name in context.params}
         given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
@@ -157,8 +157,8 @@ def check(
             )
         )
     from conformance.campaign.runner import Settings
-    from conformance.commands.check import run_check
-    from conformance.commands.targets import ServerOptions
+    from conformance.cli.check import run_check
+    from conformance.cli.targets import ServerOptions
 
     settings = Settings(
         seed=seed,
@@ -198,7 +198,7 @@ def scoreboard(
 ) -> None:
     """Judge the whole catalogue and write scoreboard.md and scoreboard.json."""
     from conformance.campaign.runner import Settings
-    from conformance.commands.check import run_scoreboard
+    from conformance.cli.check import run_scoreboard
 
     engines = tuple(dict.fromkeys(engine or ("transformers",)))
     settings = Settings(seed=seed, cases=examples, profile=profile, engines=engines, jobs=jobs)
@@ -233,9 +233,9 @@ def diff(
 ) -> None:
     """Show one conversation as Harmony and as a target write it."""
     from conformance.campaign.runner import Settings
-    from conformance.commands.check import validate
-    from conformance.commands.one_case import run_diff
-    from conformance.commands.targets import ServerOptions, one_target
+    from conformance.cli.check import validate
+    from conformance.cli.one_case import run_diff
+    from conformance.cli.targets import ServerOptions, one_target
     from conformance.importers import read_case
 
     validate(Settings(engines=(engine,), shapes=(shape,) if shape else (), profile=profile))
@@ -264,8 +264,8 @@ def replay(
     api_key_variable: KeyVariable = "CONFORMANCE_API_KEY",
 ) -> None:
     """Show a reported case again."""
-    from conformance.commands.one_case import run_replay
-    from conformance.commands.targets import ServerOptions
+    from conformance.cli.one_case import run_replay
+    from conformance.cli.targets import ServerOptions
 
     servers = ServerOptions(timeout_s=timeout, key_variable=api_key_variable)
     raise typer.Exit(
@@ -290,7 +290,7 @@ def fix(
 ) -> None:
     """Repair a template, as far as a campaign before and after proves it; the target itself is never changed."""
     from conformance.campaign.runner import Settings
-    from conformance.commands.fix import run_fix
+    from conformance.cli.fix import run_fix
 
     settings = Settings(seed=seed, cases=examples)
     raise typer.Exit(run_fix(target, settings, output=output, offline=offline, console=_console()))
@@ -304,7 +304,7 @@ def explain(
     ] = None,
 ) -> None:
     """Explain a rule, or list them all."""
-    from conformance.commands.info import run_explain
+    from conformance.cli.info import run_explain
 
     raise typer.Exit(run_explain(slug, _console()))
 
@@ -312,7 +312,7 @@ def explain(
 @templates_app.command("list")
 def templates_list() -> None:
     """List the known templates."""
-    from conformance.commands.info import run_templates_list
+    from conformance.cli.info import run_templates_list
 
     raise typer.Exit(run_templates_list(_console()))
 
@@ -323,7 +323,7 @@ def templates_show(
     offline: Offline = False,
 ) -> None:
     """Print a known template's text."""
-    from conformance.commands.info import run_templates_show
+    from conformance.cli.info import run_templates_show
 
     raise typer.Exit(run_templates_show(name, offline=offline))
 
@@ -335,7 +335,7 @@ def templates_fetch(
     ] = None,
 ) -> None:
     """Fetch known templates into the cache; all of them when none is named."""
-    from conformance.commands.info import run_templates_fetch
+    from conformance.cli.info import run_templates_fetch
 
     raise typer.Exit(run_templates_fetch(names or [], _console()))
 
@@ -343,7 +343,7 @@ def templates_fetch(
 @app.command()
 def doctor() -> None:
     """Say what works here and how to get the rest."""
-    from conformance.commands.info import run_doctor
+    from conformance.cli.info import run_doctor
 
     raise typer.Exit(run_doctor(_console()))
 
@@ -351,7 +351,7 @@ def doctor() -> None:
 @app.command()
 def schema(which: Schema) -> None:
     """Print the JSON Schema of case files or of reports."""
-    from conformance.commands.info import run_schema
+    from conformance.cli.info import run_schema
 
     raise typer.Exit(run_schema(which.value))
 
@@ -409,7 +409,3 @@ def _wrong_usage(error: Exception) -> str:
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     command = context.command_path if context is not None else "conformance"
     return f"{message.rstrip(' .')}; see `{command} --help`"
-
-
-if __name__ == "__main__":
-    main()

@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from conformance.campaign.runner import Runner, Settings
-from conformance.commands.check import validate
-from conformance.commands.fix_report import print_diff, print_line, print_reference, print_repair
+from conformance.cli.check import validate
+from conformance.cli.fix_report import print_diff, print_line, print_reference, print_repair
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.fixes.gguf_file import write_gguf
 from conformance.fixes.repair import repair

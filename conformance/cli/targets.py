@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from conformance.commands.common import load_templates, one_template
+from conformance.cli.common import load_templates, one_template
 from conformance.errors import EXIT_CONFORMS, ConformanceError
 from conformance.report.model import LeftOut
 from conformance.servers.client import KEY_VARIABLE, Access

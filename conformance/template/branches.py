@@ -10,13 +10,13 @@ from typing import Self
 import msgspec
 from jinja2.exceptions import TemplateError
 
-from conformance.campaign.describe import Describer
-from conformance.campaign.marks import GRAMMAR
-from conformance.engines import branch_probe
 from conformance.engines.base import LimitExceeded, Limits, Rendered, Request
 from conformance.engines.host import EngineHost
 from conformance.errors import UnjudgedError, UsageError
 from conformance.report.model import Branch
+from conformance.template import branch_probe
+from conformance.template.describe import Describer
+from conformance.template.marks import GRAMMAR
 
 _ENGINES = {
     "transformers": branch_probe.TRANSFORMERS_BRANCHES,

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from jinja2 import nodes
 from jinja2.exceptions import TemplateError
 
-from conformance.campaign.marks import GRAMMAR
+from conformance.template.marks import GRAMMAR
 
 _OPEN = re.compile(r"\{\{|\{%|\{#")
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)

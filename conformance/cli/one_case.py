@@ -12,8 +12,8 @@ from rich.console import Console
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.judge import REFUSED
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings
-from conformance.commands.common import newest_run, one_template
-from conformance.commands.targets import ServerOptions, one_target
+from conformance.cli.common import newest_run, one_template
+from conformance.cli.targets import ServerOptions, one_target
 from conformance.conversation import Case, case_id
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
 from conformance.importers import looks_like_case_id, read_case

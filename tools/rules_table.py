@@ -1,6 +1,6 @@
 """The rules as a Markdown table, for the README; a test keeps the two alike.
 
-`python -m conformance.report.rules_table README.md` writes the table between its marks.
+`python -m tools.rules_table README.md` writes the table between its marks.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def measure(template: Template, cases: int, seed: int) -> dict[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the ratios for one template; the exit code is 0 whatever they are."""
-    parser = argparse.ArgumentParser(prog="conformance.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tools.bench", description=__doc__)
     parser.add_argument("target", nargs="?", default="openai-gpt-oss-120b")
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)

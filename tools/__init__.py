@@ -1,0 +1,1 @@
+"""What only the people who maintain this project run; no part of the wheel."""
