@@ -28,7 +28,8 @@ def today() -> str:
 def asked(body: dict[str, Any], date: str | None = None) -> Case:
     """Return the conversation in a chat-completions body, on the server's day."""
     case = case_from_request(body)
-    return replace(case, options=replace(case.options, date=date or today()))
+    mode = "generation" if body.get("add_generation_prompt", True) else "training"
+    return replace(case, options=replace(case.options, date=date or today(), mode=mode))
 
 
 @contextlib.contextmanager
