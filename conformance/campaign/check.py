@@ -410,7 +410,7 @@ class _Campaign:
                 small.found,
                 small.minimal,
                 line,
-                shrinker.needed_shapes(small, slug) if len(self.runner.choices) > 1 else (),
+                () if self.foreign else shrinker.needed_shapes(small, slug),
                 target.reproduce(small.shape.request(small.case)),
             )
         return shown

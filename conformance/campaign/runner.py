@@ -17,7 +17,7 @@ from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.tally import Part, Tally
 from conformance.conversation import Case
 from conformance.engines import EngineHost
-from conformance.engines.base import Limits, Outcome, Request, SyntaxProblem
+from conformance.engines.base import Limits, Outcome, Request, SyntaxProblem, engine_names, get_engine
 from conformance.engines.host import Host, Ticket
 from conformance.errors import UsageError
 from conformance.generate import Hints, case_at
@@ -95,6 +95,11 @@ class _Batch:
 _Results = tuple[str, list[Outcome | SyntaxProblem | None]]
 
 
+def own_shapes(engines: Sequence[str]) -> tuple[str, ...]:
+    """Return the shapes of an engine's own server; none where several engines are to be compared, or none is known."""
+    return get_engine(engines[0]).shapes if len(engines) == 1 and engines[0] in engine_names() else ()
+
+
 class Runner:
     """Holds the oracle and what makes the prompts; a context manager that ends the engines' workers.
 
@@ -104,7 +109,7 @@ class Runner:
 
     def __init__(self, settings: Settings, *, hosts: Mapping[str, Host] | None = None) -> None:
         self.settings = settings
-        self.choices = shapes(settings.shapes)
+        self.choices = shapes(settings.shapes or own_shapes(settings.engines))
         # Families take turns, so that each of them gets every one of these.
         self._replayed = [case for case in settings.replayed for _ in self.choices]
         self._stack = ExitStack()

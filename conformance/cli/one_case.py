@@ -11,7 +11,7 @@ from rich.console import Console
 
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.judge import REFUSED
-from conformance.campaign.runner import CASE_LIMITS, Runner, Settings
+from conformance.campaign.runner import CASE_LIMITS, Runner, Settings, own_shapes
 from conformance.cli.common import newest_run, one_template
 from conformance.cli.targets import ServerOptions, one_target
 from conformance.conversation import Case, case_id
@@ -42,7 +42,7 @@ def run_diff(
         # A server's clock cannot be set.
         case = replace(case, options=replace(case.options, date=group.date))
     engine = next(iter(group.hosts), engine)
-    names = [shape_name] if shape_name else list(group.shapes or families())
+    names = [shape_name] if shape_name else list(group.shapes or (*own_shapes([engine]), *families()))
     candidates = [shape for name in names for shape in shapes([name])[0]]
     shape = next((shape for shape in candidates if not shape.loses(case)), None)
     if shape is None:

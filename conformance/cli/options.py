@@ -46,7 +46,7 @@ Shapes = Annotated[
         "--shape",
         metavar="NAME",
         autocompletion=completion.shapes,
-        help="Shape to hand conversations over in; repeatable; `all` takes every one. Default: hf and openai.",
+        help="Shape to hand conversations over in; repeatable; `all` takes every one. Default: those of the engine's own server, else hf and openai.",
     ),
 ]
 Profile = Annotated[

@@ -123,6 +123,8 @@ class Engine(Protocol):
     # True for engines that bound their own memory (a WebAssembly host, a node process): there a limit on address
     # space, open files and processes would stop what is harmless. The limits of time and output still hold.
     own_memory_limit: ClassVar[bool] = False
+    # The shapes in which this engine's own server hands conversations over; empty where no one server is its own.
+    shapes: ClassVar[tuple[str, ...]] = ()
 
     def version(self) -> str:
         """Return the version of the program that renders."""

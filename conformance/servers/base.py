@@ -25,11 +25,11 @@ class About:
 class ServerProtocol(Protocol):
     """One kind of server; subclass it, and list it in `conformance.servers.protocols`.
 
-    `shape` names the shape that is this server's: what it does to a request before the prompt is made.
+    `shapes` name what it is sent: requests as clients write them, for what becomes of them is what is asked.
     """
 
     name: ClassVar[str]
-    shape: ClassVar[str]
+    shapes: ClassVar[tuple[str, ...]] = ("openai",)
     # Where the prompt is asked for.
     path: ClassVar[str]
 
@@ -40,6 +40,10 @@ class ServerProtocol(Protocol):
     def about(self, client: Client) -> About:
         """Return what the server says of itself."""
         ...
+
+    def loses(self, request: Request) -> str | None:
+        """Return what of a request this server cannot be asked at all, or None."""
+        return None if request.add_generation_prompt else "the server always asks for a generation prompt"
 
     def body(self, request: Request, model: str | None) -> Body:
         """Return the body that asks for a request's prompt."""

@@ -25,12 +25,11 @@ class _Asked(Ticket):
 class ServerHost:
     """Asks one server for prompts; the text of a template is not used."""
 
-    loses: Callable[[Request], str | None] | None = None
-
     def __init__(self, protocol: ServerProtocol, client: Client, about: About) -> None:
         self.protocol = protocol
         self.client = client
         self.about = about
+        self.loses: Callable[[Request], str | None] | None = protocol.loses
         self._threads = ThreadPoolExecutor(client.access.concurrency, thread_name_prefix="ask")
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar
 
-from conformance.engines.base import Crashed, Outcome, Refused
+from conformance.engines.base import Crashed, Outcome, Refused, Request
 from conformance.servers.base import About, ServerProtocol, failed, from_tokens
 from conformance.servers.client import Client
 
@@ -14,8 +14,13 @@ class LlamaServer(ServerProtocol):
     """llama-server answers with the text; it makes the tokens of a prompt with special tokens recognised everywhere."""
 
     name: ClassVar[str] = "llama-server"
-    shape: ClassVar[str] = "llama-server"
     path: ClassVar[str] = "/apply-template"
+
+    def loses(self, request: Request) -> str | None:
+        """Return what it does not render but goes on with."""
+        if request.messages and request.messages[-1].get("role") == "assistant":
+            return "the server goes on with a last message of the assistant"
+        return super().loses(request)
 
     def recognises(self, client: Client) -> bool:
         """Return whether `/props` is there and speaks of a chat template."""

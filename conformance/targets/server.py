@@ -111,7 +111,7 @@ def open_server(access: Access, *, server: str | None = None, model: str | None 
         protocol=protocol,
         key_variable=access.key_variable if access.key else None,
     )
-    return Group([target], {protocol.name: host}, (protocol.shape,), today, host.close)
+    return Group([target], {protocol.name: host}, protocol.shapes, today, host.close)
 
 
 def _today(host: ServerHost) -> str:
