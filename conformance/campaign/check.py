@@ -26,8 +26,10 @@ from conformance.errors import (
 from conformance.generate import Hints
 from conformance.generate.coverage import CoverageCounter
 from conformance.package_checks import examine
-from conformance.report.model import Divergence, Finding, LeftOut, Refusal, Report, Run, Severity
+from conformance.report.model import Divergence, Finding, LeftOut, Refusal, Report, Run
 from conformance.report.model import Target as Result
+from conformance.rules.base import Severity
+from conformance.rules.behaviour import DOES_NOT_COMPILE, RESOURCE_LIMIT
 from conformance.shapes import Shape, shapes
 from conformance.sources import Template
 from conformance.targets.base import Target
@@ -39,6 +41,8 @@ from conformance.template.lines import LineTracer
 HINTED = 0.1
 # So many cases of either kind are run once more to see which branches they reach.
 _PROBED_CASES = 250
+# Each smaller case would cost the whole limit once more; no case is to blame for the other.
+_NOT_SHRUNK = frozenset({RESOURCE_LIMIT.slug, DOES_NOT_COMPILE.slug})
 
 
 class Listener(Protocol):
@@ -378,8 +382,7 @@ class _Campaign:
             smallest = seen.smallest
             host = self.runner.hosts[smallest.engine]
             fallback = self._shown(target, seen)
-            if slug in ("resource-limit", "does-not-compile"):
-                # Each smaller case would cost the whole limit once more; no case is to blame for the other.
+            if slug in _NOT_SHRUNK:
                 if fallback is not None:
                     shown[slug] = fallback
                 continue

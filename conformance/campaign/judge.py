@@ -7,8 +7,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from conformance.compare.align import Pair, align
-from conformance.compare.tokens import could_inject, encodes_alike, ordinary_of
-from conformance.conversation import Assistant, Case, to_json
+from conformance.compare.base import Found
+from conformance.compare.classify import classify
+from conformance.compare.tokens import (
+    compare_control_tokens,
+    compare_tokens,
+    compare_told_tokens,
+    could_inject,
+    encodes_alike,
+    ordinary_of,
+)
+from conformance.conversation import Assistant, Case, Instructions, ToolResult, to_json
 from conformance.engines.base import (
     Crashed,
     LimitExceeded,
@@ -18,19 +27,28 @@ from conformance.engines.base import (
     Rendered,
     SyntaxProblem,
 )
-from conformance.oracles.base import Profile, Rendering, profiles
+from conformance.oracles.base import Rendering
+from conformance.oracles.departures import has_exponent
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
-from conformance.rules.classify import Found, classify
-from conformance.rules.name_tokens import name_injected, name_mismatch, name_told
+from conformance.oracles.profile import Profile, profiles
+from conformance.rules.base import Rule
+from conformance.rules.behaviour import (
+    DOES_NOT_COMPILE,
+    RESOURCE_LIMIT,
+    TEMPLATE_CRASHED,
+    TEMPLATE_REJECTED,
+)
 
+# Conversations from which on can be told what a template means to write.
+_ENOUGH = 20
 EQUAL, DIFFERENT, REJECTED, CRASHED = "equal", "different", "rejected", "crashed"
 # The target said that it cannot take the request: counted apart, and no divergence.
 REFUSED = "refused"
-_FAILURE_RULES = {
-    Rejected: "template-rejected",
-    Crashed: "template-crashed",
-    LimitExceeded: "resource-limit",
-    SyntaxProblem: "does-not-compile",
+_FAILURE_RULES: dict[type, Rule] = {
+    Rejected: TEMPLATE_REJECTED,
+    Crashed: TEMPLATE_CRASHED,
+    LimitExceeded: RESOURCE_LIMIT,
+    SyntaxProblem: DOES_NOT_COMPILE,
 }
 
 
@@ -124,13 +142,16 @@ class Judge:
         """Return the texts under the other profiles, where they are not the default's."""
         if answer.others is None:
             answer.others = {}
-            contested = _contested(answer.case)
+            contested = _contested(answer.case, answer)
             for name, oracle in self._others.items():
                 if not contested & self.profile.differs_in(oracle.profile):
                     continue
                 # The layout is cheap; where it is not Harmony's, Harmony has to be asked.
                 exact = answer.rendering.exact_spans
-                text = oracle.layout(answer.case) if exact else oracle.render(answer.case).text
+                try:
+                    text = oracle.layout(answer.case) if exact else oracle.render(answer.case).text
+                except OracleRefusedError:
+                    text = ""  # not known, and so nobody's
                 if text != answer.rendering.text:
                     answer.others[name] = text
         return answer.others
@@ -146,7 +167,7 @@ class Judge:
 
 def _injected(answer: Answer, outcome: Rendered, pairs: Sequence[Pair] = ()) -> list[Found]:
     """Name text that becomes control tokens; who makes the tokens is to blame for all of it."""
-    found = name_injected(answer.rendering, outcome.text, pairs, answer.hostile, outcome.ordinary)
+    found = compare_control_tokens(answer.rendering, outcome.text, pairs, answer.hostile, outcome.ordinary)
     return found if outcome.tokens is None else [replace(each, severity="error") for each in found[-1:]]
 
 
@@ -154,13 +175,21 @@ def _tokens(answer: Answer, outcome: Rendered) -> list[Found]:
     """Compare the tokens of a text whose characters are the oracle's, as far as they can differ at all."""
     if outcome.tokens is not None:
         found = _injected(answer, outcome) if answer.hostile else []
-        return found or name_told(answer.rendering, outcome.tokens)
+        return found or compare_told_tokens(answer.rendering, outcome.tokens)
     if not answer.hostile:
         alike = answer.encodes_alike and not outcome.ordinary
-        return [] if alike else name_mismatch(answer.rendering, outcome.ordinary)
+        return [] if alike else compare_tokens(answer.rendering, outcome.ordinary)
     found = _injected(answer, outcome)
     # What is injected makes other tokens, and nothing else needs to explain them.
-    return found or name_mismatch(answer.rendering, outcome.ordinary)
+    return found or compare_tokens(answer.rendering, outcome.ordinary)
+
+
+def seems_harmony(rendered: int, familiar: int) -> bool:
+    """Say whether a template means to write Harmony, as far as `rendered` conversations can tell.
+
+    `familiar` of them held the system message or a user message as Harmony writes it.
+    """
+    return rendered < _ENOUGH or familiar > 0
 
 
 def _familiar(expected: Rendering, text: str) -> bool:
@@ -170,25 +199,36 @@ def _familiar(expected: Rendering, text: str) -> bool:
     )
 
 
-def _contested(case: Case) -> frozenset[str]:
-    """Return the profile settings that can decide anything in a case."""
+def _contested(case: Case, answer: Answer) -> frozenset[str]:
+    """Return the settings of a profile that can decide anything in a case."""
     settings: set[str] = set()
     retention = "thinking_training" if case.options.mode == "training" else "thinking_inference"
-    for message in case.conversation.messages:
+    for number, message in enumerate(case.conversation.messages):
         if isinstance(message, Assistant):
             if message.thinking:
                 settings.add(retention)
             if message.preamble:
                 # As analysis, a preamble is kept and dropped like thinking.
                 settings |= {"preamble_channel", retention}
+                if message.thinking:
+                    settings.add("preamble_place")
             if message.calls:
-                settings |= {"content_type", "arguments_json"}
+                settings |= {"content_type", "arguments_json", "recipient"}
+        elif isinstance(message, ToolResult):
+            settings.add("result_recipient")
+        elif isinstance(message, Instructions):
+            if number and message.text:
+                settings.add("later_instructions")
+            elif not message.text:
+                settings |= {"empty_instructions", "later_instructions"} if number else {"empty_instructions"}
+    if any(block.kind == "developer" and has_exponent(block) for block in answer.rendering.blocks[:2]):
+        settings.add("exponents")
     return frozenset(settings)
 
 
 def _failure(outcome: Outcome | SyntaxProblem) -> Judgement:
     assert not isinstance(outcome, Rendered | Refused)
-    rule = _FAILURE_RULES[type(outcome)]
+    rule = _FAILURE_RULES[type(outcome)].slug
     message = f"{outcome.kind}: {outcome.message}" if isinstance(outcome, Crashed) else outcome.message
     line = None if isinstance(outcome, LimitExceeded) else outcome.line
     status = REJECTED if isinstance(outcome, Rejected) else CRASHED

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REFUSED, REJECTED, Judgement
+from conformance.compare.base import Found
 from conformance.conversation import Case, to_json
 from conformance.generate.coverage import CoverageCounter
-from conformance.rules.classify import Found
+from conformance.rules.behaviour import RESOURCE_LIMIT, UNCLASSIFIED
 
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
 _CAUSE_CHARS = 120
@@ -82,7 +83,7 @@ class EngineTally:
             self.right[name] = self.right.get(name, 0) + 1
         for found in judgement.found:
             self.rules[found.rule] = self.rules.get(found.rule, 0) + 1
-            self.time_limits += found.rule == "resource-limit"
+            self.time_limits += found.rule == RESOURCE_LIMIT.slug
 
     def merge(self, other: EngineTally) -> None:
         """Add what another part of the campaign counted."""
@@ -99,15 +100,19 @@ class EngineTally:
 
 @dataclass(slots=True)
 class RefusalTally:
-    """How often a target said one thing instead of a prompt, and the smallest case for it."""
+    """How often a target said one thing instead of a prompt, and the smallest case that it said it of."""
 
-    smallest: Sighting
-    count: int = 0
+    size: int
+    index: int
+    case: Case
+    shape: str
+    message: str
+    count: int = 1
 
-    def add(self, other: RefusalTally) -> None:
-        """Add what was counted elsewhere."""
-        self.count += other.count
-        self.smallest = min(self.smallest, other.smallest, key=Sighting.key)
+    def add(self, other: RefusalTally) -> RefusalTally:
+        """Return what was counted here and elsewhere, with the smaller case."""
+        smaller = min(self, other, key=lambda each: (each.size, each.index))
+        return replace(smaller, count=self.count + other.count)
 
 
 @dataclass(slots=True)
@@ -147,11 +152,9 @@ class Tally:
 
         `shape` is the name of the shape and of its family.
         """
-        for engine, judgement in judgements:
+        for _, judgement in judgements:
             if judgement.status == REFUSED:
-                self.refuse(
-                    Sighting(len(to_json(case)), index, case, engine, shape[0], Found("", None), judgement)
-                )
+                self.refuse(RefusalTally(len(to_json(case)), index, case, shape[0], judgement.failure or ""))
         judgements = [judged for judged in judgements if judged[1].status != REFUSED]
         if not judgements:
             return []
@@ -175,17 +178,14 @@ class Tally:
                 if self._count(sighting, shape[1], mask, new_case=found.key not in counted):
                     news.append(found.key)
                 counted.add(found.key)
-        self.unclassified += "unclassified" in counted
+        self.unclassified += UNCLASSIFIED.slug in counted
         return news
 
-    def refuse(self, sighting: Sighting) -> None:
-        """Count one conversation that the target refused."""
-        said = RefusalTally(sighting, 1)
-        cause = refusal_cause(sighting.judgement.failure or "")
-        if cause in self.refusals:
-            self.refusals[cause].add(said)
-        else:
-            self.refusals[cause] = said
+    def refuse(self, refusal: RefusalTally, cause: str | None = None) -> None:
+        """Count what the target refused."""
+        cause = refusal_cause(refusal.message) if cause is None else cause
+        known = self.refusals.get(cause)
+        self.refusals[cause] = refusal if known is None else known.add(refusal)
 
     def engine(self, name: str) -> EngineTally:
         """Return what was counted on one engine."""
@@ -226,10 +226,7 @@ class Tally:
             else:
                 self.rules[key] = tally
         for cause, refusal in other.refusals.items():
-            if cause in self.refusals:
-                self.refusals[cause].add(refusal)
-            else:
-                self.refusals[cause] = refusal
+            self.refuse(refusal, cause)
         for name, counted in other.engines.items():
             self.engine(name).merge(counted)
 

@@ -14,6 +14,7 @@ import typer
 
 from conformance import __version__
 from conformance.cli import completion
+from conformance.cli.authorities import app as authorities_app
 from conformance.cli.engines import app as engines_app
 from conformance.cli.interrupt import one_interrupt
 from conformance.cli.options import (
@@ -38,6 +39,7 @@ from conformance.cli.options import (
 from conformance.cli.streams import complain, steady_stdout
 from conformance.cli.vectors import app as vectors_app
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, ConformanceError
+from conformance.launch import distrust_current_folder
 from conformance.precision.cli import app as precision_app
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ app = typer.Typer(
 )
 templates_app = typer.Typer(help="The catalogue of known public templates.", invoke_without_command=True)
 app.add_typer(templates_app, name="templates")
+app.add_typer(authorities_app, name="authorities")
 app.add_typer(engines_app, name="engines")
 app.add_typer(precision_app, name="precision")
 app.add_typer(vectors_app, name="vectors")
@@ -341,6 +344,14 @@ def templates_fetch(
 
 
 @app.command()
+def settings() -> None:
+    """List the readings of the format, on whose word each stands, and the profiles made of them."""
+    from conformance.cli.info import run_settings
+
+    raise typer.Exit(run_settings(_console()))
+
+
+@app.command()
 def doctor() -> None:
     """Say what works here and how to get the rest."""
     from conformance.cli.info import run_doctor
@@ -360,6 +371,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; what one sentence explains is that sentence, never a traceback."""
     # Hugging Face libraries announce themselves on standard error otherwise.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    distrust_current_folder()
     with one_interrupt():
         sys.exit(_run(arguments))
 

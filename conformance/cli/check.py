@@ -14,12 +14,13 @@ from rich.console import Console
 from conformance.campaign import assemble
 from conformance.campaign.check import check, exit_code
 from conformance.campaign.runner import Settings
-from conformance.cli.common import all_engines, check_engines, new_run_folder
+from conformance.cli.common import all_engines, check_engines
 from conformance.cli.publish import Publisher, keep, say_where
+from conformance.cli.runs import new_run_folder
 from conformance.cli.streams import complain
 from conformance.cli.targets import ServerOptions, load_targets
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, UsageError
-from conformance.oracles.base import profile
+from conformance.oracles.profile import profile
 from conformance.report.engines_matrix import engines_json, engines_markdown
 from conformance.report.events import EventLog, Header
 from conformance.report.files import make_folder, write_file

@@ -39,7 +39,7 @@ def shapes(incomplete: str) -> list[str]:
 
 def profiles(incomplete: str) -> list[str]:
     """Return profile names."""
-    from conformance.oracles.base import profiles as known
+    from conformance.oracles.profile import profiles as known
 
     return _beginning(list(known()), incomplete)
 
@@ -56,3 +56,10 @@ def protocols(incomplete: str) -> list[str]:
     from conformance.servers.protocols import protocol_names
 
     return _beginning(protocol_names(), incomplete)
+
+
+def authorities(incomplete: str) -> list[str]:
+    """Return the names of authorities."""
+    from conformance.oracles.authorities import pinned
+
+    return _beginning(list(pinned()), incomplete)

@@ -1,4 +1,4 @@
-"""`conformance explain`, `templates`, `doctor`, `schema`: what the tool knows and what works here."""
+"""`conformance explain`, `settings`, `templates`, `doctor`, `schema`: what the tool knows and what works here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance import __version__
-from conformance.cli.common import runs_folder
+from conformance.cli.runs import runs_folder
 from conformance.cli.streams import complain, write_bytes
 from conformance.conversation import case_schema
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, ConformanceError, UsageError
+from conformance.oracles.profile import profiles, setting_citations, written
 from conformance.report.explain import explain_all, explain_rule
 from conformance.report.model import report_schema
 from conformance.report.terminal import TerminalWriter
@@ -27,12 +28,33 @@ from conformance.sources import catalogue
 
 # Those that come with the package; the others are extras, and nothing is broken without them.
 _REQUIRED_ENGINES = ("transformers", "jinja2")
+_REINSTALL = "python -m pip install --force-reinstall --no-deps"
 
 
 def run_explain(slug: str | None, console: Console) -> int:
     """Print one rule, or the list of all."""
     shown = explain_all(rule_catalogue(), console) if slug is None else explain_rule(rule(slug), console)
     TerminalWriter(console).print(shown)
+    return EXIT_CONFORMS
+
+
+def run_settings(console: Console) -> int:
+    """Print every setting with its readings and citations, and what each profile departs in."""
+    out = TerminalWriter(console)
+    for setting, values in setting_citations().items():
+        out.print(Text(setting, "bold"))
+        for value, said in values.items():
+            out.print(Padding(Text(f"{value}  {said}"), (0, 0, 0, 2)))
+    out.print(Text("profiles", "bold"))
+    default, *others = profiles().values()
+    out.print(Padding(Text(f"{default.name}  the default"), (0, 0, 0, 2)))
+    for chosen in others:
+        differs = ", ".join(
+            written((setting, value))
+            for setting, value in chosen.readings().items()
+            if setting in chosen.differs_in(default)
+        )
+        out.print(Padding(Text(f"{chosen.name}  {differs}"), (0, 0, 0, 2)))
     return EXIT_CONFORMS
 
 
@@ -90,7 +112,14 @@ def run_doctor(console: Console) -> int:
     for heading in ("part", "state", "detail"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "detail")
     broken = False
-    for name, state, detail in [*_tool(), *_oracle(), *_engines(), *_packages(), *_gpu()]:
+    for name, state, detail in [
+        *_tool(),
+        *_oracle(),
+        *_engines(),
+        *_confinement(),
+        *_packages(),
+        *_gpu(),
+    ]:
         style = {"ok": "green", "missing": "bold red", "broken": "bold red"}.get(state, "yellow")
         broken |= state in ("missing", "broken")
         table.add_row(name, Text(state, style), detail)
@@ -105,19 +134,46 @@ def _tool() -> list[tuple[str, str, str]]:
 
 def _oracle() -> list[tuple[str, str, str]]:
     from conformance.oracles import vocabulary
-    from conformance.oracles.harmony import encoding
+    from conformance.oracles.load import authority
 
+    rows = []
     try:
         origin = vocabulary.prepare().origin
-        tokens = len(encoding().encode("conformance"))
+        rows.append(("vocabulary", "ok", f"o200k_base, sha256 {vocabulary.SHA256[:12]}, from {origin}"))
+        judge = authority().authority
+        words = (
+            f"{judge}, of the package {judge.distribution}, sha256 {judge.sha256[:12]}, "
+            f"renders {judge.renders[:12]}"
+        )
+        rows.append(("authority", "ok", words))
     except ConformanceError as error:
-        return [("oracle", "missing", str(error))]
-    except Exception as error:  # the binding reports a broken vocabulary in its own way
-        return [("oracle", "broken", f"{error}; {vocabulary.WAY_OUT}")]
-    return [
-        ("oracle", "ok", f"openai-harmony {_version('openai-harmony')}, {tokens} tokens for `conformance`"),
-        ("vocabulary", "ok", f"o200k_base, sha256 {vocabulary.SHA256[:12]}, from {origin}"),
-    ]
+        rows.append(("authority" if rows else "vocabulary", "missing", str(error)))
+    return [*rows, *_module()]
+
+
+def _module() -> list[tuple[str, str, str]]:
+    """Say whose the installed module is, and how to repair it where several packages installed it."""
+    from conformance.oracles.authorities import MODULE
+    from conformance.oracles.installed import installed
+
+    here = installed(all_claims=True)
+    if here is None:
+        return [(f"module {MODULE}", "optional", "not installed")]
+    if not here.distribution:
+        claims = f"; claimed by {' and '.join(here.claims)}" if here.claims else ""
+        return [(f"module {MODULE}", "altered", f"{here.folder} matches no package's record{claims}")]
+    others = [claim for claim in here.claims if claim != str(here)]
+    if not others:
+        return [(f"module {MODULE}", "ok", f"{here}, the only package that claims it")]
+    names = [claim.partition(" ")[0] for claim in others]
+    back = " or ".join(f"`{_REINSTALL} {claim.replace(' ', '==')}`" for claim in others)
+    detail = (
+        f"claimed by {' and '.join(here.claims)}; the files are those of {here}, which was installed last. To keep "
+        f"that one alone: `python -m pip uninstall -y {' '.join(names)}`, then `{_REINSTALL} "
+        f"{here.distribution}=={here.version}`. To give a program that needs another its files back: {back}. "
+        "This tool itself is best installed by `pipx install` or run by `uvx`, apart from both"
+    )
+    return [(f"module {MODULE}", "contested", detail)]
 
 
 def _engines() -> list[tuple[str, str, str]]:
@@ -132,6 +188,16 @@ def _engines() -> list[tuple[str, str, str]]:
             (f"engine {name}", missing, reason) if reason else (f"engine {name}", "ok", engine.version())
         )
     return rows
+
+
+def _confinement() -> list[tuple[str, str, str]]:
+    from conformance.engines import confinement
+
+    walls = " and ".join(confinement.walls())
+    if not (unguarded := confinement.unguarded()):
+        return [("confinement", "ok", f"{walls} keep workers from the user's files, processes and network")]
+    way_out = "Linux 6.12 or newer with Landlock and seccomp closes all of it"
+    return [("confinement", "partly", f"workers are not kept from {', '.join(unguarded)}; {way_out}")]
 
 
 def _packages() -> list[tuple[str, str, str]]:

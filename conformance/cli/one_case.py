@@ -12,8 +12,10 @@ from rich.console import Console
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.judge import REFUSED
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings, own_shapes
-from conformance.cli.common import newest_run, one_template
+from conformance.cli.common import check_engines, one_template
+from conformance.cli.runs import newest_run
 from conformance.cli.targets import ServerOptions, one_target
+from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
 from conformance.importers import looks_like_case_id, read_case
@@ -21,7 +23,7 @@ from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.json_file import find_example, read
 from conformance.report.model import Target
 from conformance.report.terminal import TerminalWriter
-from conformance.rules.name_tokens import INJECTED
+from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
 from conformance.shapes import families, shapes
 from conformance.targets.base import Group
 
@@ -72,22 +74,22 @@ def run_diff(
         raise UnjudgedError(
             f"{target.name} refuses this conversation, which Harmony renders: {judgement.failure}."
         )
-    injected = any(found.rule == INJECTED for found in judgement.found)
-    read = structure(answer, judgement, INJECTED if injected else "")
+    injected = any(found.rule == INJECTED_SPECIAL_TOKEN.slug for found in judgement.found)
+    read = structure(answer, judgement, INJECTED_SPECIAL_TOKEN.slug if injected else "")
     failure = judgement.failure
     if failure is not None and judgement.line is not None:
         failure = f"{failure} (line {judgement.line})"
-    expected = answer.rendering.text
+    messages = None
+    if judgement.text is not None:
+        messages = side_by_side(answer.rendering, align(answer.rendering, judgement.text))
     if plain or not console.is_terminal:
-        text = plain_diff(expected, judgement.text, findings=findings, failure=failure, structure=read)
+        text = plain_diff(messages, findings=findings, failure=failure, structure=read)
         console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
     else:
         title = f"{target.name} · case {case_id(case)} · shape {shape.name} · engine {engine}"
         writer = TerminalWriter(console)
         writer.print(title)
-        writer.print(
-            render_diff(console, expected, judgement.text, findings=findings, failure=failure, structure=read)
-        )
+        writer.print(render_diff(console, messages, findings=findings, failure=failure, structure=read))
     worse = any(finding.severity != "note" for finding in findings)
     return EXIT_DIVERGES if worse else EXIT_CONFORMS
 
@@ -115,6 +117,9 @@ def run_replay(
     report = read(run or newest_run())
     reported, divergence = find_example(report, what, target)
     shown = divergence.example
+    if reported.source.get("kind") != "server":
+        # What a report names is not run unless it is an engine of this installation.
+        check_engines([shown.engine])
     with _again(reported, servers, offline=offline) as group:
         if group.targets[0].sha256 != reported.sha256:
             console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)

@@ -46,7 +46,8 @@ Shapes = Annotated[
         "--shape",
         metavar="NAME",
         autocompletion=completion.shapes,
-        help="Shape to hand conversations over in; repeatable; `all` takes every one. Default: those of the engine's own server, else hf and openai.",
+        help="Shape to hand conversations over in; repeatable; `all` takes every one. Default: that of the engine's "
+        "own server, else hf and openai.",
     ),
 ]
 Profile = Annotated[
@@ -54,7 +55,8 @@ Profile = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=completion.profiles,
-        help="Which of the contested choices the oracle makes.",
+        help="How the oracle reads what is contested: a profile, SETTING=VALUE,… or a .toml file "
+        "(`conformance settings` lists them).",
     ),
 ]
 Server = Annotated[

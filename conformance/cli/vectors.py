@@ -183,7 +183,7 @@ def run_add(
 ) -> int:
     """Promote a case to a vector, or add generated ones, and say which."""
     from conformance.errors import EXIT_CONFORMS, UsageError
-    from conformance.oracles.base import profile
+    from conformance.oracles.profile import profile
     from conformance.vectors.export import grow, promote
 
     if (path is None) == (generated == 0):
@@ -204,7 +204,7 @@ def _reported(path: Path) -> Case:
 
     Raises UsageError when there is none.
     """
-    from conformance.cli.common import newest_run
+    from conformance.cli.runs import newest_run
     from conformance.importers import looks_like_case_id, read_case
     from conformance.report.json_file import find_example, read
 

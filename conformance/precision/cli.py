@@ -116,7 +116,7 @@ def _run(config: Config, output_format: str, output: Path | None, strict: bool) 
     require_torch()
     if output:
         _make_folder(output)  # before the run, whose result it would lose
-    from conformance.precision.terminal import render
+    from conformance.precision.view.terminal import render
 
     report = run_with_progress(config)
     if output:
@@ -132,7 +132,7 @@ def _run(config: Config, output_format: str, output: Path | None, strict: bool) 
 
 
 def _write(report: PrecisionReport, folder: Path) -> None:
-    from conformance.precision.plots import write_plots
+    from conformance.precision.view.plots import write_plots
 
     own, shared = (folder / name for name in FILES)
     report.write(own)
@@ -157,7 +157,7 @@ def _make_folder(folder: Path) -> None:
 
 def run_with_progress(config: Config) -> PrecisionReport:
     """Run with a progress line on standard error, which stays out of pipes."""
-    from conformance.precision.run import run
+    from conformance.precision.run.run import run
 
     with _progress() as report_progress:
         return run(config, report_progress)
@@ -191,8 +191,8 @@ def _compare(a: Path, b: Path, output_format: str) -> int:
     if output_format not in ("terminal", "json"):
         raise UsageError(f"--format {output_format!r} is not known: choose terminal or json")
     require_torch()
-    from conformance.precision.compare import compare as compare_checkpoints
-    from conformance.precision.compare_view import render_comparison
+    from conformance.precision.checkpoints.compare import compare as compare_checkpoints
+    from conformance.precision.view.compare_view import render_comparison
 
     with _progress() as report_progress:
         found = compare_checkpoints(a, b, report_progress)

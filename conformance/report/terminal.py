@@ -89,6 +89,14 @@ class TerminalWriter:
         for left in report.left_out:
             name, reason = (inert(text, glyphs=self._glyphs) for text in (left.name, left.reason))
             self.print(Text.assemble(("left out ", "bold"), name, ": ", reason))
+        if unguarded := report.environment.unguarded:
+            reach = ", ".join(unguarded)
+            self.print(
+                Text(
+                    f"Degraded: on this system workers are not kept from {reach} (conformance doctor).",
+                    "yellow",
+                )
+            )
         if not report.run.complete:
             self.print(Text(f"Incomplete: ended after {report.run.cases:,} conversations.", "bold red"))
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from conformance.engines.base import Crashed, Outcome, Refused, Rendered, Request
-from conformance.oracles.harmony import encoding
+from conformance.oracles.library import OracleRefusedError
+from conformance.oracles.load import tokenizer
 from conformance.servers.client import Answer, Client
 
 Body = dict[str, Any]
@@ -20,6 +21,17 @@ class About:
     model: str | None = None
     template: str | None = None
     model_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A prompt as tokens alone."""
+
+    tokens: tuple[int, ...]
+
+
+# Threads ask, and only then one reads the tokens: not every library of Harmony may be used by several.
+Prompt = Outcome | Tokens
 
 
 class ServerProtocol(Protocol):
@@ -49,7 +61,7 @@ class ServerProtocol(Protocol):
         """Return the body that asks for a request's prompt."""
         return chat_body(request, model)
 
-    def prompt(self, client: Client, body: bytes) -> Outcome:
+    def prompt(self, client: Client, body: bytes) -> Prompt:
         """Ask for the prompt of a body, which is JSON.
 
         Raises GoneError when the server answers no more.
@@ -79,12 +91,18 @@ def failed(answer: Answer) -> Outcome:
     return Refused(said) if answer.status < 500 else Crashed(f"HTTP {answer.status}", answer.error, None)
 
 
-def from_tokens(tokens: Any, text: str | None = None) -> Outcome:
-    """Return the outcome of tokens that a server names; their text is what the model reads, whatever else was said."""
+def from_tokens(tokens: Any) -> Prompt:
+    """Return the tokens that a server names, not read yet."""
     if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
         return Crashed("answer", "the server's tokens are no list of numbers", None)
+    return Tokens(tuple(tokens))
+
+
+def read(prompt: Prompt) -> Outcome:
+    """Return the outcome of what a server answered; what its tokens spell is the text that the model reads."""
+    if not isinstance(prompt, Tokens):
+        return prompt
     try:
-        read = encoding().decode(tokens)
-    except Exception as error:  # the binding's own: an id outside the vocabulary
+        return Rendered(tokenizer().decode(prompt.tokens), tokens=prompt.tokens)
+    except OracleRefusedError as error:  # an id outside the vocabulary
         return Crashed("tokens", f"the server's tokens are not gpt-oss tokens ({error})", None)
-    return Rendered(read, tokens=tuple(tokens))

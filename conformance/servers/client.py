@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from conformance.errors import GoneError, UsageError
-from conformance.sources.base import printable
+from conformance.errors import GoneError, UsageError, printable
 
 KEY_VARIABLE = "CONFORMANCE_API_KEY"
 MAX_ANSWER_BYTES = 32 * 2**20

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from conformance.engines.base import Outcome, Request, SyntaxProblem
 from conformance.engines.host import Ticket
-from conformance.servers.base import About, ServerProtocol
+from conformance.servers.base import About, Prompt, ServerProtocol, read
 from conformance.servers.client import Client
 
 
@@ -17,7 +17,7 @@ class _Asked(Ticket):
 
     __slots__ = ("futures",)
 
-    def __init__(self, futures: list[Future[Outcome]]) -> None:
+    def __init__(self, futures: list[Future[Prompt]]) -> None:
         super().__init__(len(futures))
         self.futures = futures
 
@@ -54,15 +54,18 @@ class ServerHost:
 
         Raises GoneError when the server answers no more.
         """
-        return self.protocol.prompt(self.client, body)
+        return read(self.protocol.prompt(self.client, body))
 
     def render(self, request: Request) -> Outcome:
         """Return the outcome of one request."""
         return self.ask(self.body(request))
 
+    def _prompt(self, request: Request) -> Prompt:
+        return self.protocol.prompt(self.client, self.body(request))
+
     def submit(self, template: str, requests: Sequence[Request]) -> Ticket:
         """Hand requests in without waiting."""
-        return _Asked([self._threads.submit(self.render, request) for request in requests])
+        return _Asked([self._threads.submit(self._prompt, request) for request in requests])
 
     def collect(self, ticket: Ticket) -> list[Outcome]:
         """Wait for the outcomes and return them in order.
@@ -71,7 +74,7 @@ class ServerHost:
         """
         assert isinstance(ticket, _Asked)
         try:
-            return [future.result() for future in ticket.futures]
+            return [read(future.result()) for future in ticket.futures]
         except BaseException:
             for future in ticket.futures:
                 future.cancel()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar
 
-from conformance.engines.base import Crashed, Outcome, Refused, Request
-from conformance.servers.base import About, ServerProtocol, failed, from_tokens
+from conformance.engines.base import Crashed, Refused, Request
+from conformance.servers.base import About, Prompt, ServerProtocol, failed, from_tokens
 from conformance.servers.client import Client
 
 
@@ -38,7 +38,7 @@ class LlamaServer(ServerProtocol):
             model_file=_text(props.get("model_path")),
         )
 
-    def prompt(self, client: Client, body: bytes) -> Outcome:
+    def prompt(self, client: Client, body: bytes) -> Prompt:
         """Ask for the text, then for its tokens."""
         answer = client.post_bytes(self.path, body)
         if answer.status >= 400:
@@ -53,7 +53,7 @@ class LlamaServer(ServerProtocol):
         tokens = client.post_bytes("/tokenize", json.dumps(asked).encode("ascii"))
         if tokens.status >= 400 or not isinstance(tokens.value, dict):
             return failed(tokens)
-        return from_tokens(tokens.value.get("tokens"), text)
+        return from_tokens(tokens.value.get("tokens"))
 
 
 def _text(value: Any) -> str | None:

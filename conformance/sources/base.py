@@ -8,7 +8,8 @@ from typing import BinaryIO, Protocol, TypeVar
 
 import msgspec
 
-from conformance.errors import UsageError
+from conformance.errors import UsageError, printable
+from conformance.sources.inside import open_inside
 
 ENTRY_POINTS = "conformance.sources"
 
@@ -122,10 +123,15 @@ def plugin_sources() -> list[Source]:
     return found
 
 
-def read_bounded(path: Path, location: str, limit: int = MAX_TEMPLATE_BYTES) -> bytes:
-    """Return the bytes of a file of at most `limit` bytes; raises UsageError if it cannot be read."""
+def read_bounded(
+    path: Path, location: str, limit: int = MAX_TEMPLATE_BYTES, *, root: Path | None = None
+) -> bytes:
+    """Return the bytes of a file of at most `limit` bytes.
+
+    Raises UsageError if it cannot be read, or is a link out of `root`, the model's folder (default: its own).
+    """
     try:
-        with path.open("rb") as file:
+        with open_inside(path, location, root) as file:
             return read_stream(file, location, limit)
     except OSError as error:
         raise UsageError(f"cannot read {location}: {error.strerror or error}") from error
@@ -156,12 +162,6 @@ def decode(data: bytes, location: str) -> str:
             f"{location} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}; "
             f"{hint}save it as UTF-8"
         ) from error
-
-
-def printable(text: str, limit: int = 120) -> str:
-    """Return a stranger's word fit for a terminal: one line, no control characters, not too long."""
-    shown = "".join(char if char.isprintable() else "\ufffd" for char in text[: limit + 1])
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def make_template(

@@ -11,13 +11,12 @@ from pathlib import Path
 import msgspec
 
 from conformance.engines.base import Crashed, Refused, Rendered, Request
-from conformance.errors import UnjudgedError, UsageError
+from conformance.errors import UnjudgedError, UsageError, printable
 from conformance.servers.base import About, ServerProtocol
 from conformance.servers.client import Access, Client
 from conformance.servers.host import ServerHost
 from conformance.servers.protocols import get_protocol, recognise
 from conformance.sources import HUB_ADDRESS, manifest, resolve
-from conformance.sources.base import printable
 from conformance.targets.base import Group
 
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)

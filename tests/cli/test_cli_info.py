@@ -84,7 +84,15 @@ def test_schema(run: Run, which: str) -> None:
 def test_doctor(run: Run) -> None:
     result = run("doctor")
     assert result.code == 0
-    for part in ("conformance", "oracle", "vocabulary", "engine jinja2", "engine transformers", "catalogue"):
+    for part in (
+        "conformance",
+        "authority",
+        "openai_harmony",
+        "vocabulary",
+        "engine jinja2",
+        "engine transformers",
+        "catalogue",
+    ):
         assert part in result.out
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from conformance.precision.layouts import separate, to_gguf
-from conformance.precision.shape import Shape
-from conformance.precision.synthetic import synthetic_layer
-from conformance.precision.weights import LayerWeights
+from conformance.precision.formats.layouts import separate, to_gguf
+from conformance.precision.model.shape import LayerShape
+from conformance.precision.model.synthetic import synthetic_layer
+from conformance.precision.model.weights import LayerWeights
 
-SHAPE = Shape("written", 64, 96, 6, 4, 2)
+SHAPE = LayerShape("written", 64, 96, 6, 4, 2)
 
 
 def layers(seed: int = 0) -> list[LayerWeights]:
@@ -108,7 +108,7 @@ def gguf_tensors(source: list[LayerWeights], kind: str = "MXFP4") -> dict[str, t
             if kind == "MXFP4":
                 found[f"{prefix}ffn_{name}_exps.weight"] = ("MXFP4", to_gguf(blocks, scales))
             else:
-                from conformance.precision.mx import dequantise
+                from conformance.precision.formats.mx import dequantise
 
                 found[f"{prefix}ffn_{name}_exps.weight"] = (kind, dequantise(blocks, scales, torch.float32))
         gate_bias, up_bias = separate(layer.gate_up_bias)

@@ -21,12 +21,12 @@ from typer.testing import CliRunner  # noqa: E402
 
 from conformance.errors import UsageError  # noqa: E402
 from conformance.precision import cli  # noqa: E402
-from conformance.precision.checkpoint import open_checkpoint, open_store  # noqa: E402
-from conformance.precision.compare import compare  # noqa: E402
-from conformance.precision.compare_view import render_comparison  # noqa: E402
+from conformance.precision.checkpoints.checkpoint import open_checkpoint, open_store  # noqa: E402
+from conformance.precision.checkpoints.compare import compare  # noqa: E402
 from conformance.precision.config import Config  # noqa: E402
-from conformance.precision.run import run  # noqa: E402
-from conformance.precision.shape import Shape  # noqa: E402
+from conformance.precision.model.shape import LayerShape  # noqa: E402
+from conformance.precision.run.run import run  # noqa: E402
+from conformance.precision.view.compare_view import render_comparison  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -154,7 +154,7 @@ def test_a_comparison_with_nan_is_json(tmp_path, source, hf):
 
 def test_the_weights_of_every_layer_are_judged(tmp_path, monkeypatch):
     """By the layer's number: an object's id is used again once the layer before is gone."""
-    monkeypatch.setattr(made, "SHAPE", Shape("written", 64, 96, 6, 4, 6))
+    monkeypatch.setattr(made, "SHAPE", LayerShape("written", 64, 96, 6, 4, 6))
     place = made.write_folder(tmp_path / "six", made.hf_tensors(made.layers()))
     config = Config(
         checkpoint=place,

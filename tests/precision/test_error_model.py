@@ -7,14 +7,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from conformance.errors import UnjudgedError  # noqa: E402
-from conformance.precision import certify, reference, regimes  # noqa: E402
-from conformance.precision.examine import Bench, Examination  # noqa: E402
 from conformance.precision.faults.precision import tf32  # noqa: E402
-from conformance.precision.floats import FORMATS, rounding_variance, ulp  # noqa: E402
-from conformance.precision.judge import judge, max_limit, rms_limit  # noqa: E402
+from conformance.precision.formats.floats import FORMATS, rounding_variance, ulp  # noqa: E402
+from conformance.precision.judging import certify  # noqa: E402
+from conformance.precision.judging.examine import Examination, Workbench  # noqa: E402
+from conformance.precision.judging.judge import judge, max_limit, rms_limit  # noqa: E402
+from conformance.precision.model import reference, regimes  # noqa: E402
+from conformance.precision.model.shape import PRESETS  # noqa: E402
+from conformance.precision.model.synthetic import synthetic_layer  # noqa: E402
 from conformance.precision.paths.registry import all_paths  # noqa: E402
-from conformance.precision.shape import PRESETS  # noqa: E402
-from conformance.precision.synthetic import synthetic_layer  # noqa: E402
 from conformance.precision.verdicts import Verdict, worst  # noqa: E402
 
 TINY = PRESETS["tiny"]
@@ -52,7 +53,7 @@ def test_limits_tighten_with_more_elements():
 def test_the_model_predicts_what_is_measured(name, cpu):
     work = regimes.build(regimes.REGIMES["gaussian"], _layer(2, cpu), 32, 3)
     path = all_paths()[name]
-    rows = Examination(path, path.prepare(work.layer), Bench.of(work)).run()
+    rows = Examination(path, path.prepare(work.layer), Workbench.of(work)).run()
     chained = [r for r in rows if r.mode == "chained"]
     assert {r.stage for r in chained} == {"swiglu", "down", "combine", "residual"}
     assert all(r.good for r in rows)
@@ -117,7 +118,7 @@ def test_worst_verdict_wins():
 def test_a_reference_with_tf32_left_on_aborts_the_run(cpu, monkeypatch):
     layer = _layer(4, cpu)
     work = regimes.build(regimes.REGIMES["gaussian"], layer, 16, 5)
-    honest = Bench.of(work)
+    honest = Workbench.of(work)
     certificate = certify.certify(layer, work.tokens, work.residual, honest.trace)
     assert (certificate.tokens, certificate.of_tokens) == (8, 16)  # sampled on a CPU
     assert set(certificate.stages) == {"router", "gate_up", "swiglu", "down", "combine", "residual"}
@@ -127,11 +128,11 @@ def test_a_reference_with_tf32_left_on_aborts_the_run(cpu, monkeypatch):
 
     monkeypatch.setattr(reference, "matmul", coarse)
     with pytest.raises(UnjudgedError, match=r"not as exact as float32.*NVIDIA_TF32_OVERRIDE"):
-        certify.certify(layer, work.tokens, work.residual, Bench.of(work).trace)
+        certify.certify(layer, work.tokens, work.residual, Workbench.of(work).trace)
 
 
 def test_flags_are_set_for_the_reference_and_restored():
-    from conformance.precision.flags import exact_float32, read_flags
+    from conformance.precision.model.flags import exact_float32, read_flags
 
     before = read_flags()
     with exact_float32():
@@ -149,7 +150,7 @@ def test_tf32_switched_on_is_seen_on_the_card(gpu):
     path = all_paths()["torch-float32"]
     torch.backends.cuda.matmul.allow_tf32 = True
     try:
-        rows = Examination(path, path.prepare(layer), Bench.of(work)).run()
+        rows = Examination(path, path.prepare(layer), Workbench.of(work)).run()
     finally:
         torch.backends.cuda.matmul.allow_tf32 = False
     assert any("TF32" in r.reason for r in rows)

@@ -6,13 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from conformance.precision import run as running  # noqa: E402
 from conformance.precision.config import Config  # noqa: E402
-from conformance.precision.judge import judge  # noqa: E402
-from conformance.precision.paths.base import Path, always  # noqa: E402
+from conformance.precision.judging.judge import judge  # noqa: E402
+from conformance.precision.model.rounding import uniform  # noqa: E402
+from conformance.precision.paths.base import PrecisionPath, always  # noqa: E402
 from conformance.precision.paths.registry import all_paths  # noqa: E402
 from conformance.precision.paths.torch_loop import LoopRunner  # noqa: E402
-from conformance.precision.rounding import uniform  # noqa: E402
+from conformance.precision.run import run as running  # noqa: E402
 
 
 class _InPlace(LoopRunner):
@@ -64,7 +64,7 @@ class _Raises(LoopRunner):
 
 def _run(monkeypatch, runner, dtype, **options):
     rounding = uniform(dtype)
-    strange = Path("strange", dtype, rounding, lambda layer: runner(layer, rounding), always)
+    strange = PrecisionPath("strange", dtype, rounding, lambda layer: runner(layer, rounding), always)
     known = all_paths()[f"torch-{dtype}"]
     monkeypatch.setattr(running, "select", lambda names: [strange, known])
     return running.run(Config(**{

@@ -9,15 +9,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from conformance.errors import UsageError  # noqa: E402  (after the skip)
-from conformance.precision.boundary import boundaries, ranges  # noqa: E402
-from conformance.precision.layouts import (  # noqa: E402
+from conformance.precision.formats.layouts import (  # noqa: E402
     from_gguf,
     interleave,
     openai_name,
     separate,
     to_gguf,
 )
-from conformance.precision.mx import (  # noqa: E402
+from conformance.precision.formats.mx import (  # noqa: E402
     E2M1,
     dequantise,
     nearest_codes,
@@ -26,6 +25,7 @@ from conformance.precision.mx import (  # noqa: E402
     scale_values,
     unpack,
 )
+from conformance.precision.judging.boundary import boundaries, ranges  # noqa: E402
 
 DTYPES = {
     "float64": torch.float64,

@@ -7,15 +7,16 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from conformance.errors import UsageError  # noqa: E402
-from conformance.precision import overflow_certificate, reference, regimes  # noqa: E402
 from conformance.precision.config import Config  # noqa: E402
-from conformance.precision.examine import Bench, Examination  # noqa: E402
-from conformance.precision.expect import Expectation  # noqa: E402
-from conformance.precision.meaning import check_meaning  # noqa: E402
+from conformance.precision.judging import overflow_certificate  # noqa: E402
+from conformance.precision.judging.examine import Examination, Workbench  # noqa: E402
+from conformance.precision.judging.expect import Expectation  # noqa: E402
+from conformance.precision.judging.meaning import check_meaning  # noqa: E402
+from conformance.precision.model import reference, regimes  # noqa: E402
+from conformance.precision.model.shape import PRESETS, LayerShape  # noqa: E402
+from conformance.precision.model.synthetic import synthetic_layer  # noqa: E402
 from conformance.precision.paths.registry import all_paths, select  # noqa: E402
-from conformance.precision.run import run  # noqa: E402
-from conformance.precision.shape import PRESETS, Shape  # noqa: E402
-from conformance.precision.synthetic import synthetic_layer  # noqa: E402
+from conformance.precision.run.run import run  # noqa: E402
 from conformance.precision.verdicts import Verdict  # noqa: E402
 
 TINY = PRESETS["tiny"]
@@ -32,7 +33,7 @@ def test_no_false_alarm(regime, cpu):
     layer = synthetic_layer(TINY, 11, cpu)
     layer.cache_bytes = 1 << 28
     work = regimes.build(regimes.REGIMES[regime], layer, 12, 11)
-    bench = Bench.of(work)
+    bench = Workbench.of(work)
     judged = 0
     for path in _runnable(cpu):
         rows = Examination(path, path.prepare(work.layer), bench).run()
@@ -89,7 +90,7 @@ def test_policy_table_is_the_published_one(cpu):
 
 def test_outlier_rows_have_the_published_magnitudes(cpu):
     work = regimes.build(regimes.REGIMES["outlier-rows"], synthetic_layer(TINY, 1, cpu), 32, 1)
-    found = Bench.of(work).trace
+    found = Workbench.of(work).trace
     assert 7.5e4 < float(found.down.abs().max()) < 8.1e4
     assert 5.0e4 < float(found.combined.abs().max()) < 6.55e4
     assert 8.0e4 < float(found.output.abs().max()) < 9.3e4
@@ -109,8 +110,8 @@ def test_edge_scales_overflow_float16_where_they_must(cpu):
 
 
 def test_scales_beyond_float32_must_not_give_numbers(cpu, monkeypatch):
+    from conformance.precision.model.weights import MxTensor
     from conformance.precision.paths.torch_loop import LoopRunner
-    from conformance.precision.weights import MxTensor
 
     config = Config(
         preset="tiny",
@@ -183,7 +184,7 @@ def test_a_dtype_the_card_lacks_is_unsupported(cpu, monkeypatch):
 
 def test_memory_runs_out_in_smaller_steps_then_in_a_sentence(cpu, monkeypatch):
     from conformance.errors import UnjudgedError
-    from conformance.precision import run as run_module
+    from conformance.precision.run import run as run_module
 
     calls = []
 
@@ -227,7 +228,7 @@ def test_a_regime_that_ran_out_of_memory_is_not_counted_twice(cpu, monkeypatch):
 @pytest.mark.parametrize("place", ["boundary.boundaries", "overflow_certificate.certificate"])
 def test_memory_that_runs_out_elsewhere_is_a_sentence_too(cpu, monkeypatch, place):
     from conformance.errors import UnjudgedError
-    from conformance.precision import run as run_module
+    from conformance.precision.run import run as run_module
 
     def hungry(*_):
         raise torch.OutOfMemoryError("out of memory")
@@ -300,7 +301,7 @@ def test_pairs_and_slots_keep_their_order():
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["triton-mxfp4-bfloat16", "triton-mxfp4-float16"])
 def test_triton_on_the_card(name, gpu):
-    shape = Shape("odd", 192, 320, 6, 3, 1)
+    shape = LayerShape("odd", 192, 320, 6, 3, 1)
     layer = synthetic_layer(shape, 0, gpu)
     path = all_paths()[name]
     if why := path.unsupported(gpu, layer):
@@ -308,7 +309,7 @@ def test_triton_on_the_card(name, gpu):
     assert all(r.good for r in check_meaning(path, shape, 1, gpu))
     for regime in ("gaussian", "1-token", "17-tokens", "empty-experts"):
         work = regimes.build(regimes.REGIMES[regime], layer, 200, 2)
-        assert all(r.good for r in Examination(path, path.prepare(work.layer), Bench.of(work)).run())
+        assert all(r.good for r in Examination(path, path.prepare(work.layer), Workbench.of(work)).run())
 
 
 def test_triton_and_native_paths_say_why_not_on_a_cpu(cpu):

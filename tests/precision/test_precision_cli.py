@@ -21,8 +21,8 @@ from conformance.errors import UsageError  # noqa: E402
 from conformance.precision import cli  # noqa: E402
 from conformance.precision.config import SHORT, Config, command  # noqa: E402
 from conformance.precision.report import PrecisionReport, Row  # noqa: E402
-from conformance.precision.run import run  # noqa: E402
-from conformance.precision.terminal import render  # noqa: E402
+from conformance.precision.run.run import run  # noqa: E402
+from conformance.precision.view.terminal import render  # noqa: E402
 
 REPORTS = Path(__file__).parents[2] / "reports"
 
@@ -289,7 +289,7 @@ def test_nonfinite_metrics_stay_json():
 
 def test_plots_are_written_where_matplotlib_is(tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    from conformance.precision.plots import write_plots
+    from conformance.precision.view.plots import write_plots
 
     report = run(
         Config(preset="tiny", paths=("torch-float16",), regimes=("gaussian",), depth=2, device="cpu")

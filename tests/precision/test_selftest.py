@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch")
 from conformance.precision.config import silent  # noqa: E402
 from conformance.precision.faults.catalogue import all_faults  # noqa: E402
 from conformance.precision.faults.precision import mx_round, tf32  # noqa: E402
-from conformance.precision.selftest import selftest  # noqa: E402
-from conformance.precision.shape import PRESETS  # noqa: E402
-from conformance.precision.tolerances import MODELS, cosine, llama_cpp, triton_kernels, vllm  # noqa: E402
+from conformance.precision.judging.tolerances import MODELS, cosine, llama_cpp, triton_kernels, vllm  # noqa: E402
+from conformance.precision.model.shape import PRESETS  # noqa: E402
+from conformance.precision.run.selftest import selftest  # noqa: E402
 
 # Every row of the published comparison, plus at least 25 more.
 COMPARED = {
@@ -65,7 +65,7 @@ def test_causes_are_named(found):
 
 
 def test_a_blind_model_fails_the_selftest(monkeypatch):
-    from conformance.precision import judge
+    from conformance.precision.judging import judge
 
     monkeypatch.setattr(judge, "rms_limit", lambda count: float("inf"))
     monkeypatch.setattr(judge, "max_limit", lambda count: float("inf"))

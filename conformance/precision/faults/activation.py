@@ -7,14 +7,14 @@ from collections.abc import Callable
 import torch
 
 from conformance.precision.faults.base import FAULTS, Fault
-from conformance.precision.floats import torch_dtype
-from conformance.precision.paths.base import Runner
+from conformance.precision.formats.floats import torch_dtype
+from conformance.precision.model.rounding import Rounding
+from conformance.precision.model.shape import LayerShape
+from conformance.precision.model.weights import LayerWeights
+from conformance.precision.paths.base import PathRunner
 from conformance.precision.paths.torch_loop import LoopRunner
-from conformance.precision.rounding import Rounding
-from conformance.precision.shape import Shape
-from conformance.precision.weights import LayerWeights
 
-Gate = Callable[[torch.Tensor, Shape], torch.Tensor]
+Gate = Callable[[torch.Tensor, LayerShape], torch.Tensor]
 
 
 class _OtherActivation(LoopRunner):
@@ -31,7 +31,7 @@ def _gated(gate: torch.Tensor, up: torch.Tensor, alpha: float, plus: float = 1.0
     return (up + plus) * (gate * torch.sigmoid(gate * alpha))
 
 
-def _clamped(x: torch.Tensor, s: Shape, limit: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def _clamped(x: torch.Tensor, s: LayerShape, limit: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     top = limit or s.limit
     return x[..., ::2].clamp(max=top), x[..., 1::2].clamp(-top, top)
 
@@ -41,7 +41,7 @@ def _halves(x: torch.Tensor) -> torch.Tensor:
     return torch.stack((gate, up), -1).flatten(-2)
 
 
-def _standard(x: torch.Tensor, s: Shape) -> torch.Tensor:
+def _standard(x: torch.Tensor, s: LayerShape) -> torch.Tensor:
     return _gated(*_clamped(x, s), s.alpha)
 
 
@@ -68,7 +68,7 @@ WRONG: dict[str, Gate] = {
 
 
 def _register(name: str, wrong: Gate) -> None:
-    def make(layer: LayerWeights, rounding: Rounding) -> Runner:
+    def make(layer: LayerWeights, rounding: Rounding) -> PathRunner:
         return _OtherActivation(layer, rounding, wrong)
 
     FAULTS[name] = Fault(name, "activation", make)

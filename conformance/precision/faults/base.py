@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from conformance.precision.paths.base import Runner
+from conformance.precision.model.rounding import Rounding
+from conformance.precision.model.shape import LayerShape
+from conformance.precision.model.weights import LayerWeights
+from conformance.precision.paths.base import PathRunner
 from conformance.precision.paths.torch_loop import LoopRunner
-from conformance.precision.rounding import Rounding
-from conformance.precision.shape import Shape
-from conformance.precision.weights import LayerWeights
 
 BOTH = ("bfloat16", "float32")
-Make = Callable[[LayerWeights, Rounding], Runner]
+Make = Callable[[LayerWeights, Rounding], PathRunner]
 LONG_SUM = 1024  # terms from which an accumulator's rounding shows above bfloat16's own
 
 
@@ -30,7 +30,7 @@ class Fault:
     dtypes: tuple[str, ...] = BOTH
     harmless: str = ""
     regime: str = "gaussian"
-    unseen: Callable[[Shape], str] = lambda shape: ""  # why this shape cannot show it
+    unseen: Callable[[LayerShape], str] = lambda shape: ""  # why this shape cannot show it
 
 
 FAULTS: dict[str, Fault] = {}
@@ -43,7 +43,7 @@ def fault(
     dtypes: tuple[str, ...] = BOTH,
     harmless: str = "",
     regime: str = "gaussian",
-    unseen: Callable[[Shape], str] = lambda shape: "",
+    unseen: Callable[[LayerShape], str] = lambda shape: "",
 ) -> Callable[[type[LoopRunner]], type[LoopRunner]]:
     """Register a runner class as a planted fault."""
 
@@ -63,7 +63,7 @@ def weight_fault(
     )
 
 
-def needs_long_sums(shape: Shape) -> str:
+def needs_long_sums(shape: LayerShape) -> str:
     """Return why a shape hides what an accumulator rounds, or an empty string."""
     if shape.hidden >= LONG_SUM:
         return ""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 
 from conformance.precision.faults.base import fault, needs_long_sums
-from conformance.precision.floats import torch_dtype
-from conformance.precision.mx import E2M1, nearest_codes
+from conformance.precision.formats.floats import torch_dtype
+from conformance.precision.formats.mx import BLOCK, E2M1, nearest_codes
+from conformance.precision.model.reference import Pairs, Routing
 from conformance.precision.paths.torch_loop import LoopRunner
-from conformance.precision.reference import Pairs, Routing
-from conformance.precision.shape import BLOCK
 
 HALF_ONLY = ("bfloat16",)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from conformance.precision.faults.base import fault
+from conformance.precision.model.reference import Pairs, Routing
 from conformance.precision.paths.torch_loop import LoopRunner
-from conformance.precision.reference import Pairs, Routing
 
 
 @fault("softmax-over-all-experts", "router")

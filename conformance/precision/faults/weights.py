@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 
 from conformance.precision.faults.base import weight_fault
-from conformance.precision.layouts import from_gguf, separate
-from conformance.precision.mx import pack, unpack
-from conformance.precision.weights import LayerWeights, MxTensor
+from conformance.precision.formats.layouts import from_gguf, separate
+from conformance.precision.formats.mx import pack, unpack
+from conformance.precision.model.weights import LayerWeights, MxTensor
 
 Change = Callable[[MxTensor], MxTensor]
 

@@ -9,14 +9,14 @@ from importlib.metadata import entry_points
 import torch
 
 from conformance.errors import UsageError
-from conformance.precision.reference import Pairs, Routing
-from conformance.precision.rounding import Rounding
-from conformance.precision.weights import LayerWeights
+from conformance.precision.model.reference import Pairs, Routing
+from conformance.precision.model.rounding import Rounding
+from conformance.precision.model.weights import LayerWeights
 
 ENTRY_POINTS = "conformance.precision.paths"
 
 
-class Runner:
+class PathRunner:
     """A path prepared for one layer. A method that returns None says: this stage cannot be observed alone."""
 
     def expert_weights(self, expert: int) -> dict[str, torch.Tensor] | None:
@@ -40,6 +40,14 @@ class Runner:
         gate_up = self.gate_up(tokens, pairs)
         return None if gate_up is None else self.swiglu(gate_up)
 
+    def float32_hidden(self, tokens: torch.Tensor, pairs: Pairs) -> torch.Tensor | None:
+        """Return the activation (P, I) before it is rounded, of a kernel that has no float32 twin."""
+        return None
+
+    def planned(self, tokens: torch.Tensor, routing: Routing) -> Callable[[], object]:
+        """Return a call of the whole layer that can be captured as a graph: what it plans on the host is done."""
+        return lambda: self.experts(tokens, routing)
+
     def down(self, hidden: torch.Tensor, pairs: Pairs) -> torch.Tensor | None:
         """Return the down result (P, H), not yet weighted, of hidden (P, I)."""
         return None
@@ -58,7 +66,7 @@ class Runner:
 
 
 @dataclass(frozen=True)
-class Path:
+class PrecisionPath:
     """A precision path: `dtype` is the name people give it, `unsupported` says why it cannot run (None: it can).
 
     `scale_bytes` is the range of E8M0 bytes its weights survive; `claim` is what people say of it, for the policy
@@ -69,11 +77,14 @@ class Path:
     name: str
     dtype: str
     rounding: Rounding
-    prepare: Callable[[LayerWeights], Runner]
+    prepare: Callable[[LayerWeights], PathRunner]
     unsupported: Callable[[torch.device, LayerWeights], str | None]
     scale_bytes: tuple[int, int] = (0, 252)
     claim: str = ""
-    token_limit: int | None = None  # more tokens than this are not what the path is for
+    packed: bool = False  # multiplies packed weights itself, so that its scale bytes are swept
+    timed: bool = False  # one of those that --timing compares
+    captured: bool = True  # its calls can be captured as a graph
+    stacked: bool = True  # cheap enough to be run through a stack of layers on any device
 
 
 def always(device: torch.device, layer: LayerWeights) -> str | None:
@@ -86,7 +97,7 @@ def held_scales(dtype: str) -> tuple[int, int]:
     return (104, 140) if dtype == "float16" else (0, 252)
 
 
-def external_paths() -> Iterator[Path]:
+def external_paths() -> Iterator[PrecisionPath]:
     """Yield the paths that installed packages offer.
 
     Raises UsageError naming the entry point that does not load.

@@ -1,16 +1,18 @@
 """Dequantise the active experts on every call, then multiply: what code without an MXFP4 kernel does."""
 
-# ruff: noqa: D102  (the stages are described once, on Runner)
+# ruff: noqa: D102  (the stages are described once, on PathRunner)
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
-from conformance.precision.floats import torch_dtype
-from conformance.precision.paths.base import Path, always, held_scales
+from conformance.precision.formats.floats import torch_dtype
+from conformance.precision.model.reference import Pairs, Routing
+from conformance.precision.model.rounding import uniform
+from conformance.precision.paths.base import PrecisionPath, always, held_scales
 from conformance.precision.paths.torch_loop import LoopRunner
-from conformance.precision.reference import Pairs
-from conformance.precision.rounding import uniform
 
 
 class DequantRunner(LoopRunner):
@@ -25,13 +27,21 @@ class DequantRunner(LoopRunner):
             out[start:stop] = torch.addmm(bias[expert], rows[start:stop].to(dtype), weight.T)
         return out
 
+    def planned(self, tokens: torch.Tensor, routing: Routing) -> Callable[[], object]:
+        pairs = Pairs.of(
+            routing.indices, self.layer.shape.experts
+        )  # waits for the device, so it is done before
+        return lambda: self.combine(
+            self.down(self.swiglu(self.gate_up(tokens, pairs)), pairs), pairs, routing
+        )
 
-def paths() -> list[Path]:
+
+def paths() -> list[PrecisionPath]:
     """Return the path in bfloat16 and float16."""
     return [_path(dtype) for dtype in ("bfloat16", "float16")]
 
 
-def _path(dtype: str) -> Path:
+def _path(dtype: str) -> PrecisionPath:
     rounding = uniform(dtype, bias_apart=False).but(
         swiglu="float32",
         weighted="float32",
@@ -39,11 +49,12 @@ def _path(dtype: str) -> Path:
         combine_sequential=False,
         routing_weight="float32",
     )
-    return Path(
+    return PrecisionPath(
         f"dequant-matmul-{dtype}",
         dtype,
         rounding,
         lambda layer: DequantRunner(layer, rounding),
         always,
         scale_bytes=held_scales(dtype),
+        timed=dtype == "bfloat16",
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from conformance.precision.paths.base import Path, Runner
-from conformance.precision.rounding import uniform
-from conformance.precision.weights import LayerWeights
+from conformance.precision.model.rounding import uniform
+from conformance.precision.model.weights import LayerWeights
+from conformance.precision.paths.base import PathRunner, PrecisionPath
 
 
 def _unsupported(device: torch.device, layer: LayerWeights) -> str:
@@ -21,10 +21,10 @@ def _unsupported(device: torch.device, layer: LayerWeights) -> str:
     return "not judged: this version has no runner for native MX products, because none could be tried on such a card"
 
 
-def _prepare(layer: LayerWeights) -> Runner:
+def _prepare(layer: LayerWeights) -> PathRunner:
     raise RuntimeError("the native MX path has no runner")
 
 
-def paths() -> list[Path]:
+def paths() -> list[PrecisionPath]:
     """Return the native path, which is UNSUPPORTED wherever it cannot be judged."""
-    return [Path("native-mxfp4", "mxfp4", uniform("bfloat16"), _prepare, _unsupported)]
+    return [PrecisionPath("native-mxfp4", "mxfp4", uniform("bfloat16"), _prepare, _unsupported)]

@@ -5,9 +5,9 @@ The cards' rules are emulated by dtype wherever this runs; such a card's own har
 
 from __future__ import annotations
 
-from conformance.precision.paths.base import Path
+from conformance.precision.model.rounding import Rounding, uniform
+from conformance.precision.paths.base import PrecisionPath
 from conformance.precision.paths.torch_loop import loop_path
-from conformance.precision.rounding import Rounding, uniform
 
 HALF = uniform("float16")
 ROUTED = HALF.but(router_input="float32", router="float32")
@@ -61,6 +61,6 @@ POLICIES: tuple[tuple[str, str, Rounding, str], ...] = (
 )
 
 
-def paths() -> list[Path]:
+def paths() -> list[PrecisionPath]:
     """Return one path per policy."""
     return [loop_path(name, dtype, rounding, claim) for name, dtype, rounding, claim in POLICIES]

@@ -11,12 +11,12 @@ from conformance.precision.paths import (
     transformers_experts,
     triton_mx,
 )
-from conformance.precision.paths.base import Path, external_paths
+from conformance.precision.paths.base import PrecisionPath, external_paths
 
 BUILT_IN = (torch_loop, transformers_experts, triton_mx, dequant_matmul, native_mx, policies)
 
 
-def all_paths() -> dict[str, Path]:
+def all_paths() -> dict[str, PrecisionPath]:
     """Return every path by name, those of other packages last."""
     found = {path.name: path for module in BUILT_IN for path in module.paths()}
     for path in external_paths():
@@ -26,7 +26,7 @@ def all_paths() -> dict[str, Path]:
     return found
 
 
-def select(names: list[str] | None) -> list[Path]:
+def select(names: list[str] | None) -> list[PrecisionPath]:
     """Return paths by name (a `*` at the end matches the rest), all of them for None.
 
     Raises UsageError for a name that matches nothing.
@@ -34,7 +34,7 @@ def select(names: list[str] | None) -> list[Path]:
     known = all_paths()
     if not names:
         return list(known.values())
-    chosen: dict[str, Path] = {}
+    chosen: dict[str, PrecisionPath] = {}
     for name in names:
         matching = [p for p in known if p == name or (name.endswith("*") and p.startswith(name[:-1]))]
         if not matching:

@@ -1,20 +1,20 @@
 """The plain loop over experts in torch, with a dtype for each stage: the common dtypes and every policy."""
 
-# ruff: noqa: D102  (the stages are described once, on Runner)
+# ruff: noqa: D102  (the stages are described once, on PathRunner)
 
 from __future__ import annotations
 
 import torch
 
-from conformance.precision.floats import torch_dtype
-from conformance.precision.paths.base import Path, Runner, always, held_scales
-from conformance.precision.reference import Pairs, Routing
-from conformance.precision.rounding import Rounding, uniform
-from conformance.precision.shape import Shape
-from conformance.precision.weights import LayerWeights
+from conformance.precision.formats.floats import torch_dtype
+from conformance.precision.model.reference import Pairs, Routing
+from conformance.precision.model.rounding import Rounding, uniform
+from conformance.precision.model.shape import LayerShape
+from conformance.precision.model.weights import LayerWeights
+from conformance.precision.paths.base import PathRunner, PrecisionPath, always, held_scales
 
 
-def activation(gate_up: torch.Tensor, shape: Shape) -> torch.Tensor:
+def activation(gate_up: torch.Tensor, shape: LayerShape) -> torch.Tensor:
     """Return the clamped SwiGLU of interleaved (P, 2 I), every operation in the dtype of `gate_up`."""
     gate, up = gate_up[..., ::2], gate_up[..., 1::2]
     gate = gate.clamp(max=shape.limit)
@@ -22,7 +22,7 @@ def activation(gate_up: torch.Tensor, shape: Shape) -> torch.Tensor:
     return (up + 1) * (gate * torch.sigmoid(gate * shape.alpha))
 
 
-class LoopRunner(Runner):
+class LoopRunner(PathRunner):
     """One layer's stages, each computed and stored in the dtypes of a declaration."""
 
     def __init__(self, layer: LayerWeights, rounding: Rounding) -> None:
@@ -116,9 +116,9 @@ class AutocastRunner(LoopRunner):
         return {name: self.layer.matrix(name, expert).to(torch.float16) for name in ("gate_up", "down")}
 
 
-def loop_path(name: str, dtype: str, rounding: Rounding, claim: str = "") -> Path:
+def loop_path(name: str, dtype: str, rounding: Rounding, claim: str = "") -> PrecisionPath:
     """Return a path that computes a declaration with the plain loop."""
-    return Path(
+    return PrecisionPath(
         name,
         dtype,
         rounding,
@@ -140,11 +140,11 @@ AUTOCAST = uniform("float32").but(
 )
 
 
-def paths() -> list[Path]:
+def paths() -> list[PrecisionPath]:
     """Return the loop in float32, bfloat16 and float16, and under float16 autocast."""
     found = [loop_path(f"torch-{d}", d, uniform(d)) for d in ("float32", "bfloat16", "float16")]
     found.append(
-        Path(
+        PrecisionPath(
             "torch-float16-autocast",
             "float16",
             AUTOCAST,

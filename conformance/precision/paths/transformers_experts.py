@@ -1,6 +1,6 @@
 """transformers' own GptOssExperts and router, in each of its implementations."""
 
-# ruff: noqa: D102  (the stages are described once, on Runner)
+# ruff: noqa: D102  (the stages are described once, on PathRunner)
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 
-from conformance.precision.floats import torch_dtype
-from conformance.precision.paths.base import Path, Runner, held_scales
-from conformance.precision.reference import Pairs, Routing
-from conformance.precision.rounding import Rounding, uniform
-from conformance.precision.weights import LayerWeights
+from conformance.precision.formats.floats import torch_dtype
+from conformance.precision.model.reference import Pairs, Routing
+from conformance.precision.model.rounding import Rounding, uniform
+from conformance.precision.model.weights import LayerWeights
+from conformance.precision.paths.base import PathRunner, PrecisionPath, held_scales
 
 IMPLEMENTATIONS = ("eager", "batched_mm", "grouped_mm")
 BATCHED_PAIRS = 32  # batched_mm copies one expert's weights per pair, so that it is fed this many at a time
 
 
-class TransformersRunner(Runner):
+class TransformersRunner(PathRunner):
     """The modules as transformers builds them, with a layer's weights and a chosen implementation."""
 
     def __init__(self, layer: LayerWeights, dtype: str, implementation: str) -> None:
@@ -153,7 +153,7 @@ def _unsupported(dtype: str, implementation: str) -> Callable[[torch.device, Lay
     return reason
 
 
-def paths() -> list[Path]:
+def paths() -> list[PrecisionPath]:
     """Return each implementation in float32, bfloat16 and float16."""
     found = []
     for implementation in IMPLEMENTATIONS:
@@ -162,12 +162,15 @@ def paths() -> list[Path]:
     return found
 
 
-def _path(implementation: str, dtype: str) -> Path:
-    return Path(
+def _path(implementation: str, dtype: str) -> PrecisionPath:
+    return PrecisionPath(
         f"transformers-{implementation}-{dtype}",
         dtype,
         declared(dtype, implementation),
         lambda layer: TransformersRunner(layer, dtype, implementation),
         _unsupported(dtype, implementation),
         scale_bytes=held_scales(dtype),
+        timed=dtype == "bfloat16" and implementation != "batched_mm",
+        captured=implementation != "eager",
+        stacked=False,
     )

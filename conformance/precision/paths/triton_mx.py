@@ -1,6 +1,6 @@
 """The own Triton path: the whole MoE on MXFP4 weights through `tl.dot_scaled`, bfloat16 and float16 activations."""
 
-# ruff: noqa: D102  (the stages are described once, on Runner)
+# ruff: noqa: D102  (the stages are described once, on PathRunner)
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from conformance.precision.floats import torch_dtype
-from conformance.precision.paths.base import Path, Runner
-from conformance.precision.reference import Pairs, Routing
-from conformance.precision.rounding import uniform
-from conformance.precision.weights import LayerWeights, MxTensor
+from conformance.precision.formats.floats import torch_dtype
+from conformance.precision.model.reference import Pairs, Routing
+from conformance.precision.model.rounding import uniform
+from conformance.precision.model.weights import LayerWeights, MxTensor
+from conformance.precision.paths.base import PathRunner, PrecisionPath
 
 FORMAT = {"bfloat16": "bf16", "float16": "fp16"}
 
@@ -82,7 +82,7 @@ def one_by_one(experts: torch.Tensor) -> Schedule:
     return Schedule(FEW, experts.to(torch.int32), at, at + 1)
 
 
-class TritonRunner(Runner):
+class TritonRunner(PathRunner):
     """A layer's packed weights, run through the kernels."""
 
     def __init__(self, layer: LayerWeights, dtype: str) -> None:
@@ -160,11 +160,16 @@ class TritonRunner(Runner):
             raise RuntimeError("the kernel was not asked to keep gate_up")
         return kept
 
-    def hidden(self, tokens: torch.Tensor, pairs: Pairs, stored: torch.dtype | None = None) -> torch.Tensor:
-        """Return the activation (P, I), in the path's dtype or, for the check of meaning, in `stored`."""
+    def _hidden(self, tokens: torch.Tensor, pairs: Pairs, stored: torch.dtype) -> torch.Tensor:
         return self.first(
-            tokens.to(self.dtype), pairs.token.to(torch.int32), self._plan(pairs), False, stored or self.dtype
+            tokens.to(self.dtype), pairs.token.to(torch.int32), self._plan(pairs), False, stored
         )[1]
+
+    def hidden(self, tokens: torch.Tensor, pairs: Pairs) -> torch.Tensor:
+        return self._hidden(tokens, pairs, self.dtype)
+
+    def float32_hidden(self, tokens: torch.Tensor, pairs: Pairs) -> torch.Tensor:
+        return self._hidden(tokens, pairs, torch.float32)
 
     def down(self, hidden: torch.Tensor, pairs: Pairs) -> torch.Tensor:
         return self.second(hidden.to(self.dtype).contiguous(), self._plan(pairs))
@@ -208,12 +213,12 @@ def _unsupported(device: torch.device, layer: LayerWeights) -> str | None:
     return None
 
 
-def paths() -> list[Path]:
+def paths() -> list[PrecisionPath]:
     """Return the path with bfloat16 and with float16 activations."""
     return [_path("bfloat16", (1, 251)), _path("float16", (104, 140))]
 
 
-def _path(dtype: str, scale_bytes: tuple[int, int]) -> Path:
+def _path(dtype: str, scale_bytes: tuple[int, int]) -> PrecisionPath:
     rounding = uniform(dtype, bias_apart=False, combine_sequential=False).but(
         routing_weight="float32",
         gate_up_product="float32",
@@ -224,11 +229,13 @@ def _path(dtype: str, scale_bytes: tuple[int, int]) -> Path:
         weighted="float32",
         combine="float32",
     )
-    return Path(
+    return PrecisionPath(
         f"triton-mxfp4-{dtype}",
         dtype,
         rounding,
         lambda layer: TritonRunner(layer, dtype),
         _unsupported,
         scale_bytes=scale_bytes,
+        packed=True,
+        timed=dtype == "bfloat16",
     )

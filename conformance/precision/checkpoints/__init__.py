@@ -1,0 +1,1 @@
+"""Checkpoints read from safetensors and GGUF, and compared."""

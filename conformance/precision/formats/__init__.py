@@ -1,0 +1,1 @@
+"""Number formats: floats, MXFP4, and the published layouts of its bytes."""

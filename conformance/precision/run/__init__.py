@@ -1,0 +1,1 @@
+"""Runs: of all paths, of the planted faults, and of the clock."""

@@ -1,0 +1,140 @@
+"""The terminal's view of a report: what a person needs first, findings before figures."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED
+from conformance.precision.model.regimes import REGIMES
+from conformance.precision.report import PrecisionReport, Row
+from conformance.precision.view import tables
+
+SHOWN = 12
+
+
+def render(report: PrecisionReport, console: Console, strict: bool = False) -> None:
+    """Print a report: device, verdicts by path and regime, findings, policies, boundaries, self-test, times."""
+    _head(report, console)
+    parts: list[RenderableType] = []
+    if report.rows:
+        console.print(*tables.matrix(report.rows), sep="\n")
+        _unsupported(report.rows, console)
+        _findings(report, report.findings(strict), console)
+        console.print()
+    if report.policies:
+        parts.append(tables.policies(report.policies, console.width))
+    if report.boundary:
+        parts.append(tables.boundary(report.boundary))
+    if report.depth:
+        parts.append(tables.depth(report.depth))
+    if report.timing:
+        parts.append(tables.timing(report.timing))
+    for part in parts:
+        console.print(part, "", sep="\n")
+    _certificates(report.certificates, console)
+    if report.selftest:
+        _selftest(report, console)
+    _verdict(report, strict, console)
+
+
+def _head(report: PrecisionReport, console: Console) -> None:
+    device = report.environment["device"]
+    place = device["name"] + (f", driver {device['driver']}" if "driver" in device else f": {device['note']}")
+    flags = ", ".join(f"{k}={v}" for k, v in report.environment["flags"].items())
+    console.print(Text(place, style="bold"))
+    weights = report.run["weights"]
+    console.print(
+        f"{report.run['preset']} · {weights} weights · {report.run['tokens']} tokens · seed {report.run['seed']}"
+    )
+    console.print(Text(f"flags as found: {flags}", style="dim"))
+
+
+def _unsupported(rows: list[Row], console: Console) -> None:
+    for row in rows:
+        if row.verdict == "UNSUPPORTED":
+            console.print(Text(f"UNSUPPORTED {row.path} ({row.regime}): {row.reason}", style="dim"))
+
+
+def _again(report: PrecisionReport, row: Row) -> str:
+    run = report.run
+    weights = ["--preset", run["preset"]]
+    if run["weights"] != "synthetic":
+        weights = ["--checkpoint", run["weights"], "--layer", str(row.metrics.get("layer", 0))]
+    choice = ["--path", row.path, *(["--regime", row.regime] if row.regime in REGIMES else [])]
+    place = ["--device", "cpu"] if report.environment["device"]["kind"] == "cpu" else []
+    numbers = [
+        "--tokens",
+        str(run["tokens"]),
+        "--seed",
+        str(row.metrics.get("seed", run["seed"])),
+        "--depth",
+        "0",
+    ]
+    return shlex.join(["conformance", "precision", *weights, *choice, *numbers, *place])
+
+
+def _findings(report: PrecisionReport, found: list[Row], console: Console) -> None:
+    for row in found[:SHOWN]:
+        where = f"{row.path} · {row.regime} · {row.stage} ({row.mode})"
+        console.print(Text(f"✗ {row.verdict}  {where}", style=tables.style_of(row.verdict)))
+        metrics = row.metrics
+        spot = ", ".join(
+            f"{k.removeprefix('worst_')} {int(metrics[k])}"
+            for k in ("worst_token", "worst_channel", "worst_expert")
+            if k in metrics
+        )
+        console.print(f"    {row.reason}" + (f" · worst at {spot}" if spot else ""))
+        console.print(Text(f"    Again: {_again(report, row)}"), soft_wrap=True)
+    if len(found) > SHOWN:
+        kinds = Counter(r.verdict for r in found[SHOWN:])
+        console.print(f"  and {len(found) - SHOWN} more: " + ", ".join(f"{n} {v}" for v, n in kinds.items()))
+
+
+def _certificates(entries: list[dict[str, Any]], console: Console) -> None:
+    for e in entries[:4]:
+        top = e["largest"]
+        console.print(
+            f"float16 certificate, layer {e['layer']}: {e['statement']}; {e['experts_proved']} of "
+            f"{e['experts']} experts proved safe, largest bound {top['bound']:,.0f} "
+            f"({top['stage']}, expert {top['expert']}, row {top['row']})"
+        )
+    if len(entries) > 4:
+        safe = sum(not e["may"] for e in entries)
+        console.print(f"  and {len(entries) - 4} more layers; {safe} of {len(entries)} cannot overflow")
+
+
+def _selftest(report: PrecisionReport, console: Console) -> None:
+    """Print caught / planted per tolerance model, survivors with their reason, and what failed."""
+    found = report.selftest
+    console.print(tables.selftest(found))
+    for name, why in found["survivors"].items():
+        if name not in found["failed"]:
+            console.print(f"survives, as it should: {name}: {why}")
+    alarms = report.false_alarms()
+    for name in found["failed"]:
+        console.print(Text(f"✗ {'false alarm' if name in alarms else 'missed'}: {name}", style="red"))
+
+
+def _verdict(report: PrecisionReport, strict: bool, console: Console) -> None:
+    code = report.exit_code(strict)
+    problems = report.problems(strict)
+    if not report.complete:
+        said = "the run was cut short"
+    elif report.selftest:
+        said = f"{report.selftest['planted']} faults planted, {', '.join(problems) or 'all caught'}"
+    elif code == EXIT_UNJUDGED:
+        said = "nothing was judged"
+    else:
+        judged = report.run.get("rows_judged", report.judged)
+        said = f"{judged:,} results judged, {', '.join(problems) or 'none unexpected'}"
+    elapsed = f" · {report.run['elapsed_s']:.1f} s" if "elapsed_s" in report.run else ""
+    share = report.reference.get("share_of_run")
+    if share and report.rows:
+        elapsed += f", {share:.0%} of it for the reference and its certificate"
+    sign, style = ("✓", "green") if code == EXIT_CONFORMS else ("✗", "red")
+    console.print(Text(f"{sign} {said}{elapsed}", style=f"bold {style}"))
