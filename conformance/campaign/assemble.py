@@ -29,6 +29,7 @@ from conformance.report.model import (
     Environment,
     Example,
     Finding,
+    Origin,
     Refusal,
     Target,
     ToolInfo,
@@ -93,6 +94,7 @@ class Shown:
     minimal: bool = False
     line: int | None = None
     needs_shapes: Sequence[str] = ()
+    origin: Origin | None = None
     reproduce: str = ""
 
 
@@ -165,6 +167,7 @@ def example(shown: Shown) -> Example:
         failure=failure,
         minimal=shown.minimal,
         structure=[] if shown.found.against else structure(shown.answer, judgement, shown.found.rule),
+        origin=shown.origin,
         reproduce=shown.reproduce,
     )
 

@@ -1,93 +1,87 @@
-"""Targets by what the user wrote: templates are loaded, servers recognised; what cannot be had is left out."""
+"""What a command is given: the templates of its targets, and the engines by name."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
-from conformance.cli.common import load_templates, one_template
-from conformance.errors import EXIT_CONFORMS, ConformanceError
+from msgspec.structs import replace
+
+from conformance.cli.streams import complain
+from conformance.errors import UsageError, printable
 from conformance.report.model import LeftOut
-from conformance.servers.client import KEY_VARIABLE, Access
-from conformance.targets.base import Group
-from conformance.targets.server import is_address, open_server
+from conformance.sources import Template, resolve
+
+ALL = "all"
+_FIRST = ("transformers", "jinja2")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """How servers among the targets are asked."""
+def load_templates(targets: Sequence[str], *, offline: bool) -> tuple[list[Template], list[LeftOut]]:
+    """Return the templates of all targets, and those targets of several that cannot be read.
 
-    protocol: str | None = None
-    model: str | None = None
-    timeout_s: float = 30.0
-    concurrency: int = 4
-    key_variable: str = KEY_VARIABLE
-
-    def open(self, address: str) -> Group:
-        """Recognise a server and make ready to judge it; raises ConformanceError where that fails."""
-        access = Access(address, self.timeout_s, self.key_variable, self.concurrency)
-        return open_server(access, server=self.protocol, model=self.model)
-
-
-@dataclass
-class Loaded:
-    """Targets in groups that are judged together, and those of several that cannot be had."""
-
-    groups: list[Group] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-    exit_code: int = EXIT_CONFORMS
-
-    def leave_out(self, target: str, error: ConformanceError) -> None:
-        """Note that a target cannot be had, and why."""
-        self.left_out.append(LeftOut(name=target, reason=str(error)))
-        self.exit_code = max(self.exit_code, error.exit_code)
-
-
-@contextlib.contextmanager
-def load_targets(targets: Sequence[str], servers: ServerOptions, *, offline: bool) -> Iterator[Loaded]:
-    """Load targets, and close what was opened for them when the block ends.
-
-    Raises the error of a single target; of several, UsageError or UnjudgedError only when none of them can be had.
+    Raises UsageError when none of them can be.
     """
-    loaded = Loaded()
-    names = list(dict.fromkeys(targets))
-    addresses = [name for name in names if is_address(name)]
-    problem: ConformanceError | None = None
-    with contextlib.ExitStack() as stack:
-        if templates := [name for name in names if name not in addresses]:
-            try:
-                found, left_out = load_templates(templates, offline=offline)
-                loaded.groups.append(Group(found))
-                for left in left_out:
-                    loaded.left_out.append(left)
-                    loaded.exit_code = max(loaded.exit_code, 2)
-            except ConformanceError as error:
-                problem = error
-                loaded.leave_out(", ".join(templates), error)
-        for address in addresses:
-            try:
-                group = servers.open(address)
-            except ConformanceError as error:
-                problem = error
-                loaded.leave_out(address, error)
-                continue
-            stack.callback(group.close)
-            loaded.groups.append(group)
-        if not loaded.groups:
-            assert problem is not None
-            raise problem
-        yield loaded
+    templates: list[Template] = []
+    left_out: list[LeftOut] = []
+    for target in dict.fromkeys(targets):
+        try:
+            templates += resolve(target, offline=offline)
+        except UsageError as error:
+            if len(set(targets)) == 1:
+                raise
+            left_out.append(LeftOut(name=target, reason=str(error)))
+    if not templates:
+        raise UsageError("; ".join(f"{left.name}: {left.reason}" for left in left_out))
+    return _told_apart(templates), left_out
 
 
-@contextlib.contextmanager
-def one_target(target: str, servers: ServerOptions, *, offline: bool) -> Iterator[Group]:
-    """Load the one target of a command (the first template of several), and close it when the block ends."""
-    if not is_address(target):
-        yield Group([one_template(target, offline=offline)])
-        return
-    group = servers.open(target)
-    try:
-        yield group
-    finally:
-        group.close()
+def _told_apart(templates: list[Template]) -> list[Template]:
+    """Name templates that have one name and different texts after their places: reports look up by name."""
+    texts: dict[str, set[str]] = {}
+    for template in templates:
+        texts.setdefault(template.name, set()).add(template.sha256)
+    return [
+        replace(template, name=_place(template)) if len(texts[template.name]) > 1 else template
+        for template in templates
+    ]
+
+
+def _place(template: Template) -> str:
+    location, member = template.source.location, template.source.member
+    return printable(location if member is None else f"{location}:{member}", 200)
+
+
+def all_engines(names: Iterable[str]) -> tuple[tuple[str, ...], list[LeftOut]]:
+    """Replace the engine name `all` by those that work here; return also those that do not, each with the cure."""
+    names = tuple(dict.fromkeys(names))
+    if ALL not in names:
+        return names, []
+    from conformance.engines import engine_names, get_engine
+
+    # What every user has comes first: the others are compared with it.
+    known = sorted(
+        engine_names(), key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)
+    )
+    missing = {name: reason for name in known if (reason := get_engine(name).available()) is not None}
+    left_out = [LeftOut(name=f"engine {name}", reason=reason) for name, reason in missing.items()]
+    for left in left_out:
+        complain(f"the {left.name} was left out: {left.reason}")
+    return tuple(name for name in known if name not in missing), left_out
+
+
+def check_engines(names: Sequence[str]) -> None:
+    """Raise UsageError when one of these engines does not exist."""
+    from conformance.engines import engine_names
+
+    known = engine_names()
+    for name in names:
+        if name not in known:
+            raise UsageError(f"No engine is called {name!r}; choose from {', '.join(known)}, or all.")
+
+
+def one_template(
+    target: str, *, offline: bool, sha256: str | None = None, name: str | None = None
+) -> Template:
+    """Return the template of a target; of several the one with this hash, else of this name, else the first."""
+    found = resolve(target, offline=offline)
+    same = [template for template in found if template.sha256 == sha256]
+    return (same or [template for template in found if template.name == name] or found)[0]

@@ -1,31 +1,66 @@
-"""`conformance diff` and `conformance replay`: one conversation, the oracle's text beside the template's."""
+"""`conformance diff`: one conversation, the oracle's text beside the template's."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from msgspec.structs import replace
 from rich.console import Console
 
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.judge import REFUSED
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings, own_shapes
-from conformance.cli.common import check_engines, one_template
-from conformance.cli.runs import newest_run
-from conformance.cli.targets import ServerOptions, one_target
+from conformance.cli import completion
+from conformance.cli.check import validate
+from conformance.cli.console import new_console
+from conformance.cli.groups import ServerOptions, one_group
+from conformance.cli.options import KeyVariable, Model, Offline, Plain, Profile, Server, Target, Timeout
 from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
-from conformance.importers import looks_like_case_id, read_case
+from conformance.importers import read_case
 from conformance.report.diff_view import Finding, plain_diff, render_diff
-from conformance.report.json_file import find_example, read
-from conformance.report.model import Target
 from conformance.report.terminal import TerminalWriter
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
+from conformance.servers.client import KEY_VARIABLE
 from conformance.shapes import families, shapes
 from conformance.targets.base import Group
+
+
+def diff(
+    target: Target,
+    case: Annotated[
+        Path,
+        typer.Option(
+            "--case", metavar="FILE", help="A case, or an OpenAI chat-completions request, as JSON."
+        ),
+    ],
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", autocompletion=completion.shapes, help="Shape to hand the conversation over in."
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", autocompletion=completion.engines, help="Engine to render with.")
+    ] = "transformers",
+    profile: Profile = "harmony",
+    plain: Plain = False,
+    offline: Offline = False,
+    server: Server = None,
+    model: Model = None,
+    timeout: Timeout = 30.0,
+    api_key_variable: KeyVariable = KEY_VARIABLE,
+) -> int:
+    """Show one conversation as Harmony and as a target write it."""
+    validate(Settings(engines=(engine,), shapes=(shape,) if shape else (), profile=profile))
+    read, servers = read_case(case), ServerOptions(server, model, timeout, key_variable=api_key_variable)
+    with one_group(target, servers, offline=offline) as group:
+        return run_diff(
+            group, read, shape_name=shape, engine=engine, profile=profile, plain=plain, console=new_console()
+        )
 
 
 def run_diff(
@@ -92,57 +127,3 @@ def run_diff(
         writer.print(render_diff(console, messages, findings=findings, failure=failure, structure=read))
     worse = any(finding.severity != "note" for finding in findings)
     return EXIT_DIVERGES if worse else EXIT_CONFORMS
-
-
-def run_replay(
-    what: str,
-    *,
-    target: str | None,
-    run: Path | None,
-    plain: bool,
-    offline: bool,
-    console: Console,
-    servers: ServerOptions,
-) -> int:
-    """Show a reported case again, by its id in the newest (or a named) run or from a file."""
-    path = Path(what)
-    if path.is_file() or not looks_like_case_id(what):
-        if target is None:
-            raise UsageError(f"To replay the file {what}, name the target with --target.")
-        with one_target(target, servers, offline=offline) as group:
-            return run_diff(
-                group, read_case(path), shape_name=None, engine="transformers", profile="harmony",
-                plain=plain, console=console,
-            )  # fmt: skip
-    report = read(run or newest_run())
-    reported, divergence = find_example(report, what, target)
-    shown = divergence.example
-    if reported.source.get("kind") != "server":
-        # What a report names is not run unless it is an engine of this installation.
-        check_engines([shown.engine])
-    with _again(reported, servers, offline=offline) as group:
-        if group.targets[0].sha256 != reported.sha256:
-            console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
-        return run_diff(
-            group, shown.case, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
-            plain=plain, console=console,
-        )  # fmt: skip
-
-
-def _again(
-    reported: Target, servers: ServerOptions, *, offline: bool
-) -> contextlib.AbstractContextManager[Group]:
-    """Return a reported target once more: a server asked again, a template from its place or from the catalogue."""
-    source, name = reported.source, reported.name
-    if source.get("kind") == "server":
-        return one_target(
-            source["location"], dataclasses.replace(servers, protocol=source["protocol"]), offline=offline
-        )
-    problems = []
-    for place in dict.fromkeys((source.get("location", name), name)):
-        try:
-            template = one_template(place, offline=offline, sha256=reported.sha256, name=name)
-            return contextlib.nullcontext(Group([template]))
-        except UsageError as error:
-            problems.append(str(error))
-    raise UsageError(problems[0])
