@@ -108,7 +108,7 @@ def check(
         jobs=jobs,
     )
     validate(settings)
-    publisher = Publisher.of(format or (), output, cards)
+    publisher = Publisher(format or (), output, cards)
     servers = ServerOptions(server, model, timeout, concurrency, api_key_variable)
     with load_groups(targets, servers, offline=offline) as loaded:
         for left in loaded.left_out:
