@@ -271,13 +271,19 @@ def target(
     aliases: Sequence[str] = (),
     findings: Sequence[Finding] = (),
     error: str | None = None,
+    short: str | None = None,
 ) -> Target:
-    """Return the record of one target; without a single judged conversation its verdict is error."""
+    """Return the record of one target; without a single judged conversation its verdict is error.
+
+    `short` says why too few were judged to call it conforming: what was found stands, what was not proves nothing.
+    """
     total = tally.total
     counts = CaseCounts(total=total, inexpressible=tally.inexpressible, **tally.counts)
     verdict: Verdict = "diverges" if any(found.severity != "note" for found in divergences) else "conforms"
     if total == 0:
         verdict, error = "error", error or NOTHING_JUDGED
+    elif verdict == "conforms" and short is not None:
+        verdict, error = "error", short
     return Target(
         name=template.name,
         sha256=template.sha256,

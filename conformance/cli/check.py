@@ -19,6 +19,7 @@ from conformance.campaign.runner import Settings
 from conformance.cli.check_any import run_check_any
 from conformance.cli.options import (
     DEFAULT_ENGINES,
+    AtLeast,
     Cards,
     Engines,
     Examples,
@@ -55,6 +56,7 @@ def check(
     profile: Profile = "harmony",
     examples: Examples = 2000,
     seconds: Seconds = None,
+    at_least: AtLeast = None,
     seed: Seed = 0,
     jobs: Jobs = 1,
     cards: Cards = 5,
@@ -76,7 +78,7 @@ def check(
             engines=engine or DEFAULT_ENGINES,
             seed=seed,
             examples=examples if "examples" in given else None,
-            unused=sorted(given & {"shape", "profile", "seconds", "jobs"}),
+            unused=sorted(given & {"shape", "profile", "seconds", "at_least", "jobs"}),
             formats=format or (),
             output=output,
             cards=cards,
@@ -91,6 +93,7 @@ def check(
         shapes=tuple(shape or ()),
         engines=engines,
         seconds=seconds,
+        at_least=at_least,
         jobs=jobs,
     )
     validate(settings)
@@ -110,7 +113,7 @@ def check(
     publisher.publish(report, folder)
     codes = [exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS]
     # Unknown is not pass: who asked for all engines did not get all.
-    codes += [EXIT_UNJUDGED] if no_engine or interrupted(report, settings) else []
+    codes += [EXIT_UNJUDGED] if no_engine or cut_short(report, settings) else []
     return max(codes)
 
 
@@ -146,6 +149,12 @@ def validate(settings: Settings) -> None:
     # Written so that NaN fails too.
     if settings.seconds is not None and not 0 < settings.seconds < math.inf:
         raise UsageError(f"--seconds is {settings.seconds:g}; give a positive number.")
+    if settings.at_least is not None and not 1 <= settings.at_least <= settings.cases:
+        raise UsageError(
+            f"--at-least is {settings.at_least}; give 1 to {settings.cases}, which is --examples."
+        )
+    if settings.at_least is not None and settings.seconds is None:
+        raise UsageError("--at-least says what is enough when --seconds is over; give --seconds too.")
     if settings.jobs < 1:
         raise UsageError(f"--jobs is {settings.jobs}; give at least 1.")
     if settings.seed < 0:
@@ -155,10 +164,11 @@ def validate(settings: Settings) -> None:
     check_engines(settings.engines)
 
 
-def interrupted(report: Report, settings: Settings) -> bool:
-    """Say whether a run was cut short by anything but the time that `--seconds` gave it."""
-    in_time = settings.seconds is None or report.run.elapsed_s < settings.seconds
-    return not report.run.complete and in_time
+def cut_short(report: Report, settings: Settings) -> bool:
+    """Return whether a run ended before it had judged what was asked for, or the least that `--at-least` takes."""
+    if report.run.ended == "time" and settings.at_least is not None:
+        return report.run.cases < settings.at_least
+    return not report.run.complete
 
 
 def judge(
@@ -190,5 +200,5 @@ def judge(
             log.note(left.reason, left.name)
         report = run_campaign(templates, settings, _Watch(log, advance), left_out=left_out)
         if not report.run.complete:
-            log.incomplete("interrupted" if interrupted(report, settings) else "its time was up")
+            log.incomplete("interrupted" if report.run.ended == "interrupted" else "its time was up")
     return report
