@@ -29,6 +29,7 @@ from conformance.report.model import (
     Environment,
     Example,
     Finding,
+    Origin,
     Target,
     ToolInfo,
     Verdict,
@@ -92,6 +93,7 @@ class Shown:
     minimal: bool = False
     line: int | None = None
     needs_shapes: Sequence[str] = ()
+    origin: Origin | None = None
 
 
 NOTHING_JUDGED = "no conversation was judged"
@@ -162,6 +164,7 @@ def example(shown: Shown) -> Example:
         failure=failure,
         minimal=shown.minimal,
         structure=[] if shown.found.against else structure(shown.answer, judgement, shown.found.rule),
+        origin=shown.origin,
     )
 
 

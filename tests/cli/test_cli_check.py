@@ -155,20 +155,16 @@ def test_a_run_whose_time_is_up_proves_nothing(run: Run) -> None:
     result = run("check", "right.jinja", *options)
     assert result.code == 3
     assert "conforms" not in result.out
-    assert "too few for a verdict" in " ".join(result.out.split())
     assert "Incomplete: ended after" in result.out
     footer = json.loads(Path("o/events.jsonl").read_text().splitlines()[-1])
     assert (footer["event"], footer["complete"], footer["reason"]) == ("footer", False, "its time was up")
 
 
-def test_a_stated_least_number_is_enough_for_a_verdict(run: Run) -> None:
-    options = ("--engine", "jinja2", "--examples", 10**6, "--seconds", 1.5)
-    enough = run("check", "right.jinja", *options, "--at-least", 1)
-    assert (enough.code, "conforms" in enough.out, "Incomplete" in enough.out) == (0, True, True)
-    assert run("check", "right.jinja", *options, "--at-least", 10**6).code == 3
-    assert run("check", "wrong.jinja", *options).code == 3
-    for wrong in (("--at-least", 3), ("--at-least", 0, "--seconds", 1), ("--at-least", 10**7, *options)):
-        assert run("check", "right.jinja", *wrong).code == 2
+@pytest.mark.parametrize("wrong", [(3,), (0, "--seconds", 1), (10**7, "--seconds", 1)])
+def test_a_least_number_that_makes_no_sense(run: Run, wrong: tuple[object, ...]) -> None:
+    result = run("check", "right.jinja", "--at-least", *wrong)
+    assert result.code == 2
+    assert "--at-least" in result.err
 
 
 def test_an_endless_template_costs_its_own_cases(
