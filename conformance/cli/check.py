@@ -97,7 +97,7 @@ def check(
         jobs=jobs,
     )
     validate(settings)
-    publisher = Publisher.of(format or (), output, cards)
+    publisher = Publisher(format or (), output, cards)
     templates, left_out = load_templates(targets, offline=offline)
     for left in left_out:
         complain(left.reason)

@@ -50,7 +50,7 @@ def run_check_any(
     engines, no_engine = all_engines(engines)
     _validate(engines, seed, examples, unused)
     tried = probes(seed, DEFAULT_GENERATED if examples is None else examples)
-    publisher = Publisher.of(formats, output, cards)
+    publisher = Publisher(formats, output, cards)
     templates, left_out = load_templates(targets, offline=offline)
     for left in left_out:
         complain(left.reason)

@@ -80,9 +80,9 @@ Formats = Annotated[
     list[str] | None,
     typer.Option(
         "--format",
-        metavar="NAME",
+        metavar="NAME[=FILE]",
         autocompletion=completion.formats,
-        help="Report format; repeatable. Default: terminal; json has standard output to itself.",
+        help="Report format on standard output, or in a file; repeatable. Default: terminal.",
     ),
 ]
 Output = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for reports and event log.")]
