@@ -292,13 +292,19 @@ def target(
     findings: Sequence[Finding] = (),
     refusals: Sequence[Refusal] = (),
     error: str | None = None,
+    short: str | None = None,
 ) -> Target:
-    """Return the record of one target; without a single judged conversation its verdict is error."""
+    """Return the record of one target; without a single judged conversation its verdict is error.
+
+    `short` says why too few were judged to call it conforming: what was found stands, what was not proves nothing.
+    """
     total = tally.total
     counts = CaseCounts(total=total, inexpressible=tally.inexpressible, refused=tally.refused, **tally.counts)
     verdict: Verdict = "diverges" if any(found.severity != "note" for found in divergences) else "conforms"
     if total == 0:
         verdict, error = "error", error or (ALL_REFUSED if tally.refused else NOTHING_JUDGED)
+    elif verdict == "conforms" and short is not None:
+        verdict, error = "error", short
     return Target(
         name=judged.name,
         sha256=judged.sha256,

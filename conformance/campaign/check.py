@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from conformance.campaign import assemble
 from conformance.campaign.locate import Locator
@@ -101,14 +101,13 @@ def check(
         try:
             campaign.run(begin)
             campaign.finish(shrink=shrink)
-            complete = campaign.complete
         except KeyboardInterrupt:
-            complete = False
+            campaign.ended = "interrupted"
             campaign.finish(shrink=False)
         except GoneError as error:
             if campaign.cases == 0:
                 raise
-            complete = False
+            campaign.ended = "gone"
             campaign.gone(str(error))
             campaign.finish(shrink=False)
         finally:
@@ -120,7 +119,8 @@ def check(
         profile=settings.profile,
         elapsed_s=round(time.monotonic() - begin, 3),
         cases=cases,
-        complete=complete,
+        complete=campaign.ended is None,
+        ended=campaign.ended,
     )
     return Report(
         tool=assemble.tool_info(),
@@ -181,7 +181,8 @@ class _Campaign:
         self._probe: BranchProbe | None = None
         self._locator = Locator(limits=runner.settings.limits)
         self.targets: dict[int, Result] = {}
-        self.complete = True
+        self.ended: Literal["time", "interrupted", "gone"] | None = None
+        self._deadline: float | None = None
 
     def run(self, begin: float) -> None:
         settings = self.runner.settings
@@ -194,7 +195,7 @@ class _Campaign:
                 self.part.errors[number] = str(error)
         for target in self.judged:
             self.listener.started(target, settings.cases)
-        deadline = None if settings.seconds is None else begin + settings.seconds
+        deadline = self._deadline = None if settings.seconds is None else begin + settings.seconds
         hinted = int(settings.cases * HINTED)
         plain = settings.cases - hinted
         self._judge(list(range(len(self.judged))), self.part, 0, plain, Hints(), deadline)
@@ -207,13 +208,34 @@ class _Campaign:
                 if own.errors:
                     self.part.errors[number] = own.errors[0]
                 self._own[number] = own
-        late = deadline is not None and time.monotonic() >= deadline
         judged = [
-            self.part.cases + (self._own[number].cases if number in self._own else 0)
-            for number in range(len(self.judged))
-            if number not in self.part.errors
+            self._judged(number) for number in range(len(self.judged)) if number not in self.part.errors
         ]
-        self.complete = not (late and min(judged, default=settings.cases) < settings.cases)
+        if self._late() and min(judged, default=settings.cases) < settings.cases:
+            self.ended = "time"
+
+    def _late(self) -> bool:
+        """Return whether the time of the whole run is over."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _judged(self, number: int) -> int:
+        """Return how many cases one target was given."""
+        return self.part.cases + (self._own[number].cases if number in self._own else 0)
+
+    def _short(self, number: int) -> str | None:
+        """Return why too few cases were judged for a verdict, or None when there were enough."""
+        settings, judged = self.runner.settings, self._judged(number)
+        asked = settings.cases
+        if self.ended is None or judged >= asked:
+            return None
+        if self.ended == "time" and settings.at_least is not None and judged >= settings.at_least:
+            return None
+        why = {
+            "time": "the time was up",
+            "gone": "it answered no more",
+            "interrupted": "the run was interrupted",
+        }[self.ended]
+        return f"nothing diverged in {judged:,} of {asked:,} conversations, then {why}: too few for a verdict"
 
     def _judge(
         self, numbers: list[int], part: Part, start: int, stop: int, hints: Hints, deadline: float | None
@@ -308,7 +330,9 @@ class _Campaign:
                 divergences,
                 assemble.coverage_record(
                     self._coverage(number),
-                    self._branches(target) if shrink and number not in self.part.errors else None,
+                    self._branches(target)
+                    if shrink and number not in self.part.errors and not self._late()
+                    else None,
                 ),
                 engines=list(self.runner.hosts),
                 versions={name: host.version() for name, host in self.runner.hosts.items()},
@@ -317,6 +341,7 @@ class _Campaign:
                 findings=self.findings.get(target.sha256, []),
                 refusals=self._refusals(tally),
                 error=self.part.errors.get(number),
+                short=self._short(number),
             )
             self.targets[number] = result
             self.listener.finished(result)
@@ -383,7 +408,7 @@ class _Campaign:
             smallest = seen.smallest
             host = self.runner.hosts[smallest.engine]
             fallback = self._shown(target, seen)
-            if slug in _NOT_SHRUNK:
+            if slug in _NOT_SHRUNK or self._late():
                 if fallback is not None:
                     shown[slug] = fallback
                 continue

@@ -37,9 +37,9 @@ CASE_LIMITS = Limits(time_s=2.0)
 class Settings:
     """What a campaign runs: how many cases of which seed, in which shapes, engines and profile.
 
-    `seconds` ends the campaign early, `jobs` is the number of processes that judge, `replayed` are cases that come
-    before the generated ones, each once for every family of shapes. `date` is the day of all cases where the target
-    has a clock of its own.
+    `seconds` ends the campaign early, and `at_least` says how many cases are enough then (None: all); `jobs` is the
+    number of processes that judge, `replayed` are cases that come before the generated ones, each once for every
+    family of shapes. `date` is the day of all cases where the target has a clock of its own.
     """
 
     seed: int = 0
@@ -48,6 +48,7 @@ class Settings:
     shapes: tuple[str, ...] = ()
     engines: tuple[str, ...] = ("transformers",)
     seconds: float | None = None
+    at_least: int | None = None
     jobs: int = 1
     limits: Limits = CASE_LIMITS
     hints: Hints = field(default_factory=Hints)

@@ -21,6 +21,7 @@ from conformance.cli.check_any import run_check_any
 from conformance.cli.groups import ServerOptions, load_groups
 from conformance.cli.options import (
     DEFAULT_ENGINES,
+    AtLeast,
     Cards,
     Concurrency,
     Engines,
@@ -64,6 +65,7 @@ def check(
     profile: Profile = "harmony",
     examples: Examples = 2000,
     seconds: Seconds = None,
+    at_least: AtLeast = None,
     seed: Seed = 0,
     jobs: Jobs = 1,
     cards: Cards = 5,
@@ -90,7 +92,7 @@ def check(
             engines=engine or DEFAULT_ENGINES,
             seed=seed,
             examples=examples if "examples" in given else None,
-            unused=sorted(given & {"shape", "profile", "seconds", "jobs"}),
+            unused=sorted(given & {"shape", "profile", "seconds", "at_least", "jobs"}),
             formats=format or (),
             output=output,
             cards=cards,
@@ -105,6 +107,7 @@ def check(
         shapes=tuple(shape or ()),
         engines=engines,
         seconds=seconds,
+        at_least=at_least,
         jobs=jobs,
     )
     validate(settings)
@@ -125,7 +128,7 @@ def check(
     publisher.publish(report, folder)
     codes = [exit_code(report, fail_on), loaded.exit_code]
     # Unknown is not pass: who asked for all engines did not get all.
-    codes += [EXIT_UNJUDGED] if no_engine or interrupted(report, settings) else []
+    codes += [EXIT_UNJUDGED] if no_engine or cut_short(report, settings) else []
     return max(codes)
 
 
@@ -161,6 +164,12 @@ def validate(settings: Settings) -> None:
     # Written so that NaN fails too.
     if settings.seconds is not None and not 0 < settings.seconds < math.inf:
         raise UsageError(f"--seconds is {settings.seconds:g}; give a positive number.")
+    if settings.at_least is not None and not 1 <= settings.at_least <= settings.cases:
+        raise UsageError(
+            f"--at-least is {settings.at_least}; give 1 to {settings.cases}, which is --examples."
+        )
+    if settings.at_least is not None and settings.seconds is None:
+        raise UsageError("--at-least says what is enough when --seconds is over; give --seconds too.")
     if settings.jobs < 1:
         raise UsageError(f"--jobs is {settings.jobs}; give at least 1.")
     if settings.seed < 0:
@@ -170,10 +179,11 @@ def validate(settings: Settings) -> None:
     check_engines(settings.engines)
 
 
-def interrupted(report: Report, settings: Settings) -> bool:
-    """Say whether a run was cut short by anything but the time that `--seconds` gave it."""
-    in_time = settings.seconds is None or report.run.elapsed_s < settings.seconds
-    return not report.run.complete and in_time
+def cut_short(report: Report, settings: Settings) -> bool:
+    """Return whether a run ended before it had judged what was asked for, or the least that `--at-least` takes."""
+    if report.run.ended == "time" and settings.at_least is not None:
+        return report.run.cases < settings.at_least
+    return not report.run.complete
 
 
 def judge(
@@ -213,7 +223,8 @@ def judge(
             ]
         )
         if not report.run.complete:
-            log.incomplete("interrupted" if interrupted(report, settings) else "its time was up")
+            reasons = {"interrupted": "interrupted", "gone": "a target answers no more"}
+            log.incomplete(reasons.get(report.run.ended or "", "its time was up"))
     return report
 
 
@@ -231,6 +242,7 @@ def merged(reports: Sequence[Report]) -> Report:
     run = replace_fields(
         first.run,
         elapsed_s=round(sum(report.run.elapsed_s for report in reports), 3),
+        ended=next((report.run.ended for report in reports if report.run.ended), None),
         cases=max(report.run.cases for report in reports),
         complete=all(report.run.complete for report in reports),
     )

@@ -86,6 +86,14 @@ KeyVariable = Annotated[
 ]
 Examples = Annotated[int, typer.Option("--examples", metavar="N", help="How many conversations to generate.")]
 Seconds = Annotated[float | None, typer.Option(metavar="S", help="End after so many seconds.")]
+AtLeast = Annotated[
+    int | None,
+    typer.Option(
+        "--at-least",
+        metavar="N",
+        help="With --seconds: so many conversations are enough for a verdict; else all of --examples must be judged.",
+    ),
+]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Processes that judge.")]
 FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="From which severity on to exit with 1.")]

@@ -9,7 +9,7 @@ import typer
 
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
-from conformance.cli.check import interrupted, judge, validate
+from conformance.cli.check import cut_short, judge, validate
 from conformance.cli.console import new_console
 from conformance.cli.options import DEFAULT_ENGINES, Engines, Examples, Jobs, Offline, Profile, Seed
 from conformance.cli.publish import keep, say_where
@@ -38,7 +38,7 @@ def scoreboard(
 ) -> int:
     """Judge the whole catalogue and write scoreboard.md and scoreboard.json."""
     # With several engines it is the matrix template × engine, in engines.md and engines.json. The exit code is
-    # 0 whatever diverges, 3 when nothing could be judged, or when the campaign was interrupted.
+    # 0 whatever diverges, 3 when nothing could be judged, or when the campaign was cut_short.
     chosen, no_engine = all_engines(engine or DEFAULT_ENGINES)
     settings = Settings(seed=seed, cases=examples, profile=profile, engines=chosen, jobs=jobs)
     console = new_console()
@@ -63,4 +63,4 @@ def scoreboard(
     TerminalWriter(console).write(report, cards=False)
     say_where(console, folder)
     code = max(exit_code(report, "never"), EXIT_UNJUDGED if no_engine else EXIT_CONFORMS)
-    return max(code, EXIT_UNJUDGED) if interrupted(report, settings) else code
+    return max(code, EXIT_UNJUDGED) if cut_short(report, settings) else code

@@ -38,13 +38,14 @@ class Environment(_Part, frozen=True, kw_only=True):
 
 
 class Run(_Part, frozen=True, kw_only=True):
-    """How the campaign was run; `complete` is False when it was interrupted or ran out of time."""
+    """How the campaign was run; `complete` is False when it ended early: `ended` says why."""
 
     seed: int
     profile: str
     elapsed_s: float
     cases: int
     complete: bool
+    ended: Literal["time", "interrupted", "gone"] | None = None
 
 
 class CaseCounts(_Part, frozen=True, kw_only=True):
