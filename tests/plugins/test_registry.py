@@ -54,6 +54,7 @@ def test_what_is_built_in_is_imported_when_asked_for_and_not_searched_among_plug
 
 def test_what_the_precision_track_shares_needs_no_other_package() -> None:
     shared = "conformance.registry, conformance.gguf.splice"
-    code = f"import sys, {shared}; print([m for m in sys.modules if m in ('msgspec', 'jinja2', 'rich', 'gguf', 'numpy')])"
+    heavy = ("msgspec", "jinja2", "rich", "gguf", "numpy")
+    code = f"import sys, {shared}; print([m for m in sys.modules if m in {heavy}])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
