@@ -19,6 +19,7 @@ from conformance.conversation import Case, case_id
 from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
+from conformance.oracles.library import OracleRefusedError
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -175,7 +176,10 @@ def structure(answer: Answer, judgement: Judgement, slug: str) -> list[str]:
     if len(text) > _PARSED:
         return [f"the prompt of {len(text):,} characters is too long to be parsed back"]
     extra = "forged" if slug == INJECTED else "extra"
-    return compare(answer.rendering.tokens, server_tokens(text, judgement.ordinary), extra=extra)
+    try:
+        return compare(answer.rendering.tokens, server_tokens(text, judgement.ordinary), extra=extra)
+    except OracleRefusedError as error:
+        return [f"the prompt cannot be parsed back: {error}"]
 
 
 def severity(slug: str, vanishes: Sequence[str], own: Severity | None = None) -> Severity:

@@ -99,12 +99,16 @@ def check(
             campaign.close()
         targets = campaign.targets
         cases = campaign.cases
+        refused, layout_failures = campaign.unanswered
+        authority = runner.judge.oracle.authority
     run = Run(
         seed=settings.seed,
         profile=settings.profile,
         elapsed_s=round(time.monotonic() - begin, 3),
         cases=cases,
         complete=complete,
+        refused=refused,
+        layout_failures=layout_failures,
     )
     return Report(
         tool=assemble.tool_info(),
@@ -112,6 +116,7 @@ def check(
         run=run,
         targets=[targets[number] for number in sorted(targets)],
         left_out=list(left_out),
+        authority=authority,
     )
 
 
@@ -229,6 +234,16 @@ class _Campaign:
     def cases(self) -> int:
         """How many conversations each target was given."""
         return self.part.cases + max((own.cases for own in self._own.values()), default=0)
+
+    @property
+    def unanswered(self) -> tuple[dict[str, int], int]:
+        """On how many conversations the authority gave no answer, by reason, and how many answers nothing explains."""
+        refused: dict[str, int] = {}
+        parts = (self.part, *self._own.values())
+        for part in parts:
+            for reason, count in part.refused.items():
+                refused[reason] = refused.get(reason, 0) + count
+        return refused, sum(part.layout_failures for part in parts)
 
     def _tell(self, number: int, slugs: Sequence[str], tally: Tally) -> None:
         for slug in slugs:

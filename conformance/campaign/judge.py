@@ -9,6 +9,7 @@ from conformance.compare.align import align
 from conformance.compare.tokens import could_inject, encodes_alike
 from conformance.conversation import Assistant, Case, to_json
 from conformance.engines.base import Crashed, LimitExceeded, Outcome, Rejected, Rendered, SyntaxProblem
+from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.base import Profile, Rendering, profiles
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.rules.classify import Found, classify
@@ -69,18 +70,27 @@ class Judgement:
 class Judge:
     """Judges cases under one profile; the oracles of the other profiles confirm what vanishes under them."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, authority: str = DEFAULT) -> None:
         self.profile = profile
-        self.oracle = HarmonyOracle(profile)
+        self.oracle = HarmonyOracle(profile, authority)
         self._others = {
-            name: HarmonyOracle(other) for name, other in profiles().items() if name != profile.name
+            name: HarmonyOracle(other, authority)
+            for name, other in profiles().items()
+            if name != profile.name
         }
         self.names = (profile.name, *self._others)
 
+    def ask(self, case: Case) -> Answer:
+        """Ask the oracle.
+
+        Raises OracleRefusedError when it has no answer, which then says nothing about any template.
+        """
+        return Answer(case, self.oracle.render(case))
+
     def answer(self, case: Case) -> Answer | None:
-        """Ask the oracle; None when Harmony refuses the case, which then says nothing about any template."""
+        """Ask the oracle; None when it has no answer."""
         try:
-            return Answer(case, self.oracle.render(case))
+            return self.ask(case)
         except OracleRefusedError:
             return None
 

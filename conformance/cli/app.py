@@ -18,6 +18,7 @@ from conformance.cli.authorities import app as authorities_app
 from conformance.cli.engines import app as engines_app
 from conformance.cli.interrupt import one_interrupt
 from conformance.cli.options import (
+    Authority,
     Engines,
     Examples,
     FailOn,
@@ -101,6 +102,7 @@ def check(
     engine: Engines = None,
     shape: Shapes = None,
     profile: Profile = "harmony",
+    authority: Authority = "openai-harmony",
     examples: Examples = 2000,
     seconds: Seconds = None,
     seed: Seed = 0,
@@ -139,7 +141,7 @@ def check(
                 engines=engines,
                 seed=seed,
                 examples=examples if "examples" in given else None,
-                unused=sorted(given & {"shape", "profile", "seconds", "jobs"}),
+                unused=sorted(given & {"authority", "shape", "profile", "seconds", "jobs"}),
                 formats=formats,
                 output=output,
                 cards=max(cards, 0),
@@ -155,6 +157,7 @@ def check(
         seed=seed,
         cases=examples,
         profile=profile,
+        authority=authority,
         shapes=tuple(shape or ()),
         engines=engines,
         seconds=seconds,
@@ -180,6 +183,7 @@ def scoreboard(
     examples: Examples = 2000,
     seed: Seed = 0,
     profile: Profile = "harmony",
+    authority: Authority = "openai-harmony",
     jobs: Jobs = 1,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the scoreboard is written.")] = Path(
         "reports"
@@ -191,7 +195,9 @@ def scoreboard(
     from conformance.cli.check import run_scoreboard
 
     engines = tuple(dict.fromkeys(engine or ("transformers",)))
-    settings = Settings(seed=seed, cases=examples, profile=profile, engines=engines, jobs=jobs)
+    settings = Settings(
+        seed=seed, cases=examples, profile=profile, authority=authority, engines=engines, jobs=jobs
+    )
     raise typer.Exit(run_scoreboard(settings, output=output, offline=offline, console=_console()))
 
 
@@ -214,6 +220,7 @@ def diff(
         str, typer.Option(metavar="NAME", autocompletion=completion.engines, help="Engine to render with.")
     ] = "transformers",
     profile: Profile = "harmony",
+    authority: Authority = "openai-harmony",
     plain: Plain = False,
     offline: Offline = False,
 ) -> None:
@@ -224,11 +231,21 @@ def diff(
     from conformance.cli.one_case import run_diff
     from conformance.importers import read_case
 
-    validate(Settings(engines=(engine,), shapes=(shape,) if shape else (), profile=profile))
+    validate(
+        Settings(engines=(engine,), shapes=(shape,) if shape else (), profile=profile, authority=authority)
+    )
     template, read = one_template(target, offline=offline), read_case(case)
     raise typer.Exit(
         run_diff(
-            template, read, shape_name=shape, engine=engine, profile=profile, plain=plain, console=_console()
+            template,
+            read,
+            shape_name=shape,
+            engine=engine,
+            profile=profile,
+            plain=plain,
+            offline=offline,
+            authority=authority,
+            console=_console(),
         )
     )
 

@@ -13,10 +13,17 @@ from rich.console import Console
 from conformance.campaign import assemble
 from conformance.campaign.check import check, exit_code
 from conformance.campaign.runner import Settings
-from conformance.cli.common import all_engines, check_engines, load_templates, new_run_folder
+from conformance.cli.common import (
+    all_engines,
+    check_engines,
+    load_templates,
+    new_run_folder,
+    obtain_authority,
+)
 from conformance.cli.publish import Publisher, keep, say_where
 from conformance.cli.streams import complain
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
+from conformance.oracles.authorities import find
 from conformance.oracles.base import profile
 from conformance.report.engines_matrix import engines_json, engines_markdown
 from conformance.report.events import EventLog, Header
@@ -66,6 +73,7 @@ def validate(settings: Settings) -> None:
     if settings.seed < 0:
         raise UsageError(f"--seed is {settings.seed}; give 0 or more.")
     profile(settings.profile)
+    find(settings.authority)
     shapes(settings.shapes)
     check_engines(settings.engines)
 
@@ -86,6 +94,7 @@ def run_check(
     settings = replace(settings, engines=engines)
     validate(settings)
     publisher = Publisher.of(formats, output, cards)
+    obtain_authority(settings.authority, offline=offline)
     templates, left_out = load_templates(targets, offline=offline)
     for left in left_out:
         complain(left.reason)
@@ -124,6 +133,7 @@ def judge(
         environment=assemble.environment(),
         seed=settings.seed,
         profile=settings.profile,
+        authority=settings.authority,
         targets=list(dict.fromkeys(template.name for template in templates)),
     )
     with ExitStack() as stack:
@@ -149,6 +159,7 @@ def run_scoreboard(settings: Settings, *, output: Path, offline: bool, console: 
     settings = replace(settings, engines=engines)
     validate(settings)
     make_folder(output)
+    obtain_authority(settings.authority, offline=offline)
     templates, left_out = [], list(no_engine)
     for fetched in catalogue.fetch(offline=offline):
         if fetched.template is not None:

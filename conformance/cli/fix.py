@@ -10,6 +10,7 @@ from rich.console import Console
 
 from conformance.campaign.runner import Runner, Settings
 from conformance.cli.check import validate
+from conformance.cli.common import obtain_authority
 from conformance.cli.fix_report import print_diff, print_line, print_reference, print_repair
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.fixes.gguf_file import write_gguf
@@ -34,6 +35,7 @@ def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bo
     if len(templates) > 1:
         others = ", ".join(each.name for each in templates[1:])
         print_line(console, f"Only {template.name} is repaired; as they are stay {others}.")
+    obtain_authority(settings.authority, offline=offline)
     with Runner(settings) as runner:
         runner.compile_check(template)
         with console.status(f"Judging {template.name}") as status:

@@ -8,10 +8,12 @@ from rich.console import Console
 
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings
-from conformance.cli.common import newest_run, one_template
+from conformance.cli.common import newest_run, obtain_authority, one_template
 from conformance.conversation import Case, case_id
-from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
+from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
 from conformance.importers import looks_like_case_id, read_case
+from conformance.oracles.authorities import DEFAULT
+from conformance.oracles.library import OracleFailedError, OracleRefusedError
 from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.json_file import find_example, read
 from conformance.report.terminal import TerminalWriter
@@ -28,7 +30,9 @@ def run_diff(
     engine: str,
     profile: str,
     plain: bool,
+    offline: bool,
     console: Console,
+    authority: str = DEFAULT,
 ) -> int:
     """Render one case with the oracle and with a template, print both, and return the exit code."""
     names = [shape_name] if shape_name else list(families())
@@ -39,15 +43,24 @@ def run_diff(
         raise UsageError(
             f"The shape {first.name} cannot carry this case: {first.loses(case)}; choose another --shape."
         )
-    settings = Settings(profile=profile, engines=(engine,), limits=CASE_LIMITS)
+    obtain_authority(authority, offline=offline)
+    settings = Settings(profile=profile, authority=authority, engines=(engine,), limits=CASE_LIMITS)
     with Runner(settings) as runner:
         runner.compile_check(template)
-        answer = runner.judge.answer(case)
-        if answer is None:
-            raise UsageError("Harmony refuses this case, so there is nothing to compare the template with.")
+        try:
+            answer = runner.judge.ask(case)
+        except OracleFailedError as error:
+            raise UnjudgedError(f"There is nothing to compare the template with: {error}.") from None
+        except OracleRefusedError as error:
+            raise UsageError(
+                f"Harmony refuses this case, so there is nothing to compare the template with ({error})."
+            ) from None
         host = runner.hosts[engine]
         outcome = host.collect(host.submit(template.text, [shape.request(case)]))[0]
-        judgement = runner.judge.judge(answer, outcome)
+        try:
+            judgement = runner.judge.judge(answer, outcome)
+        except OracleRefusedError as error:
+            raise UnjudgedError(f"The template's text cannot be judged: {error}.") from None
     findings = [
         Finding(
             found.rule,
@@ -94,7 +107,7 @@ def run_replay(
         template = one_template(target, offline=offline)
         return run_diff(
             template, read_case(path), shape_name=None, engine="transformers", profile="harmony",
-            plain=plain, console=console,
+            plain=plain, offline=offline, console=console,
         )  # fmt: skip
     report = read(run or newest_run())
     reported, divergence = find_example(report, what, target)
@@ -104,7 +117,8 @@ def run_replay(
         console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
     return run_diff(
         template, shown.case, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
-        plain=plain, console=console,
+        plain=plain, offline=offline, console=console,
+        authority=report.authority.name if report.authority is not None else DEFAULT,
     )  # fmt: skip
 
 

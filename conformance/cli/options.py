@@ -57,6 +57,14 @@ Profile = Annotated[
         help="Which of the contested choices the oracle makes.",
     ),
 ]
+Authority = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=completion.authorities,
+        help="Whose library says what is right; `conformance authorities` lists them.",
+    ),
+]
 Examples = Annotated[int, typer.Option("--examples", metavar="N", help="How many conversations to generate.")]
 Seconds = Annotated[float | None, typer.Option(metavar="S", help="End after so many seconds.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]

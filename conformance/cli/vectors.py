@@ -145,11 +145,14 @@ def add(
 
 def run_export(folder: Path, output: Path | None, *, check: bool, console: Console) -> int:
     """Write the vectors of a folder, or with `check` say what would change; 1 when something would."""
+    from conformance.cli.common import obtain_authority
     from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES
+    from conformance.oracles.authorities import DEFAULT
     from conformance.report.files import write_file
     from conformance.vectors.export import differences, normalise, rendered_files
     from conformance.vectors.files import read_folder
 
+    obtain_authority(DEFAULT, offline=False)
     if check:
         read_folder(folder)
     families = normalise(folder)
@@ -182,7 +185,9 @@ def run_add(
     console: Console,
 ) -> int:
     """Promote a case to a vector, or add generated ones, and say which."""
+    from conformance.cli.common import obtain_authority
     from conformance.errors import EXIT_CONFORMS, UsageError
+    from conformance.oracles.authorities import DEFAULT
     from conformance.oracles.base import profile
     from conformance.vectors.export import grow, promote
 
@@ -190,6 +195,7 @@ def run_add(
         raise UsageError("Name either a case file or --generated N, and not both.")
     if generated < 0 or seed < 0:
         raise UsageError("--generated and --seed are numbers of 0 or more.")
+    obtain_authority(DEFAULT, offline=False)
     if path is None:
         added = grow(folder, generated, seed=seed)
         _say(console, f"{len(added)} generated vectors added to {folder}.")
@@ -266,8 +272,10 @@ def run_check(
 ) -> int:
     """Ask a renderer for every vector, write the reports asked for, and return the exit code."""
     from conformance.campaign.check import exit_code
+    from conformance.cli.common import obtain_authority
     from conformance.cli.vectors_report import print_report, write_folder
     from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, UsageError
+    from conformance.oracles.authorities import DEFAULT
     from conformance.report.base import Output, writer
     from conformance.report.files import make_folder
     from conformance.report.json_file import encode
@@ -282,6 +290,7 @@ def run_check(
         raise UsageError("Name a folder for the report with --output.")
     if output is not None:
         make_folder(output)
+    obtain_authority(DEFAULT, offline=False)
     with Renderer(command, limit_s=limit_s) as renderer:
         report, results = judge_renderer(renderer, families)
         early = list(renderer.early_exits)

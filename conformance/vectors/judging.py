@@ -16,6 +16,7 @@ from conformance.campaign.tally import RuleTally, Tally
 from conformance.errors import UnjudgedError, UsageError, printable
 from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.base import Rendering
+from conformance.oracles.load import authority
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -106,6 +107,7 @@ def judge_renderer(
             complete=complete and not renderer.given_up,
         ),
         targets=[target],
+        authority=authority().authority,
     )
     return report, run.results
 
