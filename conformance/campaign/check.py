@@ -25,7 +25,9 @@ from conformance.errors import (
 from conformance.generate import Hints
 from conformance.generate.coverage import CoverageCounter
 from conformance.package_checks import examine
-from conformance.report.model import Divergence, Finding, LeftOut, Report, Run, Severity, Target
+from conformance.report.model import Divergence, Finding, LeftOut, Report, Run, Target
+from conformance.rules.base import Severity
+from conformance.rules.behaviour import DOES_NOT_COMPILE, RESOURCE_LIMIT
 from conformance.shapes import Shape, shapes
 from conformance.sources import Template
 from conformance.template.branches import PROBED, BranchCoverage, BranchProbe
@@ -36,6 +38,8 @@ from conformance.template.lines import LineTracer
 HINTED = 0.1
 # So many cases of either kind are run once more to see which branches they reach.
 _PROBED_CASES = 250
+# Each smaller case would cost the whole limit once more; no case is to blame for the other.
+_NOT_SHRUNK = frozenset({RESOURCE_LIMIT.slug, DOES_NOT_COMPILE.slug})
 
 
 class Listener(Protocol):
@@ -356,8 +360,7 @@ class _Campaign:
             smallest = seen.smallest
             host = self.runner.hosts[smallest.engine]
             fallback = self._shown(seen)
-            if slug in ("resource-limit", "does-not-compile"):
-                # Each smaller case would cost the whole limit once more; no case is to blame for the other.
+            if slug in _NOT_SHRUNK:
                 if fallback is not None:
                     shown[slug] = fallback
                 continue

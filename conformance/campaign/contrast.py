@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from conformance.campaign.reduce import STEPS
 from conformance.compare.base import Difference
+from conformance.compare.classify import classify
 from conformance.compare.tokens import first_mismatch
 from conformance.conversation import Case, case_id, check_case, to_json
 from conformance.errors import UsageError
@@ -17,7 +18,6 @@ from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.oracles.library import Heard
 from conformance.report.authorities_page import Comparison, Contrast, Kind
 from conformance.rules import rule
-from conformance.rules.classify import classify
 
 # Differences that no rule of templates names: they are the library's own.
 TOKENS, PARSED = "other tokens for the same text", "its parser reads the same tokens otherwise"

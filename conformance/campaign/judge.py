@@ -6,21 +6,35 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from conformance.compare.align import align
-from conformance.compare.tokens import could_inject, encodes_alike
+from conformance.compare.base import Found
+from conformance.compare.classify import classify
+from conformance.compare.tokens import (
+    compare_control_tokens,
+    compare_tokens,
+    could_inject,
+    encodes_alike,
+)
 from conformance.conversation import Assistant, Case, to_json
 from conformance.engines.base import Crashed, LimitExceeded, Outcome, Rejected, Rendered, SyntaxProblem
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.base import Profile, Rendering, profiles
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
-from conformance.rules.classify import Found, classify
-from conformance.rules.name_tokens import name_injected, name_mismatch
+from conformance.rules.base import Rule
+from conformance.rules.behaviour import (
+    DOES_NOT_COMPILE,
+    RESOURCE_LIMIT,
+    TEMPLATE_CRASHED,
+    TEMPLATE_REJECTED,
+)
 
+# Conversations from which on can be told what a template means to write.
+_ENOUGH = 20
 EQUAL, DIFFERENT, REJECTED, CRASHED = "equal", "different", "rejected", "crashed"
-_FAILURE_RULES = {
-    Rejected: "template-rejected",
-    Crashed: "template-crashed",
-    LimitExceeded: "resource-limit",
-    SyntaxProblem: "does-not-compile",
+_FAILURE_RULES: dict[type, Rule] = {
+    Rejected: TEMPLATE_REJECTED,
+    Crashed: TEMPLATE_CRASHED,
+    LimitExceeded: RESOURCE_LIMIT,
+    SyntaxProblem: DOES_NOT_COMPILE,
 }
 
 
@@ -109,7 +123,7 @@ class Judge:
         pairs = align(answer.rendering, text)
         found = classify(answer.case, answer.rendering, text, self.profile, pairs)
         if answer.hostile:
-            found += name_injected(answer.rendering, text, pairs, answer.hostile, outcome.ordinary)
+            found += compare_control_tokens(answer.rendering, text, pairs, answer.hostile, outcome.ordinary)
         right = self._right(answer, text) if confirm else ()
         familiar = _familiar(answer.rendering, text)
         return Judgement(DIFFERENT, found, right, text, familiar=familiar, ordinary=outcome.ordinary)
@@ -142,10 +156,18 @@ def _tokens(answer: Answer, outcome: Rendered) -> list[Found]:
     """Compare the tokens of a text whose characters are the oracle's, as far as they can differ at all."""
     if not answer.hostile:
         alike = answer.encodes_alike and not outcome.ordinary
-        return [] if alike else name_mismatch(answer.rendering, outcome.ordinary)
-    found = name_injected(answer.rendering, outcome.text, (), answer.hostile, outcome.ordinary)
+        return [] if alike else compare_tokens(answer.rendering, outcome.ordinary)
+    found = compare_control_tokens(answer.rendering, outcome.text, (), answer.hostile, outcome.ordinary)
     # What is injected makes other tokens, and nothing else needs to explain them.
-    return found or name_mismatch(answer.rendering, outcome.ordinary)
+    return found or compare_tokens(answer.rendering, outcome.ordinary)
+
+
+def seems_harmony(rendered: int, familiar: int) -> bool:
+    """Say whether a template means to write Harmony, as far as `rendered` conversations can tell.
+
+    `familiar` of them held the system message or a user message as Harmony writes it.
+    """
+    return rendered < _ENOUGH or familiar > 0
 
 
 def _familiar(expected: Rendering, text: str) -> bool:
@@ -173,7 +195,7 @@ def _contested(case: Case) -> frozenset[str]:
 
 def _failure(outcome: Outcome | SyntaxProblem) -> Judgement:
     assert not isinstance(outcome, Rendered)
-    rule = _FAILURE_RULES[type(outcome)]
+    rule = _FAILURE_RULES[type(outcome)].slug
     message = f"{outcome.kind}: {outcome.message}" if isinstance(outcome, Crashed) else outcome.message
     line = None if isinstance(outcome, LimitExceeded) else outcome.line
     status = REJECTED if isinstance(outcome, Rejected) else CRASHED

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from conformance.checks.bench import Bench
 from conformance.checks.probe import Probe
 from conformance.errors import UsageError
-from conformance.rules.base import Severity
+from conformance.rules.base import Severity, Slug
 
 ENTRY_POINT_GROUP = "conformance.checks"
 
@@ -37,7 +37,7 @@ class Finding:
     or message concerned. `severity` is lower than the rule's own where the occurrence is less grave.
     """
 
-    rule: str
+    rule: Slug
     probe: Probe
     what: str
     expected: str = ""
@@ -97,17 +97,3 @@ def checks() -> dict[str, Check]:
 def eased(probe: Probe) -> Severity | None:
     """Return the severity of a fault that common servers cure before the template sees the probe."""
     return "warning" if probe.manner is not None and probe.manner.cure is not None else None
-
-
-def parting(expected: str, actual: str) -> int:
-    """Return how many characters two texts share at their beginning."""
-    low, high = 0, min(len(expected), len(actual))
-    if expected[:high] == actual[:high]:
-        return high
-    while low < high - 1:  # texts are equal up to low and differ before high
-        middle = (low + high) // 2
-        if expected[low:middle] == actual[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low

@@ -35,6 +35,7 @@ from conformance.cli.options import (
 from conformance.cli.streams import complain, steady_stdout
 from conformance.cli.vectors import app as vectors_app
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, ConformanceError
+from conformance.launch import distrust_current_folder
 from conformance.precision.cli import app as precision_app
 
 if TYPE_CHECKING:
@@ -357,6 +358,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; what one sentence explains is that sentence, never a traceback."""
     # Hugging Face libraries announce themselves on standard error otherwise.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    distrust_current_folder()
     with one_interrupt():
         sys.exit(_run(arguments))
 

@@ -13,14 +13,9 @@ from rich.console import Console
 from conformance.campaign import assemble
 from conformance.campaign.check import check, exit_code
 from conformance.campaign.runner import Settings
-from conformance.cli.common import (
-    all_engines,
-    check_engines,
-    load_templates,
-    new_run_folder,
-    obtain_authority,
-)
+from conformance.cli.common import all_engines, check_engines, load_templates, obtain_authority
 from conformance.cli.publish import Publisher, keep, say_where
+from conformance.cli.runs import new_run_folder
 from conformance.cli.streams import complain
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
 from conformance.oracles.authorities import find

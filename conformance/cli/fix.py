@@ -15,7 +15,7 @@ from conformance.cli.fix_report import print_diff, print_line, print_reference, 
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.fixes.gguf_file import write_gguf
 from conformance.fixes.repair import repair
-from conformance.report.files import write_file
+from conformance.report.files import write_where_named
 from conformance.sources import Template, resolve
 from conformance.vectors import reported_cases
 
@@ -58,7 +58,7 @@ def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bo
             print_line(console, f"{output} was not written, since it would be the same.")
         elif output is not None:
             # Who goes on with the output finds what is right, and nothing old.
-            write_file(output, template.text.encode("utf-8"))
+            write_where_named(output, template.text.encode("utf-8"))
             print_line(console, f"Wrote {output}, unchanged")
         return EXIT_CONFORMS
     if not (before.is_harmony if template.harmony is None else template.harmony):
@@ -124,4 +124,4 @@ def _write(template: Template, text: str, output: Path) -> None:
         assert template.source.member is not None
         write_gguf(Path(template.source.location), output, template.source.member, text)
     else:
-        write_file(output, text.encode("utf-8"))
+        write_where_named(output, text.encode("utf-8"))

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance import __version__
-from conformance.cli.common import runs_folder
+from conformance.cli.runs import runs_folder
 from conformance.cli.streams import complain, write_bytes
 from conformance.conversation import case_schema
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, ConformanceError, UsageError
@@ -91,7 +91,14 @@ def run_doctor(console: Console) -> int:
     for heading in ("part", "state", "detail"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "detail")
     broken = False
-    for name, state, detail in [*_tool(), *_oracle(), *_engines(), *_packages(), *_gpu()]:
+    for name, state, detail in [
+        *_tool(),
+        *_oracle(),
+        *_engines(),
+        *_confinement(),
+        *_packages(),
+        *_gpu(),
+    ]:
         style = {"ok": "green", "missing": "bold red", "broken": "bold red"}.get(state, "yellow")
         broken |= state in ("missing", "broken")
         table.add_row(name, Text(state, style), detail)
@@ -160,6 +167,16 @@ def _engines() -> list[tuple[str, str, str]]:
             (f"engine {name}", missing, reason) if reason else (f"engine {name}", "ok", engine.version())
         )
     return rows
+
+
+def _confinement() -> list[tuple[str, str, str]]:
+    from conformance.engines import confinement
+
+    walls = " and ".join(confinement.walls())
+    if not (unguarded := confinement.unguarded()):
+        return [("confinement", "ok", f"{walls} keep workers from the user's files, processes and network")]
+    way_out = "Linux 6.12 or newer with Landlock and seccomp closes all of it"
+    return [("confinement", "partly", f"workers are not kept from {', '.join(unguarded)}; {way_out}")]
 
 
 def _packages() -> list[tuple[str, str, str]]:

@@ -8,7 +8,9 @@ from rich.console import Console
 
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings
-from conformance.cli.common import newest_run, obtain_authority, one_template
+from conformance.cli.common import check_engines, obtain_authority, one_template
+from conformance.cli.runs import newest_run
+from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
 from conformance.importers import looks_like_case_id, read_case
@@ -17,7 +19,7 @@ from conformance.oracles.library import OracleFailedError, OracleRefusedError
 from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.json_file import find_example, read
 from conformance.report.terminal import TerminalWriter
-from conformance.rules.name_tokens import INJECTED
+from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
 from conformance.shapes import families, shapes
 from conformance.sources import Template
 
@@ -70,22 +72,22 @@ def run_diff(
         )
         for found in judgement.found
     ]
-    injected = any(found.rule == INJECTED for found in judgement.found)
-    read = structure(answer, judgement, INJECTED if injected else "")
+    injected = any(found.rule == INJECTED_SPECIAL_TOKEN.slug for found in judgement.found)
+    read = structure(answer, judgement, INJECTED_SPECIAL_TOKEN.slug if injected else "")
     failure = judgement.failure
     if failure is not None and judgement.line is not None:
         failure = f"{failure} (line {judgement.line})"
-    expected = answer.rendering.text
+    messages = None
+    if judgement.text is not None:
+        messages = side_by_side(answer.rendering, align(answer.rendering, judgement.text))
     if plain or not console.is_terminal:
-        text = plain_diff(expected, judgement.text, findings=findings, failure=failure, structure=read)
+        text = plain_diff(messages, findings=findings, failure=failure, structure=read)
         console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
     else:
         title = f"{template.name} · case {case_id(case)} · shape {shape.name} · engine {engine}"
         writer = TerminalWriter(console)
         writer.print(title)
-        writer.print(
-            render_diff(console, expected, judgement.text, findings=findings, failure=failure, structure=read)
-        )
+        writer.print(render_diff(console, messages, findings=findings, failure=failure, structure=read))
     worse = any(finding.severity != "note" for finding in findings)
     return EXIT_DIVERGES if worse else EXIT_CONFORMS
 
@@ -112,6 +114,8 @@ def run_replay(
     report = read(run or newest_run())
     reported, divergence = find_example(report, what, target)
     shown = divergence.example
+    # What a report names is not run unless it is an engine of this installation.
+    check_engines([shown.engine])
     template = _again(reported.name, reported.source, reported.sha256, offline=offline)
     if template.sha256 != reported.sha256:
         console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from conformance.cli.common import new_run_folder, remember_run
+from conformance.cli.runs import OUR_FILES, new_run_folder, remember_run
 from conformance.report.base import Output, Writer, writer
-from conformance.report.files import make_folder, write_file
+from conformance.report.files import make_folder, refuse_links, write_file
 from conformance.report.json_file import FILE_NAME, encode
 from conformance.report.model import Report
 
@@ -36,6 +36,7 @@ class Publisher:
         writers = [writer(name) for name in formats]
         if output is not None:
             make_folder(output)
+            refuse_links(output, OUR_FILES)
         return Publisher(formats, writers, output, cards)
 
     @property

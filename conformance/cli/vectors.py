@@ -210,7 +210,7 @@ def _reported(path: Path) -> Case:
 
     Raises UsageError when there is none.
     """
-    from conformance.cli.common import newest_run
+    from conformance.cli.runs import newest_run
     from conformance.importers import looks_like_case_id, read_case
     from conformance.report.json_file import find_example, read
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
@@ -132,6 +133,10 @@ class Engine(Protocol):
         """
         return None
 
+    def programs(self) -> Sequence[str]:
+        """Return the paths of programs that a session starts; every other program stays closed to it."""
+        return ()
+
     def load(self) -> None:
         """Import what rendering needs; runs once, before any template is seen.
 
@@ -139,7 +144,7 @@ class Engine(Protocol):
         """
 
     def open(self) -> None:
-        """Start what does not survive a fork (threads, subprocesses); runs before a session's limits."""
+        """Start what does not survive a fork (threads, programs); runs confined, before a session's limits."""
 
     def compile_check(self, template: str) -> SyntaxProblem | None:
         """Return what keeps the template from being compiled, or None."""
@@ -187,15 +192,13 @@ def engine_names() -> list[str]:
 
 
 def get_engine(name: str) -> Engine:
-    """Return a new engine by its name, or by `module:Class` for one that is not registered.
+    """Return a new engine by its name.
 
-    Raises UsageError when there is no such engine.
+    Raises UsageError when none is registered under it.
     """
     if name not in _REGISTRY:
         if name in _BUILT_IN:
             importlib.import_module(_BUILT_IN[name])
-        elif ":" in name:
-            return _by_path(name)
         elif (plugin := _plugins().get(name)) is not None:
             register(plugin.load())
     if name not in _REGISTRY:
@@ -203,7 +206,30 @@ def get_engine(name: str) -> Engine:
     return _REGISTRY[name]()
 
 
-def _by_path(path: str) -> Engine:
+def registered(names: Iterable[str]) -> list[type[Engine]]:
+    """Return those of these engines that this program registered: other processes do not know them by name."""
+    elsewhere = {*_BUILT_IN, *_plugins()}
+    return [_REGISTRY[name] for name in names if name in _REGISTRY and name not in elsewhere]
+
+
+def class_path(engine: str | type[Engine]) -> str | None:
+    """Return `module:Class` of an engine given as its class or registered by a program, else None.
+
+    A worker finds those that are built in or plug-ins by their names. No name that somebody wrote becomes a path.
+    """
+    if isinstance(engine, str):
+        own = registered([engine])
+        if not own:
+            return None
+        engine = own[0]
+    return f"{engine.__module__}:{engine.__qualname__}"
+
+
+def load_class(path: str) -> Engine:
+    """Return a new engine of the class under `class_path`.
+
+    Raises UsageError when it cannot be imported.
+    """
     module, _, attribute = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
+from conformance.rules import rule
 from conformance.template.parts import Source
 
 # An expression fix changes single tags; a section fix replaces a whole part by that of the reference template.
@@ -36,7 +37,8 @@ class register:  # noqa: N801
     """Adds a fix class under the rules that it can remove; a name that is taken is a programming error."""
 
     def __init__(self, *rules: str) -> None:
-        self._rules = rules
+        # A misspelt one ends in UsageError when the module is imported.
+        self._rules = tuple(rule(slug).slug for slug in rules)
 
     def __call__(self, fix: _FixClass) -> _FixClass:
         """Register a class."""

@@ -14,9 +14,31 @@ from conformance.errors import UsageError
 ContentType: TypeAlias = Literal["json", "constrain", "constrain-spaced"]
 Retention: TypeAlias = Literal["harmony", "documented", "keep-all"]
 
+# What a message is: `instructions` are later ones, `prompt` is the generation prompt.
+Kind: TypeAlias = Literal[
+    "system", "developer", "instructions", "user", "thinking", "preamble", "call", "result", "final", "prompt"
+]
+# The regions that Harmony's text is written in, piece by piece.
+Region: TypeAlias = Literal[
+    "message",  # a whole message, or none of the others
+    # any message
+    "header", "author", "recipient", "channel", "content-type", "content", "end", "prompt",
+    # the system message
+    "identity", "cutoff", "current-date", "reasoning-effort", "builtin-tools", "channels", "functions-note",
+    # the developer message
+    "instructions-heading", "instructions", "tools-heading", "namespace",
+    # a tool
+    "tool", "tool-description", "no-parameters",
+    # a property
+    "title", "description", "examples", "name", "comma", "default", "line-end", "one-of-name", "one-of-default",
+    # a type
+    "type", "nullable", "type-union", "enum", "array", "array-any", "one-of", "one-of-comment", "object",
+    "object-description",
+]  # fmt: skip
+
 # One stretch of a message: region, path within the region, text. A path leads from a tool to a property
 # (`WITHIN`) and to an array's element or a variant (`BELOW`); names may hold dots and brackets themselves.
-Piece: TypeAlias = tuple[str, str, str]
+Piece: TypeAlias = tuple[Region, str, str]
 WITHIN, BELOW = "\x1f", "\x1e"
 
 
@@ -80,12 +102,11 @@ def profile(name: str) -> Profile:
 class Block:
     """One Harmony message: where it comes from in the conversation, and its text piece by piece.
 
-    `kind` is system, developer, instructions (later ones), user, thinking, preamble, call, result, final
-    or prompt (the generation prompt); `index` is the position of the message in the conversation, -1 for
-    what belongs to none; `call` counts tool calls over the conversation.
+    `index` is the position of the message in the conversation, -1 for what belongs to none; `call` counts
+    tool calls over the conversation.
     """
 
-    kind: str
+    kind: Kind
     index: int
     pieces: list[Piece]
     call: int = -1
@@ -101,9 +122,9 @@ class Place:
     """Where an offset lies: block number, its kind, the message in the conversation, region and path."""
 
     block: int
-    kind: str
+    kind: Kind
     message_index: int | None
-    region: str
+    region: Region
     path: str
 
 
@@ -137,7 +158,8 @@ class Rendering:
         # Empty blocks share their start with the next one; the one with text is meant.
         block = self.blocks[number]
         left = offset - self.block_starts[number]
-        region, path = "message", ""
+        region: Region = "message"
+        path = ""
         for piece in block.pieces:
             region, path = piece[0], shown_path(piece[1])
             if left < len(piece[2]):

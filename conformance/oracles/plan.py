@@ -21,7 +21,7 @@ from conformance.conversation import (
     ToolResult,
     User,
 )
-from conformance.oracles.base import Block, Piece, Profile
+from conformance.oracles.base import Block, Kind, Piece, Profile
 from conformance.oracles.load import tokenizer
 from conformance.oracles.schema_layout import write_namespace
 
@@ -230,7 +230,7 @@ def _assistant(
 def _add(
     messages: list[Raw],
     blocks: list[Block],
-    kind: str,
+    kind: Kind,
     index: int,
     author: str,
     text: str,

@@ -8,11 +8,11 @@ import msgspec
 
 from conformance.conversation import Case
 from conformance.oracles.authorities import Authority
+from conformance.rules.base import Severity
 
 SCHEMA: Final = "conformance-report/1"
 
 Verdict: TypeAlias = Literal["conforms", "diverges", "error"]
-Severity: TypeAlias = Literal["error", "warning", "note"]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,11 +27,15 @@ class ToolInfo(_Part, frozen=True, kw_only=True):
 
 
 class Environment(_Part, frozen=True, kw_only=True):
-    """Where the report was made; package versions decide what templates and oracle do."""
+    """Where the report was made; package versions decide what templates and oracle do.
+
+    `unguarded` names what no wall of the kernel kept workers from; None where no worker ran.
+    """
 
     python: str
     platform: str
     packages: dict[str, str]
+    unguarded: list[str] | None = None
 
 
 class Run(_Part, frozen=True, kw_only=True):

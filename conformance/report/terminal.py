@@ -91,6 +91,14 @@ class TerminalWriter:
             self.print(Text.assemble(("left out ", "bold"), name, ": ", reason))
         for line in judged_by(report, self._glyphs):
             self.print(line)
+        if unguarded := report.environment.unguarded:
+            reach = ", ".join(unguarded)
+            self.print(
+                Text(
+                    f"Degraded: on this system workers are not kept from {reach} (conformance doctor).",
+                    "yellow",
+                )
+            )
         if not report.run.complete:
             self.print(Text(f"Incomplete: ended after {report.run.cases:,} conversations.", "bold red"))
 

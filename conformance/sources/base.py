@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol, TypeVar
 import msgspec
 
 from conformance.errors import UsageError, printable
+from conformance.sources.inside import open_inside
 
 ENTRY_POINTS = "conformance.sources"
 
@@ -118,10 +119,15 @@ def plugin_sources() -> list[Source]:
     return found
 
 
-def read_bounded(path: Path, location: str, limit: int = MAX_TEMPLATE_BYTES) -> bytes:
-    """Return the bytes of a file of at most `limit` bytes; raises UsageError if it cannot be read."""
+def read_bounded(
+    path: Path, location: str, limit: int = MAX_TEMPLATE_BYTES, *, root: Path | None = None
+) -> bytes:
+    """Return the bytes of a file of at most `limit` bytes.
+
+    Raises UsageError if it cannot be read, or is a link out of `root`, the model's folder (default: its own).
+    """
     try:
-        with path.open("rb") as file:
+        with open_inside(path, location, root) as file:
             return read_stream(file, location, limit)
     except OSError as error:
         raise UsageError(f"cannot read {location}: {error.strerror or error}") from error

@@ -186,7 +186,7 @@ def test_a_folder_where_the_report_belongs(run: Run, place: Path) -> None:
 
 
 def test_no_place_for_runs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null/state")
+    monkeypatch.setenv("CONFORMANCE_RUNS", "/dev/null/state")
     result = run("check", "right.jinja", *FAST)
     assert result.code == 2
     assert "name another folder with --output" in sentence(result)

@@ -14,12 +14,12 @@ from conformance.campaign.assemble import severity
 from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.runner import CASE_LIMITS
 from conformance.campaign.shrink import Shrinker, Shrunk
+from conformance.compare.base import Found
 from conformance.engines import EngineHost, Rendered
 from conformance.engines.base import Outcome, Request
 from conformance.generate import case_at
 from conformance.oracles.base import profile
 from conformance.rules import rule
-from conformance.rules.classify import Found
 from conformance.shapes import Shape, draw, shapes
 from conformance.template.lines import LineTracer
 from tools.mutate.expect import Expectation
