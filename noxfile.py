@@ -53,6 +53,13 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Read mutated files with every reader: `nox -s fuzz -- --mutations 100000 --seed 1`."""
+    session.install("-e", ".[precision]", TORCH)
+    session.run("python", "-m", "tools.fuzz", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time the campaign as ratios to the bare renders, in one run."""
     session.install("-e", ".")

@@ -14,11 +14,17 @@ from conformance.compare.tokens import (
     could_inject,
     encodes_alike,
 )
-from conformance.conversation import Assistant, Case, to_json
+from conformance.conversation import Assistant, Case, Instructions, ToolResult, to_json
 from conformance.engines.base import Crashed, LimitExceeded, Outcome, Rejected, Rendered, SyntaxProblem
+<<<<<<< HEAD
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.base import Profile, Rendering, profiles
+=======
+from conformance.oracles.base import Rendering
+from conformance.oracles.departures import has_exponent
+>>>>>>> main
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
+from conformance.oracles.profile import Profile, profiles
 from conformance.rules.base import Rule
 from conformance.rules.behaviour import (
     DOES_NOT_COMPILE,
@@ -132,13 +138,16 @@ class Judge:
         """Return the texts under the other profiles, where they are not the default's."""
         if answer.others is None:
             answer.others = {}
-            contested = _contested(answer.case)
+            contested = _contested(answer.case, answer)
             for name, oracle in self._others.items():
                 if not contested & self.profile.differs_in(oracle.profile):
                     continue
                 # The layout is cheap; where it is not Harmony's, Harmony has to be asked.
                 exact = answer.rendering.exact_spans
-                text = oracle.layout(answer.case) if exact else oracle.render(answer.case).text
+                try:
+                    text = oracle.layout(answer.case) if exact else oracle.render(answer.case).text
+                except OracleRefusedError:
+                    text = ""  # not known, and so nobody's
                 if text != answer.rendering.text:
                     answer.others[name] = text
         return answer.others
@@ -177,19 +186,30 @@ def _familiar(expected: Rendering, text: str) -> bool:
     )
 
 
-def _contested(case: Case) -> frozenset[str]:
-    """Return the profile settings that can decide anything in a case."""
+def _contested(case: Case, answer: Answer) -> frozenset[str]:
+    """Return the settings of a profile that can decide anything in a case."""
     settings: set[str] = set()
     retention = "thinking_training" if case.options.mode == "training" else "thinking_inference"
-    for message in case.conversation.messages:
+    for number, message in enumerate(case.conversation.messages):
         if isinstance(message, Assistant):
             if message.thinking:
                 settings.add(retention)
             if message.preamble:
                 # As analysis, a preamble is kept and dropped like thinking.
                 settings |= {"preamble_channel", retention}
+                if message.thinking:
+                    settings.add("preamble_place")
             if message.calls:
-                settings |= {"content_type", "arguments_json"}
+                settings |= {"content_type", "arguments_json", "recipient"}
+        elif isinstance(message, ToolResult):
+            settings.add("result_recipient")
+        elif isinstance(message, Instructions):
+            if number and message.text:
+                settings.add("later_instructions")
+            elif not message.text:
+                settings |= {"empty_instructions", "later_instructions"} if number else {"empty_instructions"}
+    if any(block.kind == "developer" and has_exponent(block) for block in answer.rendering.blocks[:2]):
+        settings.add("exponents")
     return frozenset(settings)
 
 

@@ -339,6 +339,14 @@ def templates_fetch(
 
 
 @app.command()
+def settings() -> None:
+    """List the readings of the format, on whose word each stands, and the profiles made of them."""
+    from conformance.cli.info import run_settings
+
+    raise typer.Exit(run_settings(_console()))
+
+
+@app.command()
 def doctor() -> None:
     """Say what works here and how to get the rest."""
     from conformance.cli.info import run_doctor

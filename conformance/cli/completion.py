@@ -39,7 +39,7 @@ def shapes(incomplete: str) -> list[str]:
 
 def profiles(incomplete: str) -> list[str]:
     """Return profile names."""
-    from conformance.oracles.base import profiles as known
+    from conformance.oracles.profile import profiles as known
 
     return _beginning(list(known()), incomplete)
 

@@ -1,4 +1,4 @@
-"""`conformance explain`, `templates`, `doctor`, `schema`: what the tool knows and what works here."""
+"""`conformance explain`, `settings`, `templates`, `doctor`, `schema`: what the tool knows and what works here."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from conformance.cli.runs import runs_folder
 from conformance.cli.streams import complain, write_bytes
 from conformance.conversation import case_schema
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, ConformanceError, UsageError
+from conformance.oracles.profile import profiles, setting_citations, written
 from conformance.report.explain import explain_all, explain_rule
 from conformance.report.model import report_schema
 from conformance.report.terminal import TerminalWriter
@@ -34,6 +35,26 @@ def run_explain(slug: str | None, console: Console) -> int:
     """Print one rule, or the list of all."""
     shown = explain_all(rule_catalogue(), console) if slug is None else explain_rule(rule(slug), console)
     TerminalWriter(console).print(shown)
+    return EXIT_CONFORMS
+
+
+def run_settings(console: Console) -> int:
+    """Print every setting with its readings and citations, and what each profile departs in."""
+    out = TerminalWriter(console)
+    for setting, values in setting_citations().items():
+        out.print(Text(setting, "bold"))
+        for value, said in values.items():
+            out.print(Padding(Text(f"{value}  {said}"), (0, 0, 0, 2)))
+    out.print(Text("profiles", "bold"))
+    default, *others = profiles().values()
+    out.print(Padding(Text(f"{default.name}  the default"), (0, 0, 0, 2)))
+    for chosen in others:
+        differs = ", ".join(
+            written((setting, value))
+            for setting, value in chosen.readings().items()
+            if setting in chosen.differs_in(default)
+        )
+        out.print(Padding(Text(f"{chosen.name}  {differs}"), (0, 0, 0, 2)))
     return EXIT_CONFORMS
 
 

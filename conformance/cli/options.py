@@ -54,7 +54,8 @@ Profile = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=completion.profiles,
-        help="Which of the contested choices the oracle makes.",
+        help="How the oracle reads what is contested: a profile, SETTING=VALUE,… or a .toml file "
+        "(`conformance settings` lists them).",
     ),
 ]
 Authority = Annotated[

@@ -12,8 +12,9 @@ from conformance.compare.messages import compare_message, name_added, name_dropp
 from conformance.compare.system import compare_system
 from conformance.compare.thinking import compare_thinking, retention_agrees, thinking_pairs
 from conformance.conversation import Case
-from conformance.oracles.base import Profile, Rendering, profiles
+from conformance.oracles.base import Rendering
 from conformance.oracles.plan import plan
+from conformance.oracles.profile import Profile, profiles
 from conformance.rules.base import Rule, Slug
 from conformance.rules.behaviour import UNCLASSIFIED
 from conformance.rules.calls import ARGUMENTS_FORMATTING, CONTENT_TYPE_MARKER, PREAMBLE_CHANNEL

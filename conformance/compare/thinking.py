@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from conformance.compare.align import Pair
 from conformance.compare.base import Difference, Named
 from conformance.conversation import Case, Mode
-from conformance.oracles.base import Profile
 from conformance.oracles.plan import plan
+from conformance.oracles.profile import Profile
 from conformance.rules.messages import THINKING_DROPPED, THINKING_RETENTION
 
 _MODES: tuple[Mode, ...] = ("generation", "training")

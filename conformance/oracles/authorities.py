@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -11,6 +10,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from conformance.errors import UsageError
+from conformance.toml_file import read_toml
 
 MODULE = "openai_harmony"  # all of them install this one
 DEFAULT = "openai-harmony"
@@ -40,7 +40,10 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pinned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry of `authorities.toml`; `wheels` gives for each wheel's file name its sha256."""
+    """One entry of `authorities.toml`; `wheels` gives for each wheel's file name its sha256.
+
+    `profile` has the library's own readings: those of the default need none.
+    """
 
     distribution: str
     version: str
@@ -48,6 +51,7 @@ class Pinned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str
     wheels: dict[str, str]
     name: str = ""
+    profile: str = "harmony"
 
 
 @cache
@@ -62,8 +66,8 @@ def read_authorities(path: Path) -> dict[str, Pinned]:
     Raises UsageError when it is missing or broken.
     """
     try:
-        entries = msgspec.convert(tomllib.loads(path.read_text("utf-8")), dict[str, Pinned])
-    except (OSError, ValueError) as error:  # msgspec's and tomllib's errors are ValueErrors
+        entries = msgspec.convert(read_toml(path, "the list of authorities"), dict[str, Pinned])
+    except msgspec.ValidationError as error:
         raise UsageError(
             f"{path.name} does not describe authorities: {error}; reinstall this package"
         ) from None

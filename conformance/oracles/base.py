@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from bisect import bisect_right
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, lru_cache
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, TypeAlias
-
-from conformance.errors import UsageError
-
-ContentType: TypeAlias = Literal["json", "constrain", "constrain-spaced"]
-Retention: TypeAlias = Literal["harmony", "documented", "keep-all"]
 
 # What a message is: `instructions` are later ones, `prompt` is the generation prompt.
 Kind: TypeAlias = Literal[
@@ -45,57 +38,6 @@ WITHIN, BELOW = "\x1f", "\x1e"
 def shown_path(path: str) -> str:
     """Return a path as people read it: `tool.property.inner[]`."""
     return path.replace(WITHIN, ".").replace(BELOW, "")
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """The named choices where Harmony and its documents leave room; see `profiles.toml` for whose word each is."""
-
-    name: str
-    content_type: ContentType = "json"
-    thinking_inference: Retention = "harmony"
-    thinking_training: Retention = "documented"
-    preamble_channel: Literal["commentary", "analysis"] = "commentary"
-    arguments_json: Literal["python", "compact"] = "python"
-
-    @lru_cache(maxsize=64)  # noqa: B019 (profiles are few, and live as long as the process)
-    def differs_in(self, other: Profile) -> frozenset[str]:
-        """Return the settings that another profile has otherwise."""
-        return frozenset(name for name in _SETTINGS if getattr(self, name) != getattr(other, name))
-
-    def with_setting(self, **settings: str) -> Profile:
-        """Return a copy with some settings changed, for asking which setting explains a divergence."""
-        return replace(self, **settings)  # type: ignore[arg-type]
-
-
-_SETTINGS = tuple(setting.name for setting in fields(Profile) if setting.name != "name")
-
-
-@lru_cache(maxsize=1)
-def profiles() -> dict[str, Profile]:
-    """Return the profiles by name, the default first."""
-    with (Path(__file__).parent / "profiles.toml").open("rb") as file:
-        data = tomllib.load(file)
-    return {name: Profile(name=name, **settings) for name, settings in data["profiles"].items()}
-
-
-@lru_cache(maxsize=1)
-def setting_citations() -> dict[str, dict[str, str]]:
-    """Return for every profile setting and value the document or issue that stands behind it."""
-    with (Path(__file__).parent / "profiles.toml").open("rb") as file:
-        settings: dict[str, dict[str, str]] = tomllib.load(file)["settings"]
-    return settings
-
-
-def profile(name: str) -> Profile:
-    """Return the profile called `name`.
-
-    Raises UsageError when there is none.
-    """
-    try:
-        return profiles()[name]
-    except KeyError:
-        raise UsageError(f"No profile is called {name!r}; choose from {', '.join(profiles())}.") from None
 
 
 @dataclass(slots=True)

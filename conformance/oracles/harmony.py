@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from conformance.conversation import Case
-from conformance.oracles.authorities import DEFAULT, Authority
-from conformance.oracles.base import Block, Profile, Rendering, profile
+from conformance.oracles.authorities import DEFAULT, Authority, find
+from conformance.oracles.base import Block, Rendering
+from conformance.oracles.departures import moved_tokens, recipient_after_channel
 from conformance.oracles.library import Heard, OracleRefusedError
 from conformance.oracles.load import authority
 from conformance.oracles.plan import Plan, Raw, plan
+from conformance.oracles.profile import Profile, profile
+
+# Of o200k_harmony; what users write never makes them.
+_START, _MESSAGE = 200_006, 200_008
 
 __all__ = ["HarmonyOracle", "OracleRefusedError"]
 
@@ -22,7 +27,10 @@ class HarmonyOracle:
     """
 
     def __init__(self, chosen: Profile | str = "harmony", name: str = DEFAULT) -> None:
-        self.profile = profile(chosen) if isinstance(chosen, str) else chosen
+        asked = profile(chosen) if isinstance(chosen, str) else chosen
+        # What this library reads its own way, whatever it is given.
+        self.profile = asked.as_rendered_by(profile(find(name).profile))
+        self._departs = name == DEFAULT
         self.layout_failures = 0
         self._library = authority(name)
 
@@ -39,10 +47,17 @@ class HarmonyOracle:
         made = plan(case, self.profile)
         tokens = self.tokens(made, case.options.mode)
         text = self._library.decode_utf8(tokens)
-        if text == "".join([block.text for block in made.kept]):
-            return Rendering(text, tokens, made.kept, made.dropped)
-        self.layout_failures += 1
-        return Rendering(text, tokens, self._message_blocks(made, text), exact_spans=False)
+        changed = [new is not old for new, old in zip(made.written, made.kept, strict=True)]
+        if not self._departs:
+            made.kept, changed = made.written, []
+        blocks, exact = made.kept, text == "".join([block.text for block in made.kept])
+        if not exact:
+            self.layout_failures += 1
+            blocks = self._message_blocks(made, text)
+        if any(changed):
+            blocks, tokens = self._departed(made, blocks, tokens, exact=exact)
+            text = "".join([block.text for block in blocks])
+        return Rendering(text, tokens, blocks, made.dropped, exact_spans=exact)
 
     def tokens(self, made: Plan, mode: str) -> list[int]:
         """Return the authority's tokens for a plan.
@@ -53,7 +68,38 @@ class HarmonyOracle:
 
     def layout(self, case: Case) -> str:
         """Return the text a case should have by the layout alone, which costs a twentieth of asking Harmony."""
-        return "".join([block.text for block in plan(case, self.profile).kept])
+        return "".join([block.text for block in plan(case, self.profile).written])
+
+    def _departed(
+        self, made: Plan, blocks: list[Block], tokens: list[int], *, exact: bool
+    ) -> tuple[list[Block], list[int]]:
+        """Return Harmony's blocks and tokens after what the profile reads otherwise than the library writes.
+
+        Raises OracleRefusedError where that needs the layout, which is not `exact`.
+        """
+        starts = [at for at, token in enumerate(tokens) if token == _START]
+        assert len(starts) == len(blocks)
+        read, out = list[Block](), list[int]()
+        ends = [*starts[1:], len(tokens)]
+        for block, old, new, start, end in zip(blocks, made.kept, made.written, starts, ends, strict=True):
+            own = tokens[start:end]
+            if new is old:
+                read.append(block)
+                out += own
+            elif new.kind == "developer":
+                if not exact:
+                    raise OracleRefusedError(
+                        f"the layout does not explain this text, so {self.profile.name} cannot change its exponents"
+                    )
+                # The content is one text to Harmony, between the header and the end.
+                head = own.index(_MESSAGE) + 1
+                said = "".join([text for region, _, text in new.pieces if region not in ("header", "end")])
+                read.append(new)
+                out += [*own[:head], *self._library.encode(said, special=False), own[-1]]
+            else:
+                read.append(recipient_after_channel(block))
+                out += moved_tokens(own, block, self.encode)
+        return read, out
 
     def encode(self, text: str) -> list[int]:
         """Tokenize text as a server does: special tokens are recognised wherever they stand."""

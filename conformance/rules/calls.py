@@ -55,9 +55,10 @@ RECIPIENT_PLACEMENT = register(
         family="tool calls",
         severity="error",
         what="The recipient ` to=functions.NAME` is missing, altered, or stands in another place of the header.",
-        why="Harmony puts it after the role; the parser and the model look for it there first.",
-        citation=f"{_CALLS}: both places are allowed to the model, the library renders the first; openai/harmony issue 81",
-        fix="Write `<|start|>assistant to=functions.NAME<|channel|>commentary`.",
+        why="A call without its recipient reads as a preamble; one in another place than the rest shows two forms of calls.",
+        citation=f"{_CALLS}: in the role or in the channel; openai/harmony issues 49 and 81; profiles.toml, recipient",
+        fix="Write `<|start|>assistant to=functions.NAME<|channel|>commentary`, or keep to one other cited place.",
+        setting="recipient",
     )
 )
 
@@ -137,5 +138,6 @@ RESULT_AUTHOR = register(
         why="The model takes the answer of one tool for that of another.",
         citation=_RESULTS,
         fix="Find the call by `tool_call_id` and write `<|start|>functions.NAME to=assistant<|channel|>commentary`.",
+        setting="result_recipient",
     )
 )

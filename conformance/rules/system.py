@@ -105,8 +105,9 @@ EMPTY_INSTRUCTIONS = register(
         family="developer",
         severity="error",
         what="Empty instructions were written as a developer message or as an empty `# Instructions` block.",
-        why="An empty block is a section that the model never saw in training.",
-        citation=_DEVELOPER,
+        why="The model reads a heading without a text, which Harmony's document shows nowhere.",
+        citation=f"{_DEVELOPER}; profiles.toml, empty_instructions",
+        setting="empty_instructions",
         fix="Write the instructions section only when there are instructions, and no developer message without content.",
     )
 )

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from conformance.conversation import Assistant, Case
+from conformance.conversation import Case
 from conformance.errors import UsageError
 from conformance.generate.coverage import features
 from conformance.generate.features import MEANINGS
-from conformance.oracles.base import Profile, Rendering, profiles
+from conformance.oracles.base import Rendering
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
+from conformance.oracles.profile import Profile, profiles
 from conformance.shapes import default_families
 from conformance.vectors.faults import exercised
 from conformance.vectors.model import Origin, Vector, choices, vector_id
@@ -88,10 +89,8 @@ def token_rules(rendering: Rendering, oracle: HarmonyOracle) -> set[str]:
 
 def _flags(case: Case, rendering: Rendering, oracle: HarmonyOracle) -> list[str]:
     flags = []
-    if any(isinstance(m, Assistant) and (m.thinking or m.calls) for m in case.conversation.messages):
-        texts = {oracle_for(profile).layout(case) for profile in profiles().values()}
-        if len(texts) > 1:
-            flags.append("contested")
+    if len({oracle_for(profile).layout(case) for profile in profiles().values()}) > 1:
+        flags.append("contested")
     if "<|" in "".join(_free_texts(case)):
         flags.append("hostile")
     if oracle.encode(rendering.text) != rendering.tokens:

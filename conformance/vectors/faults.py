@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from conformance.compare.classify import classify
 from conformance.conversation import Assistant, Case, Instructions, User
-from conformance.oracles.base import Block, Profile, Rendering
+from conformance.oracles.base import Block, Rendering
 from conformance.oracles.plan import FUNCTIONS_NOTE, plan
+from conformance.oracles.profile import Profile
 from conformance.vectors.tool_faults import TOOL_FAULTS
 
 # A fault changes the texts of one block's pieces, given the place of one of them, and says whether it could.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conformance.rules import rule
+from tools import profiles_page
 from tools.rules_table import updated
 
 ROOT = Path(__file__).parents[2]
@@ -45,3 +46,8 @@ def test_commands_in_the_readme_exist(command):
         timeout=60,
     )
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_the_page_of_profiles_is_current():
+    text = (ROOT / "docs" / "profiles.md").read_text(encoding="utf-8")
+    assert profiles_page.updated(text) == text, "run `python -m tools.profiles_page docs/profiles.md`"

@@ -15,10 +15,10 @@ from authority_helpers import fake_library
 
 from conformance.errors import UnjudgedError
 from conformance.generate import case_at
-from conformance.oracles.base import profile
 from conformance.oracles.library import LONG, InProcess, OracleFailedError, OracleRefusedError, Separate
 from conformance.oracles.load import authority
 from conformance.oracles.plan import plan
+from conformance.oracles.profile import profile
 
 HI: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
 

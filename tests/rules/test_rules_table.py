@@ -15,7 +15,7 @@ from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.tally import Tally
 from conformance.engines.in_process import InProcessHost
 from conformance.generate.coverage import CoverageCounter
-from conformance.oracles.base import profile
+from conformance.oracles.profile import profile
 from conformance.report.cards import card
 from conformance.report.model import Coverage
 from conformance.rules import catalogue

@@ -36,8 +36,8 @@ from conformance.conversation import (
 from conformance.engines.base import Rendered
 from conformance.engines.in_process import InProcessHost
 from conformance.generate import case_at
-from conformance.oracles.base import profile
 from conformance.oracles.load import tokenizer
+from conformance.oracles.profile import profile
 from conformance.resources import resource
 from conformance.shapes import shapes
 

@@ -11,8 +11,8 @@ from jinja2 import nodes
 from conformance.campaign.judge import Judge
 from conformance.conversation import Assistant, Case, Conversation, Options, Tool, ToolCall, User
 from conformance.engines import EngineHost
-from conformance.oracles.base import profile
 from conformance.oracles.harmony import HarmonyOracle
+from conformance.oracles.profile import profile
 from conformance.resources import resource
 from tools.mutate.expect import Expectation, changes
 from tools.mutate.operators import Edit, edits

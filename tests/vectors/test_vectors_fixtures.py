@@ -11,7 +11,7 @@ import pytest
 from conformance.cli.vectors import run_export
 from conformance.conversation import case_id
 from conformance.importers import case_from_request
-from conformance.oracles.base import Profile
+from conformance.oracles.profile import Profile
 from conformance.rules import catalogue
 from conformance.vectors import reported_cases, vector_schema
 from conformance.vectors.derive import FLAGS, oracle_for

@@ -18,7 +18,7 @@ from conformance.compare.base import Found
 from conformance.engines import EngineHost, Rendered
 from conformance.engines.base import Outcome, Request
 from conformance.generate import case_at
-from conformance.oracles.base import profile
+from conformance.oracles.profile import profile
 from conformance.rules import rule
 from conformance.shapes import Shape, draw, shapes
 from conformance.template.lines import LineTracer
