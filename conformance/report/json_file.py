@@ -50,7 +50,7 @@ def read(path: Path) -> Report:
         raise UsageError(f"{path} has the schema {head.schema!r}; this version reads {SCHEMA} only.")
     try:
         return msgspec.json.decode(data, type=Report)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is a broken report: {error}.") from None
 
 
