@@ -13,9 +13,10 @@ from conformance.conversation import Case, case_id, check_case, to_json
 from conformance.errors import UsageError
 from conformance.generate import case_at
 from conformance.oracles.authorities import find
-from conformance.oracles.base import Rendering, profile
+from conformance.oracles.base import Rendering
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.oracles.library import Heard
+from conformance.oracles.profile import profile
 from conformance.report.authorities_page import Comparison, Contrast, Kind
 from conformance.rules import rule
 

@@ -16,13 +16,9 @@ from conformance.compare.tokens import (
 )
 from conformance.conversation import Assistant, Case, Instructions, ToolResult, to_json
 from conformance.engines.base import Crashed, LimitExceeded, Outcome, Rejected, Rendered, SyntaxProblem
-<<<<<<< HEAD
 from conformance.oracles.authorities import DEFAULT
-from conformance.oracles.base import Profile, Rendering, profiles
-=======
 from conformance.oracles.base import Rendering
 from conformance.oracles.departures import has_exponent
->>>>>>> main
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.oracles.profile import Profile, profiles
 from conformance.rules.base import Rule

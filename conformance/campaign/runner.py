@@ -20,13 +20,9 @@ from conformance.engines.host import Host, Ticket
 from conformance.errors import UsageError
 from conformance.generate import Hints, case_at
 from conformance.generate.coverage import CoverageCounter
-<<<<<<< HEAD
 from conformance.oracles.authorities import DEFAULT
-from conformance.oracles.base import profile
 from conformance.oracles.library import OracleRefusedError
-=======
 from conformance.oracles.profile import profile
->>>>>>> main
 from conformance.shapes import Shape, draw, shapes
 from conformance.sources import Template
 

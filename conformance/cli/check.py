@@ -18,12 +18,8 @@ from conformance.cli.publish import Publisher, keep, say_where
 from conformance.cli.runs import new_run_folder
 from conformance.cli.streams import complain
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
-<<<<<<< HEAD
 from conformance.oracles.authorities import find
-from conformance.oracles.base import profile
-=======
 from conformance.oracles.profile import profile
->>>>>>> main
 from conformance.report.engines_matrix import engines_json, engines_markdown
 from conformance.report.events import EventLog, Header
 from conformance.report.files import make_folder, write_file

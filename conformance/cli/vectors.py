@@ -187,12 +187,8 @@ def run_add(
     """Promote a case to a vector, or add generated ones, and say which."""
     from conformance.cli.common import obtain_authority
     from conformance.errors import EXIT_CONFORMS, UsageError
-<<<<<<< HEAD
     from conformance.oracles.authorities import DEFAULT
-    from conformance.oracles.base import profile
-=======
     from conformance.oracles.profile import profile
->>>>>>> main
     from conformance.vectors.export import grow, promote
 
     if (path is None) == (generated == 0):

@@ -12,11 +12,7 @@ import msgspec
 from conformance.conversation import Case, Conversation, Options, check_case, decode_problem
 from conformance.errors import UsageError
 from conformance.generate.coverage import features
-<<<<<<< HEAD
-from conformance.oracles.base import Profile, profile, profiles
 from conformance.oracles.load import authority
-=======
->>>>>>> main
 from conformance.oracles.plan import builtin_namespace
 from conformance.oracles.profile import Profile, profile, profiles
 from conformance.vectors import files
