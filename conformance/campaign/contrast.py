@@ -15,7 +15,9 @@ from conformance.generate import case_at
 from conformance.oracles.authorities import find
 from conformance.oracles.base import Rendering
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
-from conformance.oracles.library import Heard
+from conformance.oracles.library import Heard, Library
+from conformance.oracles.load import authority
+from conformance.oracles.plan import plan
 from conformance.oracles.profile import profile
 from conformance.report.authorities_page import Comparison, Contrast, Kind
 from conformance.rules import rule
@@ -53,7 +55,7 @@ class _Tally:
 class _Pair:
     """The default authority and another, with the content types of calls written in either way."""
 
-    def __init__(self, first: Sequence[HarmonyOracle], other: Sequence[HarmonyOracle]) -> None:
+    def __init__(self, first: Sequence[HarmonyOracle], other: Library) -> None:
         self.first = first
         self.other = other
         self.tally = _Tally()
@@ -82,14 +84,17 @@ class _Pair:
         self, way: int, case: Case, expected: Rendering, heard: list[Heard] | str
     ) -> dict[str, tuple[str, str]]:
         """Return the kinds of difference in a case, each with what either library has there."""
-        actual = self.other[way].render(case)
+        made = plan(case, self.first[way].profile)
+        training = case.options.mode == "training"
+        tokens = self.other.render(made.messages, training=training, auto_drop=made.auto_drop)
+        text = self.other.decode_utf8(tokens)
         found: dict[str, tuple[str, str]] = {}
-        if actual.text != expected.text:
-            for one in classify(case, expected, actual.text, self.first[way].profile):
+        if text != expected.text:
+            for one in classify(case, expected, text, self.first[way].profile):
                 found[one.key] = _stretches(one.difference)
-        elif actual.tokens != expected.tokens:
-            found[TOKENS] = _stretches(first_mismatch(expected, actual.tokens))
-        other = read(self.other[way], case, expected)
+        elif tokens != expected.tokens:
+            found[TOKENS] = _stretches(first_mismatch(expected, tokens))
+        other = read(self.other, case, expected)
         if other != heard:
             found[PARSED] = _first(heard, other)
         return found
@@ -126,7 +131,7 @@ class _Pair:
                 check_case(case)
                 asked += 1
                 expected = self.first[way].render(case)
-                found = self._differences(way, case, expected, read(self.first[way], case, expected))
+                found = self._differences(way, case, expected, read(authority(), case, expected))
             except (UsageError, OracleRefusedError):
                 continue
             if what in found:
@@ -150,13 +155,13 @@ def contrast(
     plain = profile("harmony")
     ways = [plain, plain.with_setting(content_type="constrain")]
     first = [HarmonyOracle(way) for way in ways]
-    pairs = {name: _Pair(first, [HarmonyOracle(way, name) for way in ways]) for name in names}
+    pairs = {name: _Pair(first, authority(name)) for name in names}
     complete = True
     try:
         for index in range(cases):
             case, way = case_at(seed, index), index % len(ways)
             expected = first[way].render(case)
-            heard = read(first[way], case, expected)
+            heard = read(authority(), case, expected)
             for pair in pairs.values():
                 pair.add(way, case, expected, heard)
             on_progress(index + 1)
@@ -176,7 +181,7 @@ def _record(name: str, pair: _Pair) -> Contrast:
     tally = pair.tally
     ranked = sorted(tally.kinds.items(), key=lambda item: (-item[1].count, item[0]))
     return Contrast(
-        authority=pair.other[0].authority,
+        authority=pair.other.authority,
         note=find(name).note,
         cases=tally.cases,
         equal=tally.equal,
@@ -198,12 +203,12 @@ def _record(name: str, pair: _Pair) -> Contrast:
     )
 
 
-def read(oracle: HarmonyOracle, case: Case, expected: Rendering) -> list[Heard] | str:
+def read(library: Library, case: Case, expected: Rendering) -> list[Heard] | str:
     """Return the messages that a library's parser makes of complete tokens, or why it refuses them."""
     # The generation prompt opens a message that is not there yet.
     tokens = expected.tokens if case.options.mode == "training" else expected.tokens[:-2]
     try:
-        return oracle.parse(tokens)
+        return library.parse(tokens)
     except OracleRefusedError as error:
         return f"refused: {error}"
 

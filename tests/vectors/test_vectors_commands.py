@@ -284,8 +284,9 @@ def test_check_reports_as_check_does(
     command = fake_command("wrong-effort", vector.id, few)
     folder = tmp_path / "out"
     words = ("check", "--vectors", str(few), "--command", command, "--output", str(folder))
-    code, out, _ = run(capsys, *words, "--format", "terminal", "--format", "json")
+    code, printed, out = run(capsys, *words, "--format", "terminal", "--format", "json")
     assert code == 1
+    assert printed == (folder / "report.json").read_text()
     assert "HT103 reasoning-effort" in out
     assert f"case {vector.id}" in out
     # The command is pasted as it is, so it may be longer than the terminal is wide.

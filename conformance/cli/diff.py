@@ -1,27 +1,64 @@
-"""`conformance diff` and `conformance replay`: one conversation, the oracle's text beside the template's."""
+"""`conformance diff`: one conversation, the oracle's text beside the template's."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings
-from conformance.cli.common import check_engines, obtain_authority, one_template
-from conformance.cli.runs import newest_run
+from conformance.cli import completion
+from conformance.cli.check import validate
+from conformance.cli.console import new_console
+from conformance.cli.options import Authority, Offline, Plain, Profile, Target
+from conformance.cli.targets import obtain_authority, one_template
 from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
-from conformance.importers import looks_like_case_id, read_case
+from conformance.importers import read_case
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.library import OracleFailedError, OracleRefusedError
 from conformance.report.diff_view import Finding, plain_diff, render_diff
-from conformance.report.json_file import find_example, read
 from conformance.report.terminal import TerminalWriter
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
 from conformance.shapes import families, shapes
 from conformance.sources import Template
+
+
+def diff(
+    target: Target,
+    case: Annotated[
+        Path,
+        typer.Option(
+            "--case", metavar="FILE", help="A case, or an OpenAI chat-completions request, as JSON."
+        ),
+    ],
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", autocompletion=completion.shapes, help="Shape to hand the conversation over in."
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", autocompletion=completion.engines, help="Engine to render with.")
+    ] = "transformers",
+    profile: Profile = "harmony",
+    authority: Authority = DEFAULT,
+    plain: Plain = False,
+    offline: Offline = False,
+) -> int:
+    """Show one conversation as Harmony and as a template write it."""
+    chosen = (shape,) if shape else ()
+    validate(Settings(engines=(engine,), shapes=chosen, profile=profile, authority=authority))
+    template, read = one_template(target, offline=offline), read_case(case)
+    obtain_authority(authority, offline=offline)
+    return run_diff(
+        template, read, shape_name=shape, engine=engine, profile=profile, authority=authority,
+        plain=plain, console=new_console(),
+    )  # fmt: skip
 
 
 def run_diff(
@@ -31,10 +68,9 @@ def run_diff(
     shape_name: str | None,
     engine: str,
     profile: str,
+    authority: str,
     plain: bool,
-    offline: bool,
     console: Console,
-    authority: str = DEFAULT,
 ) -> int:
     """Render one case with the oracle and with a template, print both, and return the exit code."""
     names = [shape_name] if shape_name else list(families())
@@ -45,7 +81,6 @@ def run_diff(
         raise UsageError(
             f"The shape {first.name} cannot carry this case: {first.loses(case)}; choose another --shape."
         )
-    obtain_authority(authority, offline=offline)
     settings = Settings(profile=profile, authority=authority, engines=(engine,), limits=CASE_LIMITS)
     with Runner(settings) as runner:
         runner.compile_check(template)
@@ -90,48 +125,3 @@ def run_diff(
         writer.print(render_diff(console, messages, findings=findings, failure=failure, structure=read))
     worse = any(finding.severity != "note" for finding in findings)
     return EXIT_DIVERGES if worse else EXIT_CONFORMS
-
-
-def run_replay(
-    what: str,
-    *,
-    target: str | None,
-    run: Path | None,
-    plain: bool,
-    offline: bool,
-    console: Console,
-) -> int:
-    """Show a reported case again, by its id in the newest (or a named) run or from a file."""
-    path = Path(what)
-    if path.is_file() or not looks_like_case_id(what):
-        if target is None:
-            raise UsageError(f"To replay the file {what}, name the template with --target.")
-        template = one_template(target, offline=offline)
-        return run_diff(
-            template, read_case(path), shape_name=None, engine="transformers", profile="harmony",
-            plain=plain, offline=offline, console=console,
-        )  # fmt: skip
-    report = read(run or newest_run())
-    reported, divergence = find_example(report, what, target)
-    shown = divergence.example
-    # What a report names is not run unless it is an engine of this installation.
-    check_engines([shown.engine])
-    template = _again(reported.name, reported.source, reported.sha256, offline=offline)
-    if template.sha256 != reported.sha256:
-        console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
-    return run_diff(
-        template, shown.case, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
-        plain=plain, offline=offline, console=console,
-        authority=report.authority.name if report.authority is not None else DEFAULT,
-    )  # fmt: skip
-
-
-def _again(name: str, source: dict[str, str], sha256: str, *, offline: bool) -> Template:
-    """Load a reported template again: from where it came, or from the catalogue under its name."""
-    problems = []
-    for place in dict.fromkeys((source.get("location", name), name)):
-        try:
-            return one_template(place, offline=offline, sha256=sha256, name=name)
-        except UsageError as error:
-            problems.append(str(error))
-    raise UsageError(problems[0])
