@@ -30,6 +30,7 @@ from conformance.report.model import (
     Environment,
     Example,
     Finding,
+    Origin,
     Target,
     ToolInfo,
     Verdict,
@@ -93,6 +94,7 @@ class Shown:
     minimal: bool = False
     line: int | None = None
     needs_shapes: Sequence[str] = ()
+    origin: Origin | None = None
 
 
 NOTHING_JUDGED = "no conversation was judged"
@@ -163,6 +165,7 @@ def example(shown: Shown) -> Example:
         failure=failure,
         minimal=shown.minimal,
         structure=[] if shown.found.against else structure(shown.answer, judgement, shown.found.rule),
+        origin=shown.origin,
     )
 
 

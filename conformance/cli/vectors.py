@@ -50,7 +50,7 @@ def export(
         bool, typer.Option("--check", help="Write nothing; fail when a file is not as it would be written.")
     ] = False,
 ) -> int:
-    """Write the vectors anew: ids, texts, tokens, rules and formatting."""
+    """Write the vectors anew: ids, texts, tokens, flags and formatting."""
     return run_export(vectors or default_folder(), output, check=check, console=new_console())
 
 

@@ -83,11 +83,11 @@ def test_export_repairs_what_is_derived_and_check_says_what(
 ) -> None:
     assert run(capsys, "export", "--vectors", str(folder))[0] == 0
     before = (folder / "ends.jsonl").read_bytes()
-    edit(folder, '"rules":[', '"rules":["unclassified",')
+    edit(folder, '"flags":[', '"flags":["hostile",')
     code, out, _ = run(capsys, "export", "--check", "--vectors", str(folder))
     assert code == 1
     assert "ends.jsonl, line 1 (vector " in out
-    assert "): rules differ; run `conformance vectors export`." in out
+    assert "): flags differ; run `conformance vectors export`." in out
     assert run(capsys, "export", "--vectors", str(folder))[0] == 0
     assert (folder / "ends.jsonl").read_bytes() == before
     assert run(capsys, "export", "--check", "--vectors", str(folder))[0] == 0
