@@ -135,5 +135,5 @@ def test_a_format_is_taken_once():
 
     write.__module__ = "elsewhere"
     writer("json")
-    with pytest.raises(ValueError, match="two report writers"):
+    with pytest.raises(ValueError, match="registered twice"):
         register("json")(write)
