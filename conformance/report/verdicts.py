@@ -96,7 +96,8 @@ def judged_by(report: Report, glyphs: Glyphs) -> Iterator[Text]:
     authority, run = report.authority, report.run
     if authority is None:
         return
-    said = f"judged by {authority}, of the package {authority.distribution}, sha256 {authority.sha256[:12]}"
+    # What it renders is the same on every platform; the hash of its file is in report.json.
+    said = f"judged by {authority}, which renders {authority.renders[:12]}"
     yield Text(inert(said, glyphs=glyphs), "dim")
     for reason, count in sorted(run.refused.items(), key=lambda item: (-item[1], item[0])):
         words = f"no answer on {plural(count, 'conversation')}, which judged nobody: {reason}"
