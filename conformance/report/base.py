@@ -25,10 +25,11 @@ class Output:
 class Writer(Protocol):
     """Writes a report in one format."""
 
-    def __call__(self, report: Report, output: Output, /) -> Path | None:
-        """Write the report and return the file, or None when it went to the terminal.
+    def __call__(self, report: Report, output: Output, /) -> bytes | Path | None:
+        """Return the report's bytes, which go to standard output or to the file that the user named.
 
-        Raises UsageError with one sentence if the folder cannot be written.
+        A writer that has its own way returns the file that it wrote into the output's folder, or None when it printed
+        on the output's console. Raises UsageError with one sentence if it cannot write.
         """
 
 
@@ -36,7 +37,15 @@ class Writer(Protocol):
 WRITERS: Registry[Writer] = Registry(
     "report format",
     "conformance.report_writers",
-    {"terminal": "conformance.report.terminal", "json": "conformance.report.json_file"},
+    {
+        "terminal": "conformance.report.terminal",
+        "json": "conformance.report.json_file",
+        "markdown": "conformance.report.github_markdown",
+        "sarif": "conformance.report.sarif",
+        "junit": "conformance.report.junit",
+        "github": "conformance.report.github",
+        "gitlab": "conformance.report.gitlab",
+    },
 )
 register = WRITERS.named
 

@@ -43,7 +43,7 @@ def _data(report: Report) -> dict[str, Any]:
             "seed": report.run.seed,
             "profile": report.run.profile,
             "complete": report.run.complete,
-            "refused": report.run.refused,
+            "unanswered": report.run.unanswered,
             "layout_failures": report.run.layout_failures,
         },
         "templates": [_target_data(target) for target in _ranked(report)],
@@ -100,7 +100,7 @@ def _markdown(report: Report) -> Iterator[str]:
     yield f"Seed {report.run.seed}, default profile `{profile}`{judged}" + (
         f", {versions}." if versions else "."
     )
-    for reason, count in sorted(report.run.refused.items()):
+    for reason, count in sorted(report.run.unanswered.items()):
         yield from ("", f"No answer of the authority on {count:,} conversations: {cell(reason)}.")
     if report.run.layout_failures:
         yield from (

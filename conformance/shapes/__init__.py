@@ -52,6 +52,7 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names: tuple[bool, ...] = (False,)
     parts: tuple[Parts, ...] = ("none",)
     tools: Tools = "wrapped"
+    thinking_beside_calls: tuple[str, ...] = ()
     cannot: tuple[str, ...] = ()
     default: bool = False
 
@@ -81,6 +82,7 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 names=names,
                 parts=parts,
                 tools=self.tools,
+                thinking_beside_calls=self.thinking_beside_calls,
                 cannot=self.cannot,
             )
 

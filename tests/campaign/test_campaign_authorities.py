@@ -47,7 +47,7 @@ def have(*names: str) -> None:
 def test_the_report_says_who_judged() -> None:
     report = check([REFERENCE], FAST)
     assert report.authority == load.authority().authority
-    assert (report.run.refused, report.run.layout_failures) == ({}, 0)
+    assert (report.run.unanswered, report.run.layout_failures) == ({}, 0)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -89,8 +89,8 @@ def test_a_crash_of_the_authority_costs_its_case_and_is_told(monkeypatch: pytest
 
     monkeypatch.setattr(InProcess, "render", crashing)
     report = check([REFERENCE], FAST)
-    assert list(report.run.refused) == ["openai-harmony crashed on a conversation: no entry"]
-    lost = sum(report.run.refused.values())
+    assert list(report.run.unanswered) == ["openai-harmony crashed on a conversation: no entry"]
+    lost = sum(report.run.unanswered.values())
     assert 5 <= lost < 20
     assert report.targets[0].cases.total == whole.targets[0].cases.total - lost
     assert report.targets[0].verdict == "conforms"
