@@ -33,13 +33,14 @@ from conformance.cli.options import (
     KeyVariable,
     Model,
     Offline,
+    OptionalTargets,
     Output,
     Profile,
+    Renderer,
     Seconds,
     Seed,
     Server,
     Shapes,
-    Targets,
     Timeout,
 )
 from conformance.cli.publish import Publisher
@@ -54,12 +55,14 @@ from conformance.servers.client import KEY_VARIABLE
 from conformance.shapes import shapes
 from conformance.targets.base import Group
 from conformance.targets.base import Target as Judged
+from conformance.targets.renderer import open_renderer
 from conformance.vectors import reported_cases
 
 
 def check(
     context: typer.Context,
-    targets: Targets,
+    targets: OptionalTargets = None,
+    command: Renderer = None,
     engine: Engines = None,
     shape: Shapes = None,
     profile: Profile = "harmony",
@@ -83,12 +86,14 @@ def check(
     concurrency: Concurrency = 4,
     api_key_variable: KeyVariable = KEY_VARIABLE,
 ) -> int:
-    """Judge templates or running servers: generate conversations, compare with Harmony, show what differs."""
+    """Judge templates, running servers or programs: generate conversations, compare with Harmony, show what differs."""
+    if not targets and command is None:
+        raise UsageError("Name a target, or a program with --command; see `conformance check --help`.")
     if any_family:
         sources = {name: context.get_parameter_source(name) for name in context.params}
         given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
         return run_check_any(
-            targets,
+            targets or (),
             engines=engine or DEFAULT_ENGINES,
             seed=seed,
             examples=examples if "examples" in given else None,
@@ -113,7 +118,8 @@ def check(
     validate(settings)
     publisher = Publisher(format or (), output, cards)
     servers = ServerOptions(server, model, timeout, concurrency, api_key_variable)
-    with load_groups(targets, servers, offline=offline) as loaded:
+    program = None if command is None else open_renderer(command, limit_s=timeout, readings=profile)
+    with load_groups(targets or (), servers, offline=offline, program=program) as loaded:
         for left in loaded.left_out:
             complain(left.reason)
         folder = publisher.folder(loaded.groups[0].targets[0].name)

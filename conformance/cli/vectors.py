@@ -21,12 +21,12 @@ from conformance.conversation import Case
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.importers import looks_like_case_id, read_case
 from conformance.oracles.profile import profile as profile_named
+from conformance.renderers.process import Renderer
 from conformance.report.files import make_folder, write_file
 from conformance.report.json_file import find_example, read
 from conformance.vectors.export import differences, grow, normalise, promote, rendered_files
 from conformance.vectors.files import Family, default_folder, read_folder
 from conformance.vectors.judging import judge_renderer
-from conformance.vectors.renderer import Renderer
 
 app = typer.Typer(callback=help_without_command, invoke_without_command=True)
 
