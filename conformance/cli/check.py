@@ -86,7 +86,7 @@ def check(
     concurrency: Concurrency = 4,
     api_key_variable: KeyVariable = KEY_VARIABLE,
 ) -> int:
-    """Judge templates, running servers or programs: generate conversations, compare with Harmony, show what differs."""
+    """Judge templates, running servers or programs: compare with Harmony, show what differs."""
     if not targets and command is None:
         raise UsageError("Name a target, or a program with --command; see `conformance check --help`.")
     if any_family:

@@ -36,7 +36,7 @@ Targets = Annotated[
 ]
 OptionalTargets = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[TARGET]...", autocompletion=completion.targets, help=_TARGETS_HELP),
+    typer.Argument(metavar="[TARGET]", autocompletion=completion.targets, help=_TARGETS_HELP),
 ]
 Renderer = Annotated[
     str | None,
