@@ -39,6 +39,7 @@ from conformance.report.model import (
 from conformance.rules import rule
 from conformance.rules.base import Severity
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
+from conformance.rules.impacts import impact_of
 from conformance.targets.base import Target as Judged
 from conformance.template.branches import BranchCoverage
 
@@ -248,6 +249,7 @@ def divergence(
         features=telling_features(tally, coverage),
         cause=shown.found.cause,
         needs_shapes=list(shown.needs_shapes),
+        impact=impact_of(slug),
     )
 
 

@@ -463,12 +463,12 @@ def exit_code(report: Report, fail_on: str = "error") -> int:
     """Return the exit code of a report: the highest of its targets' and of what was left out.
 
     0 conforms, 1 divergences or findings at least as bad as `fail_on` (error, warning or never), 2 an unreadable
-    target, 3 could not be judged.
+    target, 3 could not be judged. Where a gate has judged the targets, its word holds.
     """
     codes = [EXIT_CONFORMS]
     if not report.targets or report.run.cases == 0:
         codes.append(EXIT_UNJUDGED)
-    levels = {"error": ("error",), "warning": ("error", "warning"), "never": ()}[fail_on]
+    levels = {"error": ("error",), "warning": ("error", "warning")}.get(fail_on, ())
     for target in report.targets:
         if target.verdict == "error":
             unreadable = target.cases.total == 0 and target.error not in (
@@ -477,6 +477,8 @@ def exit_code(report: Report, fail_on: str = "error") -> int:
                 assemble.ALL_REFUSED,
             )
             codes.append(EXIT_USAGE if unreadable else EXIT_UNJUDGED)
+        elif target.passes is not None:
+            codes.append(EXIT_CONFORMS if target.passes else EXIT_DIVERGES)
         elif not target.harmony:
             codes.append(EXIT_CONFORMS if fail_on == "never" else EXIT_DIVERGES)
         elif not _severities(target).isdisjoint(levels):

@@ -18,6 +18,7 @@ from conformance.campaign.check import check as run_campaign
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
 from conformance.cli.check_any import run_check_any
+from conformance.cli.gate_options import BaselineFile, Gate, Ignore, Select, Severities, WriteBaseline
 from conformance.cli.groups import ServerOptions, load_groups
 from conformance.cli.options import (
     DEFAULT_ENGINES,
@@ -27,7 +28,6 @@ from conformance.cli.options import (
     Concurrency,
     Engines,
     Examples,
-    FailOn,
     FailOnOption,
     Formats,
     Jobs,
@@ -47,6 +47,7 @@ from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines, check_engines, obtain_authority
 from conformance.errors import EXIT_UNJUDGED, UsageError
+from conformance.gate.policy import FailOn
 from conformance.oracles.authorities import DEFAULT, find
 from conformance.oracles.profile import profile as profile_named
 from conformance.report.events import EventLog, Header
@@ -75,6 +76,11 @@ def check(
     format: Formats = None,
     output: Output = None,
     fail_on: FailOnOption = FailOn.error,
+    select: Select = None,
+    ignore: Ignore = None,
+    severity: Severities = None,
+    baseline: BaselineFile = None,
+    write_baseline: WriteBaseline = False,
     any_family: Annotated[
         bool,
         typer.Option("--any", help="Any family of template: try the properties that need no oracle."),
@@ -87,6 +93,7 @@ def check(
     api_key_variable: KeyVariable = KEY_VARIABLE,
 ) -> int:
     """Judge templates or running servers: generate conversations, compare with Harmony, show what differs."""
+    gate = Gate(select, ignore, severity, baseline, fail_on, write=write_baseline)
     if any_family:
         sources = {name: context.get_parameter_source(name) for name in context.params}
         given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
@@ -99,7 +106,7 @@ def check(
             formats=format or (),
             output=output,
             cards=cards,
-            fail_on=fail_on,
+            gate=gate,
             offline=offline,
         )
     engines, no_engine = all_engines(engine or DEFAULT_ENGINES)
@@ -130,8 +137,9 @@ def check(
             shown=publisher.shows,
             left_out=[*loaded.left_out, *no_engine],
         )
+    report = gate.apply(report)
     publisher.publish(report, folder)
-    codes = [exit_code(report, fail_on), loaded.exit_code]
+    codes = [exit_code(report), gate.exit_code(report), loaded.exit_code]
     # Unknown is not pass: who asked for all engines did not get all.
     codes += [EXIT_UNJUDGED] if no_engine or cut_short(report, settings) else []
     return max(codes)

@@ -143,7 +143,8 @@ class Divergence(_Part, frozen=True, kw_only=True):
 
     `features` lists the case features that every conversation showing it has, most telling first.
     `needs_shapes` lists the shapes in which the example shows it, empty when every shape does. Where engines
-    disagree there is one record for each `cause`; its example's `expected` is the other engine's text.
+    disagree there is one record for each `cause`; its example's `expected` is the other engine's text. `impact` is what
+    the model loses (structure, content, wording, white space); `accepted` is the reason of a baseline that knows it.
     """
 
     rule: str
@@ -159,6 +160,8 @@ class Divergence(_Part, frozen=True, kw_only=True):
     features: list[str] = []
     cause: str = ""
     needs_shapes: list[str] = []
+    impact: str = ""
+    accepted: str = ""
 
     @property
     def key(self) -> str:
@@ -197,6 +200,7 @@ class Finding(_Part, frozen=True, kw_only=True):
     expected: str = ""
     actual: str = ""
     checked: bool = True
+    accepted: str = ""
 
 
 class Refusal(_Part, frozen=True, kw_only=True):
@@ -216,7 +220,10 @@ class Refusal(_Part, frozen=True, kw_only=True):
 
 
 class Target(_Part, frozen=True, kw_only=True):
-    """One template and what the campaign found about it; `findings` are about the package around it."""
+    """One template and what the campaign found about it; `findings` are about the package around it.
+
+    `ignored` are rules that a gate was told not to look at, `passes` what it said: None where there was no gate.
+    """
 
     name: str
     sha256: str
@@ -234,7 +241,14 @@ class Target(_Part, frozen=True, kw_only=True):
     unclassified_share: float = 0.0
     by_engine: list[EngineResult] = []
     findings: list[Finding] = []
+    ignored: list[str] = []
+    passes: bool | None = None
     refusals: list[Refusal] = []
+
+
+def found_in(target: Target) -> list[Divergence | Finding]:
+    """Return all that was found about a target: divergences of its prompts, and findings about its package."""
+    return [*target.divergences, *target.findings]
 
 
 class LeftOut(_Part, frozen=True, kw_only=True):

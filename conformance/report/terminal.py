@@ -101,7 +101,8 @@ class TerminalWriter:
         if title:
             self.print(Line(Text(inert(target.name, glyphs=self._glyphs), "bold"), align="left", style="dim"))
         if target.harmony and target.verdict != "error":
-            listed = worst_first(target.divergences)
+            # What a baseline accepts is counted below the verdict.
+            listed = worst_first(found for found in target.divergences if not found.accepted)
             for divergence in listed[: self.examples]:
                 self.print(card(self.console, target, divergence))
                 self.print("")
