@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from conformance.cli import completion
+from conformance.gate.policy import FailOn
 
 # What every user has.
 DEFAULT_ENGINES = ("transformers",)
 
 
+<<<<<<< HEAD
 class FailOn(enum.StrEnum):
     """From which severity on a divergence makes the command fail."""
 
@@ -26,6 +27,8 @@ _TARGETS_HELP = (
     "A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
     "wheel://package==version/path, a catalogue name, or the http(s):// address of a running server."
 )
+=======
+>>>>>>> main
 Targets = Annotated[
     list[str],
     typer.Argument(
@@ -76,6 +79,14 @@ Profile = Annotated[
         "(`conformance settings` lists them).",
     ),
 ]
+Authority = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=completion.authorities,
+        help="Whose library says what is right; `conformance authorities` lists them.",
+    ),
+]
 Server = Annotated[
     str | None,
     typer.Option(
@@ -109,7 +120,9 @@ AtLeast = Annotated[
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Processes that judge.")]
-FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="From which severity on to exit with 1.")]
+FailOnOption = Annotated[
+    FailOn, typer.Option("--fail-on", help="From which severity or which impact on to exit with 1.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
 Formats = Annotated[
     list[str] | None,

@@ -18,7 +18,11 @@ from conformance.compare.classify import classify
 from conformance.errors import UnjudgedError, UsageError, printable
 from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.base import Rendering
+<<<<<<< HEAD
 from conformance.renderers.process import Answered, Failed, Renderer
+=======
+from conformance.oracles.load import authority
+>>>>>>> main
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -114,6 +118,7 @@ def judge_renderer(
             complete=complete and not renderer.given_up,
         ),
         targets=[target],
+        authority=authority().authority,
     )
     return report, run.results
 
