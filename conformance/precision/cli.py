@@ -42,6 +42,18 @@ def precision(
     preset: Annotated[str | None, typer.Option(help="gpt-oss-20b, gpt-oss-120b or tiny")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="a folder of safetensors, or a .gguf file")] = None,
     path: Annotated[list[str] | None, typer.Option(help="a path under test; NAME* matches the rest")] = None,
+    kernel: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="your own: FILE.py:FUNCTION, package.module:function or an adapter (docs/kernels.md)"
+        ),
+    ] = None,
+    declare: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE of a kernel's declaration, over the file's own")
+    ] = None,
+    activations: Annotated[
+        Path | None, typer.Option(help="hidden states of a real model, recorded as .safetensors")
+    ] = None,
     regime: Annotated[list[str] | None, typer.Option(help="a kind of input")] = None,
     layer: Annotated[list[int] | None, typer.Option(help="a layer of the checkpoint (default 0)")] = None,
     tokens: Annotated[int | None, typer.Option(min=1, help="tokens of a regime that sets no number")] = None,
@@ -50,6 +62,16 @@ def precision(
     ] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="repeat every regime with this many seeds")] = 1,
     depth: Annotated[int | None, typer.Option(min=0, help="layers of the stack; 0: none")] = None,
+    sweep: Annotated[
+        bool | None,
+        typer.Option("--sweep/--no-sweep", help="every token count to 32, powers of two ± 1 to 4,096"),
+    ] = None,
+    isolation: Annotated[
+        str, typer.Option(help="shared: other people's paths have a process each; each: every path; none")
+    ] = "shared",
+    limit_s: Annotated[
+        float, typer.Option(min=1, help="seconds a path may take on one kind of input before it is ended")
+    ] = 180.0,
     selftest: Annotated[bool, typer.Option("--selftest", help="plant faults: are they caught?")] = False,
     timing: Annotated[
         bool, typer.Option("--timing", help="time the Triton path against others (GPU)")
@@ -68,7 +90,8 @@ def precision(
     chosen = {
         "--preset": preset, "--tokens": tokens, "--checkpoint": checkpoint, "--path": path, "--regime": regime,
         "--layer": layer, "--seeds": seeds > 1, "--depth": depth is not None, "--timing": timing,
-        "--selftest": selftest,
+        "--selftest": selftest, "--kernel": kernel, "--declare": declare,
+        "--activations": activations, "--sweep": sweep,
     }  # fmt: skip
     without_effect: list[str] = []
     if short:
@@ -82,6 +105,8 @@ def precision(
             without_effect = [name for name, value in chosen.items() if value and name not in own]
         elif layer and not checkpoint:
             why, without_effect = "synthetic weights have one layer", ["--layer"]
+        elif declare and not kernel:
+            why, without_effect = "a declaration belongs to a kernel", ["--declare"]
         config = Config(
             preset=preset,
             checkpoint=checkpoint,
@@ -91,11 +116,16 @@ def precision(
             tokens=tokens,
             seed=seed,
             seeds=seeds,
-            depth=depth,
+            kernels=tuple(kernel or ()),
+            declare=tuple(declare or ()),
+            activations=activations,
+            depth=0 if kernel and not path and depth is None else depth,
+            sweep=bool(kernel) if sweep is None else sweep,
             selftest=selftest,
             timing=timing,
             device=device,
         )
+    config = replace(config, isolation=isolation, limit_s=limit_s)
     if without_effect:
         raise typer.Exit(_refuse(f"{why}, so that {without_effect[0]} has no effect: leave one out"))
     raise typer.Exit(_guard(lambda: _run(config, output_format, output, strict)))
@@ -111,6 +141,11 @@ def _refuse(sentence: str) -> int:
 def _run(config: Config, output_format: str, output: Path | None, strict: bool) -> int:
     if output_format not in ("terminal", "json"):
         raise UsageError(f"--format {output_format!r} is not known: choose terminal or json")
+    if config.isolation not in ("none", "shared", "each"):
+        raise UsageError(f"--isolation {config.isolation!r} is not known: choose shared, each or none")
+    for item in config.declare:
+        if "=" not in item:
+            raise UsageError(f"--declare {item!r}: write KEY=VALUE, such as hidden_as=mxfp8")
     if config.preset and config.checkpoint:
         raise UsageError("--preset and --checkpoint exclude each other: a checkpoint has its own dimensions")
     require_torch()

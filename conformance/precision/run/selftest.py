@@ -77,7 +77,7 @@ def _run(path: PrecisionPath, bench: Workbench) -> tuple[list[Row], torch.Tensor
     runner = path.prepare(layer)
     rows = Examination(path, runner, bench).run()
     tokens = bench.workload.tokens
-    combined = runner.experts(tokens.clone(), runner.route(tokens.clone()))
+    combined = runner.experts(tokens.clone(), runner.route(tokens.clone()) or bench.trace.routing)
     return rows, combined.float()
 
 

@@ -65,7 +65,8 @@ def _again(report: PrecisionReport, row: Row) -> str:
     weights = ["--preset", run["preset"]]
     if run["weights"] != "synthetic":
         weights = ["--checkpoint", run["weights"], "--layer", str(row.metrics.get("layer", 0))]
-    choice = ["--path", row.path, *(["--regime", row.regime] if row.regime in REGIMES else [])]
+    kind = "--kernel" if row.path in run.get("kernels", []) else "--path"
+    choice = [kind, row.path, *(["--regime", row.regime] if row.regime in REGIMES else [])]
     place = ["--device", "cpu"] if report.environment["device"]["kind"] == "cpu" else []
     numbers = [
         "--tokens",
