@@ -7,6 +7,12 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parent
 
 
+def clone() -> Path | None:
+    """Return the root of the clone that this package runs from; None where it is installed from a wheel."""
+    root = _PACKAGE.parent
+    return root if not (_PACKAGE / "_data").is_dir() and (root / "pyproject.toml").is_file() else None
+
+
 def resource(*parts: str) -> Path:
     """Return the path of a shipped file, such as `resource("templates", "catalogue.toml")`.
 

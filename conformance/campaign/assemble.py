@@ -11,11 +11,13 @@ from types import MappingProxyType
 import msgspec
 
 from conformance import __version__
-from conformance.campaign.judge import Answer, Judgement
+from conformance.campaign.judge import Answer, Judgement, seems_harmony
 from conformance.campaign.tally import EngineTally, RuleTally, Tally
+from conformance.compare.align import align, side_by_side
+from conformance.compare.base import Found
 from conformance.compare.structure import compare
-from conformance.compare.tokens import server_tokens
 from conformance.conversation import Case, case_id
+from conformance.engines import confinement
 from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
@@ -27,14 +29,14 @@ from conformance.report.model import (
     Environment,
     Example,
     Finding,
-    Severity,
+    Origin,
     Target,
     ToolInfo,
     Verdict,
 )
 from conformance.rules import rule
-from conformance.rules.classify import Found
-from conformance.rules.name_tokens import INJECTED
+from conformance.rules.base import Severity
+from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
 from conformance.sources import Template
 from conformance.template.branches import BranchCoverage
 
@@ -42,7 +44,6 @@ PACKAGES = ("openai-harmony", "transformers", "jinja2", "gguf", "huggingface_hub
 _TELLING = 0.8  # a feature that more of all cases have than this tells nothing
 _BY_CHANCE = 1e-3  # a feature that all of these cases may well have by chance tells nothing either
 _MOST_FEATURES = 6
-_ENOUGH = 20  # conversations from which on a template's family can be told
 _PART = 4_000
 _PARSED = 500_000  # so many characters are parsed back; longer prompts are long by mistake
 
@@ -92,6 +93,7 @@ class Shown:
     minimal: bool = False
     line: int | None = None
     needs_shapes: Sequence[str] = ()
+    origin: Origin | None = None
 
 
 NOTHING_JUDGED = "no conversation was judged"
@@ -114,6 +116,7 @@ def environment() -> Environment:
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages=packages,
+        unguarded=confinement.unguarded(),
     )
 
 
@@ -161,6 +164,7 @@ def example(shown: Shown) -> Example:
         failure=failure,
         minimal=shown.minimal,
         structure=[] if shown.found.against else structure(shown.answer, judgement, shown.found.rule),
+        origin=shown.origin,
     )
 
 
@@ -174,8 +178,10 @@ def structure(answer: Answer, judgement: Judgement, slug: str) -> list[str]:
         return []
     if len(text) > _PARSED:
         return [f"the prompt of {len(text):,} characters is too long to be parsed back"]
-    extra = "forged" if slug == INJECTED else "extra"
-    return compare(answer.rendering.tokens, server_tokens(text, judgement.ordinary), extra=extra)
+    extra = "forged" if slug == INJECTED_SPECIAL_TOKEN.slug else "extra"
+    rendering = answer.rendering
+    pairs = side_by_side(rendering, align(rendering, text))
+    return compare(rendering, text, pairs, judgement.ordinary, extra=extra)
 
 
 def severity(slug: str, vanishes: Sequence[str], own: Severity | None = None) -> Severity:
@@ -308,4 +314,4 @@ def is_harmony(template: Template, tally: Tally) -> bool:
     if template.harmony is not None:
         return template.harmony
     rendered = tally.counts["equal"] + tally.counts["different"]
-    return rendered < _ENOUGH or tally.familiar > 0
+    return seems_harmony(rendered, tally.familiar)

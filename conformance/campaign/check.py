@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from conformance.campaign import assemble
+from conformance.campaign.locate import Locator
 from conformance.campaign.parallel import run_parallel
 from conformance.campaign.runner import Runner, Settings
 from conformance.campaign.shrink import Shrinker
@@ -25,17 +26,20 @@ from conformance.errors import (
 from conformance.generate import Hints
 from conformance.generate.coverage import CoverageCounter
 from conformance.package_checks import examine
-from conformance.report.model import Divergence, Finding, LeftOut, Report, Run, Severity, Target
+from conformance.report.model import Divergence, Finding, LeftOut, Report, Run, Target
+from conformance.rules.base import Severity
+from conformance.rules.behaviour import DOES_NOT_COMPILE, RESOURCE_LIMIT
 from conformance.shapes import Shape, shapes
 from conformance.sources import Template
 from conformance.template.branches import PROBED, BranchCoverage, BranchProbe
 from conformance.template.hints import hints_of
-from conformance.template.lines import LineTracer
 
 # The last tenth of the cases is steered by what the template itself waits for.
 HINTED = 0.1
 # So many cases of either kind are run once more to see which branches they reach.
 _PROBED_CASES = 250
+# Each smaller case would cost the whole limit once more; no case is to blame for the other.
+_NOT_SHRUNK = frozenset({RESOURCE_LIMIT.slug, DOES_NOT_COMPILE.slug})
 
 
 class Listener(Protocol):
@@ -159,6 +163,7 @@ class _Campaign:
         self._own: dict[int, Part] = {}
         self._told: set[tuple[int, str]] = set()
         self._probe: BranchProbe | None = None
+        self._locator = Locator(limits=runner.settings.limits)
         self.targets: dict[int, Target] = {}
         self.complete = True
 
@@ -313,7 +318,8 @@ class _Campaign:
             return None
 
     def close(self) -> None:
-        """End the probe's worker."""
+        """End the workers of the probe and of what finds lines."""
+        self._locator.close()
         if self._probe is not None:
             self._probe.close()
 
@@ -336,13 +342,11 @@ class _Campaign:
     def _shrunk(self, template: Template, tally: Tally) -> dict[str, assemble.Shown]:
         """Shrink the smallest case of every rule, and trace the template line of each."""
         shown: dict[str, assemble.Shown] = {}
-        tracers: dict[str, LineTracer] = {}
         for slug, seen in tally.rules.items():
             smallest = seen.smallest
             host = self.runner.hosts[smallest.engine]
             fallback = self._shown(seen)
-            if slug in ("resource-limit", "does-not-compile"):
-                # Each smaller case would cost the whole limit once more; no case is to blame for the other.
+            if slug in _NOT_SHRUNK:
                 if fallback is not None:
                     shown[slug] = fallback
                 continue
@@ -353,14 +357,14 @@ class _Campaign:
                 if fallback is not None:
                     shown[slug] = fallback
                 continue
-            line = None
-            difference = small.found.difference
+            line, origin = None, None
+            difference, text = small.found.difference, small.judgement.text
             # What only the server can prevent was not written by any line of the template.
             blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
-            if blamed and difference is not None and difference.actual and small.judgement.text is not None:
-                tracer = tracers.setdefault(smallest.engine, LineTracer(host, template.text))
-                line = tracer.line(
-                    small.shape.request(small.case), small.judgement.text, difference.actual_offset
+            if blamed and difference is not None and text is not None:
+                request = small.shape.request(small.case)
+                line, origin = self._locator.locate(
+                    template.text, smallest.engine, host, request, text, difference
                 )
             shown[slug] = assemble.Shown(
                 small.case,
@@ -372,6 +376,7 @@ class _Campaign:
                 small.minimal,
                 line,
                 shrinker.needed_shapes(small, slug),
+                origin,
             )
         return shown
 

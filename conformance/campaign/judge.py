@@ -6,20 +6,36 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from conformance.compare.align import align
-from conformance.compare.tokens import could_inject, encodes_alike
-from conformance.conversation import Assistant, Case, to_json
+from conformance.compare.base import Found
+from conformance.compare.classify import classify
+from conformance.compare.tokens import (
+    compare_control_tokens,
+    compare_tokens,
+    could_inject,
+    encodes_alike,
+)
+from conformance.conversation import Assistant, Case, Instructions, ToolResult, to_json
 from conformance.engines.base import Crashed, LimitExceeded, Outcome, Rejected, Rendered, SyntaxProblem
-from conformance.oracles.base import Profile, Rendering, profiles
+from conformance.oracles.base import Rendering
+from conformance.oracles.departures import has_exponent
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
-from conformance.rules.classify import Found, classify
-from conformance.rules.name_tokens import name_injected, name_mismatch
+from conformance.oracles.profile import Profile, profiles
+from conformance.rules.base import Rule
+from conformance.rules.behaviour import (
+    DOES_NOT_COMPILE,
+    RESOURCE_LIMIT,
+    TEMPLATE_CRASHED,
+    TEMPLATE_REJECTED,
+)
 
+# Conversations from which on can be told what a template means to write.
+_ENOUGH = 20
 EQUAL, DIFFERENT, REJECTED, CRASHED = "equal", "different", "rejected", "crashed"
-_FAILURE_RULES = {
-    Rejected: "template-rejected",
-    Crashed: "template-crashed",
-    LimitExceeded: "resource-limit",
-    SyntaxProblem: "does-not-compile",
+_FAILURE_RULES: dict[type, Rule] = {
+    Rejected: TEMPLATE_REJECTED,
+    Crashed: TEMPLATE_CRASHED,
+    LimitExceeded: RESOURCE_LIMIT,
+    SyntaxProblem: DOES_NOT_COMPILE,
 }
 
 
@@ -99,7 +115,7 @@ class Judge:
         pairs = align(answer.rendering, text)
         found = classify(answer.case, answer.rendering, text, self.profile, pairs)
         if answer.hostile:
-            found += name_injected(answer.rendering, text, pairs, answer.hostile, outcome.ordinary)
+            found += compare_control_tokens(answer.rendering, text, pairs, answer.hostile, outcome.ordinary)
         right = self._right(answer, text) if confirm else ()
         familiar = _familiar(answer.rendering, text)
         return Judgement(DIFFERENT, found, right, text, familiar=familiar, ordinary=outcome.ordinary)
@@ -108,13 +124,16 @@ class Judge:
         """Return the texts under the other profiles, where they are not the default's."""
         if answer.others is None:
             answer.others = {}
-            contested = _contested(answer.case)
+            contested = _contested(answer.case, answer)
             for name, oracle in self._others.items():
                 if not contested & self.profile.differs_in(oracle.profile):
                     continue
                 # The layout is cheap; where it is not Harmony's, Harmony has to be asked.
                 exact = answer.rendering.exact_spans
-                text = oracle.layout(answer.case) if exact else oracle.render(answer.case).text
+                try:
+                    text = oracle.layout(answer.case) if exact else oracle.render(answer.case).text
+                except OracleRefusedError:
+                    text = ""  # not known, and so nobody's
                 if text != answer.rendering.text:
                     answer.others[name] = text
         return answer.others
@@ -132,10 +151,18 @@ def _tokens(answer: Answer, outcome: Rendered) -> list[Found]:
     """Compare the tokens of a text whose characters are the oracle's, as far as they can differ at all."""
     if not answer.hostile:
         alike = answer.encodes_alike and not outcome.ordinary
-        return [] if alike else name_mismatch(answer.rendering, outcome.ordinary)
-    found = name_injected(answer.rendering, outcome.text, (), answer.hostile, outcome.ordinary)
+        return [] if alike else compare_tokens(answer.rendering, outcome.ordinary)
+    found = compare_control_tokens(answer.rendering, outcome.text, (), answer.hostile, outcome.ordinary)
     # What is injected makes other tokens, and nothing else needs to explain them.
-    return found or name_mismatch(answer.rendering, outcome.ordinary)
+    return found or compare_tokens(answer.rendering, outcome.ordinary)
+
+
+def seems_harmony(rendered: int, familiar: int) -> bool:
+    """Say whether a template means to write Harmony, as far as `rendered` conversations can tell.
+
+    `familiar` of them held the system message or a user message as Harmony writes it.
+    """
+    return rendered < _ENOUGH or familiar > 0
 
 
 def _familiar(expected: Rendering, text: str) -> bool:
@@ -145,25 +172,36 @@ def _familiar(expected: Rendering, text: str) -> bool:
     )
 
 
-def _contested(case: Case) -> frozenset[str]:
-    """Return the profile settings that can decide anything in a case."""
+def _contested(case: Case, answer: Answer) -> frozenset[str]:
+    """Return the settings of a profile that can decide anything in a case."""
     settings: set[str] = set()
     retention = "thinking_training" if case.options.mode == "training" else "thinking_inference"
-    for message in case.conversation.messages:
+    for number, message in enumerate(case.conversation.messages):
         if isinstance(message, Assistant):
             if message.thinking:
                 settings.add(retention)
             if message.preamble:
                 # As analysis, a preamble is kept and dropped like thinking.
                 settings |= {"preamble_channel", retention}
+                if message.thinking:
+                    settings.add("preamble_place")
             if message.calls:
-                settings |= {"content_type", "arguments_json"}
+                settings |= {"content_type", "arguments_json", "recipient"}
+        elif isinstance(message, ToolResult):
+            settings.add("result_recipient")
+        elif isinstance(message, Instructions):
+            if number and message.text:
+                settings.add("later_instructions")
+            elif not message.text:
+                settings |= {"empty_instructions", "later_instructions"} if number else {"empty_instructions"}
+    if any(block.kind == "developer" and has_exponent(block) for block in answer.rendering.blocks[:2]):
+        settings.add("exponents")
     return frozenset(settings)
 
 
 def _failure(outcome: Outcome | SyntaxProblem) -> Judgement:
     assert not isinstance(outcome, Rendered)
-    rule = _FAILURE_RULES[type(outcome)]
+    rule = _FAILURE_RULES[type(outcome)].slug
     message = f"{outcome.kind}: {outcome.message}" if isinstance(outcome, Crashed) else outcome.message
     line = None if isinstance(outcome, LimitExceeded) else outcome.line
     status = REJECTED if isinstance(outcome, Rejected) else CRASHED

@@ -17,6 +17,7 @@ from multiprocessing.util import Finalize
 
 from conformance.campaign.runner import Runner, Settings
 from conformance.campaign.tally import Part
+from conformance.engines.base import Engine, register, registered
 from conformance.sources import Template
 
 _CHUNK = 250
@@ -26,11 +27,13 @@ _runner: Runner | None = None
 _targets: Sequence[Template] = ()
 
 
-def _begin(settings: Settings, targets: Sequence[Template]) -> None:
+def _begin(settings: Settings, targets: Sequence[Template], own: Sequence[type[Engine]]) -> None:
     global _runner, _targets
     # Ctrl-C reaches the whole group; the parent decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    for engine in own:
+        register(engine)
     _runner = Runner(settings)
     _targets = targets
     Finalize(None, _runner.close, exitpriority=10)
@@ -57,7 +60,7 @@ def _pool(settings: Settings, targets: Sequence[Template]) -> Iterator[ProcessPo
         settings.jobs,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_begin,
-        initargs=(settings, targets),
+        initargs=(settings, targets, registered(settings.engines)),
     )
     try:
         yield pool

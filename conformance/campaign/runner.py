@@ -20,7 +20,7 @@ from conformance.engines.host import Host, Ticket
 from conformance.errors import UsageError
 from conformance.generate import Hints, case_at
 from conformance.generate.coverage import CoverageCounter
-from conformance.oracles.base import profile
+from conformance.oracles.profile import profile
 from conformance.shapes import Shape, draw, shapes
 from conformance.sources import Template
 

@@ -9,11 +9,11 @@ from itertools import islice
 from conformance.campaign.agreement import disagreements
 from conformance.campaign.judge import EQUAL, Answer, Judge, Judgement
 from conformance.campaign.reduce import STEPS
+from conformance.compare.base import Found
 from conformance.conversation import Case, check_case
 from conformance.engines.base import LimitExceeded, Outcome, Request
 from conformance.engines.host import Host
 from conformance.errors import UsageError
-from conformance.rules.classify import Found
 from conformance.shapes import Shape, families
 
 _BATCH = 12

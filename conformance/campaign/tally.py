@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REJECTED, Judgement
+from conformance.compare.base import Found
 from conformance.conversation import Case, to_json
 from conformance.generate.coverage import CoverageCounter
-from conformance.rules.classify import Found
+from conformance.rules.behaviour import RESOURCE_LIMIT, UNCLASSIFIED
 
 _ORDER = {EQUAL: 0, DIFFERENT: 1, REJECTED: 2, CRASHED: 3}
 
@@ -71,7 +72,7 @@ class EngineTally:
             self.right[name] = self.right.get(name, 0) + 1
         for found in judgement.found:
             self.rules[found.rule] = self.rules.get(found.rule, 0) + 1
-            self.time_limits += found.rule == "resource-limit"
+            self.time_limits += found.rule == RESOURCE_LIMIT.slug
 
     def merge(self, other: EngineTally) -> None:
         """Add what another part of the campaign counted."""
@@ -136,7 +137,7 @@ class Tally:
                 if self._count(sighting, shape[1], mask, new_case=found.key not in counted):
                     news.append(found.key)
                 counted.add(found.key)
-        self.unclassified += "unclassified" in counted
+        self.unclassified += UNCLASSIFIED.slug in counted
         return news
 
     def engine(self, name: str) -> EngineTally:

@@ -13,6 +13,8 @@ from conformance.checks.family import TOOL
 from conformance.checks.probe import Probe
 from conformance.engines.base import Crashed, LimitExceeded, Rejected, Rendered
 from conformance.rules.base import Severity
+from conformance.rules.behaviour import RESOURCE_LIMIT, TEMPLATE_CRASHED, TEMPLATE_REJECTED
+from conformance.rules.properties import UNSUPPORTED_INPUT
 
 
 @register("accepts")
@@ -33,7 +35,7 @@ def accepts(bench: Bench, probe: Probe) -> Iterator[Finding]:
     match outcome:
         case Rejected(message=message, line=line):
             yield Finding(
-                "template-rejected",
+                TEMPLATE_REJECTED.slug,
                 probe,
                 probe.name,
                 line=line,
@@ -44,10 +46,10 @@ def accepts(bench: Bench, probe: Probe) -> Iterator[Finding]:
             failure = f"{kind}: {message}"
             if missing is not None:
                 if probe.how in ("plain", "developer"):
-                    yield Finding("unsupported-input", probe, missing, line=line, failure=failure)
+                    yield Finding(UNSUPPORTED_INPUT.slug, probe, missing, line=line, failure=failure)
             else:
                 yield Finding(
-                    "template-crashed",
+                    TEMPLATE_CRASHED.slug,
                     probe,
                     probe.name,
                     line=line,
@@ -55,7 +57,7 @@ def accepts(bench: Bench, probe: Probe) -> Iterator[Finding]:
                     severity=eased(probe),
                 )
         case LimitExceeded(message=message):
-            yield Finding("resource-limit", probe, probe.name, failure=message)
+            yield Finding(RESOURCE_LIMIT.slug, probe, probe.name, failure=message)
 
 
 def _only_with_tools(bench: Bench, probe: Probe) -> str | None:

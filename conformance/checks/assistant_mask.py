@@ -14,6 +14,7 @@ from conformance.checks.probe import Probe
 from conformance.checks.words import ASSISTANT_KINDS, places, words
 from conformance.conversation import Assistant
 from conformance.engines.base import Rendered
+from conformance.rules.properties import ASSISTANT_MASK
 
 _END = "end of turn left out"
 _HEADER = "the generation prompt taken for the assistant's"
@@ -37,7 +38,7 @@ def assistant_mask(bench: Bench, probe: Probe) -> Iterator[Finding]:
     if found is not None:
         what, offset, message = found
         yield Finding(
-            "assistant-mask",
+            ASSISTANT_MASK.slug,
             probe,
             what,
             expected=_shown(masked),

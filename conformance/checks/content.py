@@ -10,6 +10,8 @@ from conformance.checks.manners import PARTS, STRINGS
 from conformance.checks.probe import Probe
 from conformance.checks.words import Kind, words
 from conformance.engines.base import Crashed
+from conformance.rules.behaviour import TEMPLATE_CRASHED
+from conformance.rules.properties import TEXT_LOST
 
 # The smallest conversations: a template that shows the user's text in none of them has no place for it.
 _FIRST = ("user", "system-user", "tool-user")
@@ -56,10 +58,10 @@ def _warning(bench: Bench, probe: Probe, what: str) -> Finding:
     if isinstance(outcome, Crashed):
         failure = f"{outcome.kind}: {outcome.message}"
         return Finding(
-            "template-crashed", probe, what, line=outcome.line, failure=failure, severity="warning"
+            TEMPLATE_CRASHED.slug, probe, what, line=outcome.line, failure=failure, severity="warning"
         )
     return Finding(
-        "text-lost",
+        TEXT_LOST.slug,
         probe,
         what,
         expected=f"{what} in the prompt",

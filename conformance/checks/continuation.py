@@ -9,10 +9,12 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from conformance.checks.base import Finding, parting, register
+from conformance.checks.base import Finding, register
 from conformance.checks.bench import Bench
 from conformance.checks.probe import Probe
+from conformance.compare.base import parting
 from conformance.conversation import Assistant
+from conformance.rules.properties import CONTINUATION_BROKEN
 
 _MARK = "Continuemark"
 _MORE = " and more of it"
@@ -32,7 +34,7 @@ def continuation(bench: Bench, probe: Probe) -> Iterator[Finding]:
     cut = marked[:at]
     if at < 0 or not cut.endswith(text):
         yield Finding(
-            "continuation-broken",
+            CONTINUATION_BROKEN.slug,
             probe,
             "the answer is not in the prompt" if at < 0 else "the answer is changed",
             expected=f"…{text}",
@@ -44,7 +46,7 @@ def continuation(bench: Bench, probe: Probe) -> Iterator[Finding]:
     if whole is not None and not whole.startswith(cut + _MORE):
         place = parting(cut + _MORE, whole)
         yield Finding(
-            "continuation-broken",
+            CONTINUATION_BROKEN.slug,
             probe,
             "the prompt changes as the answer grows",
             expected=cut + _MORE,

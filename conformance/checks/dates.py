@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from conformance.checks.base import Finding, parting, register
+from conformance.checks.base import Finding, register
 from conformance.checks.bench import Bench
 from conformance.checks.probe import Probe
+from conformance.compare.base import parting
 from conformance.conversation import DEFAULT_DATE
 from conformance.engines.base import Rendered
+from conformance.rules.properties import NOT_REPRODUCIBLE
 
 OTHER_DATE = "2031-11-09"
 # Templates reckon with dates (yesterday, the day of the year): all numbers and names of days and months may differ.
@@ -36,7 +38,7 @@ def dates(bench: Bench, probe: Probe) -> Iterator[Finding]:
             continue
         place = None if text is None else parting(first.text, text)
         yield Finding(
-            "not-reproducible",
+            NOT_REPRODUCIBLE.slug,
             probe,
             what,
             expected=first.text,

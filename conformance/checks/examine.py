@@ -20,10 +20,11 @@ from conformance.report.model import (
     Coverage,
     Divergence,
     Example,
-    Severity,
     Target,
 )
 from conformance.rules import rule
+from conformance.rules.base import Severity
+from conformance.rules.behaviour import DOES_NOT_COMPILE
 from conformance.sources import Template
 from conformance.template.lines import LineTracer
 
@@ -181,7 +182,7 @@ def _example(
 
 
 def _of_problem(found: Examination, engine: str, problem: SyntaxProblem) -> Divergence:
-    known = rule("does-not-compile")
+    known = rule(DOES_NOT_COMPILE.slug)
     probe = found.probes[0]
     return Divergence(
         rule=known.slug,

@@ -9,6 +9,7 @@ from conformance.checks.bench import Bench
 from conformance.checks.prefix import without_dropped
 from conformance.checks.probe import Probe
 from conformance.checks.words import text_end
+from conformance.rules.properties import END_UNSTABLE, GENERATION_PROMPT_NOT_SUFFIX
 
 
 @register("generation-prompt")
@@ -30,7 +31,7 @@ def generation_prompt(bench: Bench, probe: Probe) -> Iterator[Finding]:
         return
     after_text = place >= text_end(plain, probe.case.conversation)
     yield Finding(
-        "end-unstable" if after_text else "generation-prompt-not-suffix",
+        END_UNSTABLE.slug if after_text else GENERATION_PROMPT_NOT_SUFFIX.slug,
         probe,
         "what follows the last message" if after_text else "text of the messages",
         expected=plain,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from conformance.checks.mask_engine import MASKING
+from conformance.checks.mask_engine import MaskEngine
 from conformance.engines import EngineHost
 from conformance.engines.base import Limits
 from conformance.engines.host import Host
@@ -22,6 +22,6 @@ def open_hosts(engines: Sequence[str], limits: Limits) -> Iterator[tuple[dict[st
             name: stack.enter_context(EngineHost(name, limits=limits)) for name in engines
         }
         # Not entered: it starts with its first request, which most templates never make.
-        masks = EngineHost(MASKING, limits=limits)
+        masks = EngineHost(MaskEngine, limits=limits)
         stack.callback(masks.close)
         yield hosts, masks

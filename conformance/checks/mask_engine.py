@@ -14,8 +14,6 @@ from conformance.engines.base import Outcome, Rendered, Request
 from conformance.engines.jinja_common import SPECIAL_TOKENS, failed
 from conformance.engines.transformers_jinja import TransformersEngine
 
-MASKING = "conformance.checks.mask_engine:MaskEngine"
-
 
 class Masked(msgspec.Struct, frozen=True):
     """A prompt and the spans, from and to, that transformers puts in the assistant mask."""

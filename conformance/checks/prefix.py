@@ -17,11 +17,14 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from conformance.checks.base import Finding, parting, register
+from conformance.checks.base import Finding, register
 from conformance.checks.bench import Bench
 from conformance.checks.probe import Probe
 from conformance.checks.words import TOOL_KINDS, text_end, words
+from conformance.compare.base import parting
 from conformance.conversation import Assistant, Instructions, ToolResult, User
+from conformance.rules.base import Slug
+from conformance.rules.properties import END_UNSTABLE, GENERATION_PROMPT_UNINVITED, PREFIX_UNSTABLE
 
 _THOUGHT = re.compile(r"think|thought|reason|analysis", re.IGNORECASE)
 # So many characters have to agree again behind a dropped thought, or all that is left.
@@ -44,7 +47,7 @@ def prefix(bench: Bench, probe: Probe) -> Iterator[Finding]:
         if kept:
             continue
         rule, what = _rule(bench, before, text, place)
-        if rule == "prefix-unstable" and isinstance(after.messages[-2], Instructions):
+        if rule == PREFIX_UNSTABLE.slug and isinstance(after.messages[-2], Instructions):
             what = "what stands before later instructions"
         yield Finding(
             rule,
@@ -103,15 +106,15 @@ def _again(text: str, place: int, whole: str, at: int) -> int | None:
     return None
 
 
-def _rule(bench: Bench, before: Probe, text: str, place: int) -> tuple[str, str]:
+def _rule(bench: Bench, before: Probe, text: str, place: int) -> tuple[Slug, str]:
     """Return the rule for prompts that part at `place`, and what differs."""
     conversation = before.case.conversation
     if place < text_end(text, conversation):
-        return "prefix-unstable", "text of earlier messages"
+        return PREFIX_UNSTABLE.slug, "text of earlier messages"
     # A tool's name may stand behind its result; the rest of a tool is written where tools are offered.
     offered = (w.text for w in words(conversation) if w.kind in TOOL_KINDS and w.kind != "tool name")
     if any(word in text[place:] for word in offered):
-        return "prefix-unstable", "tools behind the last message"
+        return PREFIX_UNSTABLE.slug, "tools behind the last message"
     if isinstance(before.messages[-1], Assistant) and "add_generation_prompt" not in bench.mentions:
-        return "generation-prompt-uninvited", "what follows the last answer"
-    return "end-unstable", "what follows the last message"
+        return GENERATION_PROMPT_UNINVITED.slug, "what follows the last answer"
+    return END_UNSTABLE.slug, "what follows the last message"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from conformance.checks.base import Finding, eased, register
 from conformance.checks.bench import Bench
 from conformance.checks.probe import Probe
+from conformance.rules.properties import PYTHON_REPR
 
 _OBJECTS = re.compile(
     r"<[\w.]+ object at 0x|<bound method |<built-in method |<generator object |<function |dict_items\(|dict_keys\("
@@ -35,7 +36,7 @@ def python_repr(bench: Bench, probe: Probe) -> Iterator[Finding]:
         return
     what, offset = found
     yield Finding(
-        "python-repr",
+        PYTHON_REPR.slug,
         probe,
         what,
         expected=f"no {what}",

@@ -11,6 +11,8 @@ from conformance.checks.bench import RESULT_ROLES, Bench
 from conformance.checks.probe import Probe
 from conformance.checks.words import TOOL_KINDS, Word, places, words
 from conformance.conversation import Assistant, Message, ToolResult, User
+from conformance.rules.calls import ARGUMENTS_DOUBLE_ENCODED
+from conformance.rules.properties import TEXT_LOST, TEXT_REORDERED, TEXT_REPEATED, UNSUPPORTED_INPUT
 
 # Thinking of earlier turns may be dropped, and a template of a model that does not think has no place for it.
 _MAY_BE_LOST = frozenset({"thinking"})
@@ -35,7 +37,7 @@ def texts(bench: Bench, probe: Probe) -> Iterator[Finding]:
             continue
         if found:
             yield Finding(
-                "text-repeated",
+                TEXT_REPEATED.slug,
                 probe,
                 word.kind,
                 expected=_whole(probe, word),
@@ -48,7 +50,7 @@ def texts(bench: Bench, probe: Probe) -> Iterator[Finding]:
             missing = _unsupported(bench, probe, word)
             if missing is None:
                 yield Finding(
-                    "text-lost",
+                    TEXT_LOST.slug,
                     probe,
                     _called(word, probe),
                     expected=_whole(probe, word),
@@ -59,7 +61,7 @@ def texts(bench: Bench, probe: Probe) -> Iterator[Finding]:
             elif missing not in unsupported and probe.how in ("plain", "developer"):
                 unsupported.add(missing)
                 yield Finding(
-                    "unsupported-input",
+                    UNSUPPORTED_INPUT.slug,
                     probe,
                     missing,
                     expected=_whole(probe, word),
@@ -141,7 +143,7 @@ def _out_of_order(probe: Probe, text: str, sent: list[Word]) -> Iterator[Finding
             # Within a step only thinking has a fixed place: text and calls are written in either order.
             if not same or last[1].kind == "thinking":
                 yield Finding(
-                    "text-reordered",
+                    TEXT_REORDERED.slug,
                     probe,
                     f"{word.kind} before {last[1].kind}",
                     expected=f"{last[1].text} … {word.text}",
@@ -159,7 +161,7 @@ def _encoded_twice(bench: Bench, probe: Probe, text: str) -> Iterator[Finding]:
     name = '\\"paramname1'
     if name in text and name not in plain:
         yield Finding(
-            "arguments-double-encoded",
+            ARGUMENTS_DOUBLE_ENCODED.slug,
             probe,
             "arguments",
             expected=plain,

@@ -1,4 +1,4 @@
-"""`conformance check` and `conformance scoreboard`."""
+"""`conformance check`: the main job."""
 
 from __future__ import annotations
 
@@ -7,26 +7,111 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from conformance.campaign import assemble
-from conformance.campaign.check import check, exit_code
+from conformance.campaign.check import check as run_campaign
+from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
-from conformance.cli.common import all_engines, check_engines, load_templates, new_run_folder
-from conformance.cli.publish import Publisher, keep, say_where
+from conformance.cli.check_any import run_check_any
+from conformance.cli.options import (
+    DEFAULT_ENGINES,
+    Cards,
+    Engines,
+    Examples,
+    FailOn,
+    FailOnOption,
+    Formats,
+    Jobs,
+    Offline,
+    Output,
+    Profile,
+    Seconds,
+    Seed,
+    Shapes,
+    Targets,
+)
+from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
+from conformance.cli.targets import all_engines, check_engines, load_templates
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
-from conformance.oracles.base import profile
-from conformance.report.engines_matrix import engines_json, engines_markdown
+from conformance.oracles.profile import profile as profile_named
 from conformance.report.events import EventLog, Header
-from conformance.report.files import make_folder, write_file
 from conformance.report.model import Divergence, LeftOut, Report, Target
-from conformance.report.scoreboard import scoreboard_json, scoreboard_markdown
 from conformance.report.terminal import Advance, TerminalWriter
 from conformance.shapes import shapes
-from conformance.sources import Template, catalogue
+from conformance.sources import Template
 from conformance.vectors import reported_cases
+
+
+def check(
+    context: typer.Context,
+    targets: Targets,
+    engine: Engines = None,
+    shape: Shapes = None,
+    profile: Profile = "harmony",
+    examples: Examples = 2000,
+    seconds: Seconds = None,
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+    cards: Cards = 5,
+    format: Formats = None,
+    output: Output = None,
+    fail_on: FailOnOption = FailOn.error,
+    any_family: Annotated[
+        bool,
+        typer.Option("--any", help="Any family of template: try the properties that need no oracle."),
+    ] = False,
+    offline: Offline = False,
+) -> int:
+    """Judge templates: generate conversations, compare with Harmony, show what differs."""
+    if any_family:
+        sources = {name: context.get_parameter_source(name) for name in context.params}
+        given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
+        return run_check_any(
+            targets,
+            engines=engine or DEFAULT_ENGINES,
+            seed=seed,
+            examples=examples if "examples" in given else None,
+            unused=sorted(given & {"shape", "profile", "seconds", "jobs"}),
+            formats=format or (),
+            output=output,
+            cards=cards,
+            fail_on=fail_on,
+            offline=offline,
+        )
+    engines, no_engine = all_engines(engine or DEFAULT_ENGINES)
+    settings = Settings(
+        seed=seed,
+        cases=examples,
+        profile=profile,
+        shapes=tuple(shape or ()),
+        engines=engines,
+        seconds=seconds,
+        jobs=jobs,
+    )
+    validate(settings)
+    publisher = Publisher(format or (), output, cards)
+    templates, left_out = load_templates(targets, offline=offline)
+    for left in left_out:
+        complain(left.reason)
+    folder = publisher.folder(templates[0].name)
+    report = judge(
+        templates,
+        settings,
+        folder,
+        publisher.console,
+        shown=publisher.shows,
+        left_out=[*left_out, *no_engine],
+    )
+    publisher.publish(report, folder)
+    codes = [exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS]
+    # Unknown is not pass: who asked for all engines did not get all.
+    codes += [EXIT_UNJUDGED] if no_engine or interrupted(report, settings) else []
+    return max(codes)
 
 
 class _Watch:
@@ -65,38 +150,9 @@ def validate(settings: Settings) -> None:
         raise UsageError(f"--jobs is {settings.jobs}; give at least 1.")
     if settings.seed < 0:
         raise UsageError(f"--seed is {settings.seed}; give 0 or more.")
-    profile(settings.profile)
+    profile_named(settings.profile)
     shapes(settings.shapes)
     check_engines(settings.engines)
-
-
-def run_check(
-    targets: Sequence[str],
-    settings: Settings,
-    *,
-    formats: Sequence[str],
-    output: Path | None,
-    cards: int,
-    fail_on: str,
-    offline: bool,
-    console: Console,
-) -> int:
-    """Judge targets, write the reports asked for and the event log, and return the exit code."""
-    engines, no_engine = all_engines(settings.engines)
-    settings = replace(settings, engines=engines)
-    validate(settings)
-    publisher = Publisher.of(formats, output, cards)
-    templates, left_out = load_templates(targets, offline=offline)
-    for left in left_out:
-        complain(left.reason)
-    folder = publisher.folder(templates[0].name)
-    everything = [*left_out, *no_engine]
-    report = judge(templates, settings, folder, console, shown=publisher.shows, left_out=everything)
-    publisher.publish(report, folder, console)
-    codes = [exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS]
-    # Unknown is not pass: who asked for all engines did not get all.
-    codes += [EXIT_UNJUDGED] if no_engine else []
-    return max(codes + ([EXIT_UNJUDGED] if interrupted(report, settings) else []))
 
 
 def interrupted(report: Report, settings: Settings) -> bool:
@@ -132,40 +188,7 @@ def judge(
         advance = stack.enter_context(bars.progress())
         for left in left_out:
             log.note(left.reason, left.name)
-        report = check(templates, settings, _Watch(log, advance), left_out=left_out)
+        report = run_campaign(templates, settings, _Watch(log, advance), left_out=left_out)
         if not report.run.complete:
             log.incomplete("interrupted" if interrupted(report, settings) else "its time was up")
     return report
-
-
-def run_scoreboard(settings: Settings, *, output: Path, offline: bool, console: Console) -> int:
-    """Judge the whole catalogue and write `scoreboard.md` and `scoreboard.json`; return 0 whatever diverges.
-
-    With several engines the matrix template × engine is written instead, `engines.md` and `engines.json`.
-
-    The exit code is 3 when nothing could be judged, or when the campaign was interrupted.
-    """
-    engines, no_engine = all_engines(settings.engines)
-    settings = replace(settings, engines=engines)
-    validate(settings)
-    make_folder(output)
-    templates, left_out = [], list(no_engine)
-    for fetched in catalogue.fetch(offline=offline):
-        if fetched.template is not None:
-            templates.append(fetched.template)
-        else:
-            left_out.append(LeftOut(name=fetched.entry.name, reason=fetched.error or "not fetched"))
-    folder = new_run_folder("scoreboard")
-    report = judge(templates, settings, folder, console, left_out=left_out)
-    keep(report, folder)
-    if report.run.complete and report.targets:
-        if len(settings.engines) > 1:
-            write_file(output / "engines.json", engines_json(report))
-            write_file(output / "engines.md", engines_markdown(report).encode())
-        else:
-            write_file(output / "scoreboard.json", scoreboard_json(report))
-            write_file(output / "scoreboard.md", scoreboard_markdown(report).encode())
-    TerminalWriter(console).write(report, cards=False)
-    say_where(console, folder)
-    code = max(exit_code(report, "never"), EXIT_UNJUDGED if no_engine else EXIT_CONFORMS)
-    return max(code, EXIT_UNJUDGED) if interrupted(report, settings) else code

@@ -39,7 +39,7 @@ def shapes(incomplete: str) -> list[str]:
 
 def profiles(incomplete: str) -> list[str]:
     """Return profile names."""
-    from conformance.oracles.base import profiles as known
+    from conformance.oracles.profile import profiles as known
 
     return _beginning(list(known()), incomplete)
 
@@ -49,3 +49,10 @@ def formats(incomplete: str) -> list[str]:
     from conformance.report.base import formats as known
 
     return _beginning(known(), incomplete)
+
+
+def authorities(incomplete: str) -> list[str]:
+    """Return the names of authorities."""
+    from conformance.oracles.authorities import pinned
+
+    return _beginning(list(pinned()), incomplete)

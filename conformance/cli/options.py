@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from conformance.cli import completion
+
+# What every user has.
+DEFAULT_ENGINES = ("transformers",)
 
 
 class FailOn(enum.StrEnum):
@@ -54,12 +58,25 @@ Profile = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=completion.profiles,
-        help="Which of the contested choices the oracle makes.",
+        help="How the oracle reads what is contested: a profile, SETTING=VALUE,… or a .toml file "
+        "(`conformance settings` lists them).",
     ),
 ]
 Examples = Annotated[int, typer.Option("--examples", metavar="N", help="How many conversations to generate.")]
 Seconds = Annotated[float | None, typer.Option(metavar="S", help="End after so many seconds.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Processes that judge.")]
+FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="From which severity on to exit with 1.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        metavar="NAME[=FILE]",
+        autocompletion=completion.formats,
+        help="Report format on standard output, or in a file; repeatable. Default: terminal.",
+    ),
+]
+Output = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for reports and event log.")]
+Cards = Annotated[int, typer.Option(metavar="N", help="Failure cards to print for each target.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Plain text, as into a pipe.")]

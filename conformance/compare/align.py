@@ -10,10 +10,10 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from conformance.oracles.base import Block, Rendering
+from conformance.oracles.base import Block, Kind, Rendering
 
 START = "<|start|>"
 ENDS = ("<|end|>", "<|call|>", "<|return|>")
@@ -45,6 +45,28 @@ class Pair:
     offset: int
     actual_offset: int
     dropped: bool = False
+
+    @property
+    def expected(self) -> str | None:
+        """The text that the oracle wrote here; None where it wrote none."""
+        return None if self.block is None or self.dropped else self.block.text
+
+    @property
+    def equal(self) -> bool:
+        """Whether both texts are the same, character by character."""
+        return self.expected == self.actual
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of the oracle's block; None where there is none."""
+        return None if self.block is None else self.block.kind
+
+    @property
+    def both(self) -> tuple[Block, str, int, int]:
+        """Block, actual text and their offsets, of a pair that has both."""
+        assert self.block is not None
+        assert self.actual is not None
+        return self.block, self.actual, self.offset, self.actual_offset
 
 
 def mask(text: str, blocks: Iterable[Block]) -> str:
@@ -115,6 +137,27 @@ def align(expected: Rendering, actual: str) -> list[Pair]:
     behind = sequence[last][1] if last < len(sequence) else len(expected.text)
     pairs.extend(_align_middle(middle, _cut(masked, actual, position, end), behind, end))
     return pairs
+
+
+def side_by_side(expected: Rendering, pairs: Sequence[Pair]) -> list[Pair]:
+    """Return all messages in order: the pairs that differ (see `align`), and between them the equal ones."""
+    blocks = zip(expected.blocks, expected.block_starts, strict=True)
+    differing = {id(pair.block) for pair in pairs if pair.expected is not None}
+    equal = [(block, start) for block, start in blocks if id(block) not in differing][::-1]
+    found: list[Pair] = []
+    position = 0
+    for pair in pairs:
+        while equal and position < pair.actual_offset:
+            block, start = equal.pop()
+            found.append(Pair(block, block.text, start, position))
+            position += len(block.text)
+        found.append(pair)
+        position = pair.actual_offset + len(pair.actual or "")
+    while equal:
+        block, start = equal.pop()
+        found.append(Pair(block, block.text, start, position))
+        position += len(block.text)
+    return found
 
 
 _Entry = tuple[Block, int, bool]

@@ -1,10 +1,20 @@
-"""The result of a comparison: one stretch of the expected text against one of the actual text."""
+"""What a comparison finds: stretches of text that differ, each under the rule that names the difference."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from conformance.oracles.base import Block
+from conformance.oracles.base import Block, Region
+from conformance.rules.base import Rule, Severity, Slug
+
+# Where a difference lies: Harmony's own regions, and those that are only compared as one.
+Compared: TypeAlias = (
+    Region
+    | Literal[
+        "gap", "thinking", "tools-section", "namespace-close", "opening", "parameters", "property", "comment", "body"
+    ]
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -12,31 +22,64 @@ class Difference:
     """Two stretches that differ: where they lie in the oracle's text, and what stands there instead.
 
     `start` and `actual_start` are where the stretches begin in the two texts, in characters; `block` is
-    None for text that belongs to no expected message. `hint` is the rule that the place alone suggests,
-    or an empty string.
+    None for text that belongs to no expected message.
     """
 
     block: Block | None
-    region: str
+    region: Compared
     path: str
     expected: str
     actual: str
     start: int
     actual_start: int
-    hint: str = ""
 
     @property
     def offset(self) -> int:
         """The first differing character in the expected text."""
-        return self.start + common_prefix(self.expected, self.actual)
+        return self.start + parting(self.expected, self.actual)
 
     @property
     def actual_offset(self) -> int:
         """The first differing character in the actual text."""
-        return self.actual_start + common_prefix(self.expected, self.actual)
+        return self.actual_start + parting(self.expected, self.actual)
+
+    def part(
+        self, region: Compared, path: str, expected: str, actual: str, skip: int = 0, actual_skip: int = 0
+    ) -> Difference:
+        """Return a smaller stretch of this one, which begins after `skip` and `actual_skip` characters."""
+        start, actual_start = self.start + skip, self.actual_start + actual_skip
+        return Difference(self.block, region, path, expected, actual, start, actual_start)
 
 
-def common_prefix(a: str, b: str) -> int:
+Named: TypeAlias = tuple[Rule, Difference]
+
+
+@dataclass(slots=True)
+class Found:
+    """A named divergence of one case: the rule, where it shows (None when there is no text), and the profiles
+    under which it vanishes.
+
+    Where two engines disagree, `cause` says why, and `against` and `against_text` are the other engine and its
+    text. `severity` is given where it is not the rule's own.
+    """
+
+    rule: Slug
+    difference: Difference | None
+    vanishes_under: tuple[str, ...] = ()
+    cause: str = ""
+    against: str = ""
+    against_text: str = ""
+    severity: Severity | None = None
+
+    @property
+    def key(self) -> str:
+        """What is counted and shrunk by itself: the rule, with its cause or severity where it has several."""
+        if self.cause:
+            return f"{self.rule}: {self.cause}"
+        return f"{self.rule} ({self.severity})" if self.severity else self.rule
+
+
+def parting(a: str, b: str) -> int:
     """Return how many characters two texts share at their beginning."""
     if a == b:
         return len(a)

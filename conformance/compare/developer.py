@@ -1,15 +1,24 @@
-"""Compare two developer messages: headings, instructions, and the tools section."""
+"""The developer message: find what differs in headings, instructions and the frame of the tools, and name it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from conformance.compare.base import Difference
-from conformance.compare.tools import compare_tools, tool_units
-from conformance.oracles.base import Block, Piece
+from conformance.compare.align import Pair
+from conformance.compare.base import Difference, Named
+from conformance.compare.ends import name_end
+from conformance.compare.tools import compare_tools
+from conformance.conversation import Tool
+from conformance.oracles.base import Piece
+from conformance.rules import system as rules
+from conformance.rules.base import Rule
+from conformance.rules.messages import EXTRA_NEWLINE, ROLE_HEADER
+from conformance.rules.tool_definitions import TOOL_LAYOUT
 
+_OPENING = "namespace functions {\n"
 _FRAME_END = "} // namespace functions"
+_MESSAGE = "<|message|>"
 
 
 @dataclass(slots=True)
@@ -24,10 +33,17 @@ class _Parts:
     closing: str = ""
     end: str = ""
 
+    @property
+    def head(self) -> str:
+        """All that stands before the first tool."""
+        return self.heading + self.instructions + self.tools_heading + self.opening
+
 
 def _parts(pieces: list[Piece]) -> tuple[_Parts, list[Piece]]:
-    parts, inner = _Parts(), []
-    for region, path, text in pieces:
+    """Return the frame, and the pieces of the tools within it."""
+    parts, inner = _Parts(), list[Piece]()
+    for piece in pieces:
+        region, _, text = piece
         if region == "header":
             parts.header = text
         elif region == "instructions-heading":
@@ -43,28 +59,28 @@ def _parts(pieces: list[Piece]) -> tuple[_Parts, list[Piece]]:
         elif region == "end":
             parts.end = text
         else:
-            inner.append((region, path, text))
+            inner.append(piece)
     return parts, inner
 
 
-def compare_developer(block: Block, actual: str, offset: int, actual_offset: int) -> Iterator[Difference]:
+def compare_developer(pair: Pair, tools: Sequence[Tool]) -> Iterator[Named]:
     """Yield the differences between the oracle's developer message and the template's."""
+    block, actual, offset, actual_offset = pair.both
     parts, inner = _parts(block.pieces)
-    at = 0
-    if actual.startswith(parts.header):
-        at = len(parts.header)
-    else:
-        cut = actual.find("<|message|>") + len("<|message|>")
-        at = cut if cut >= len("<|message|>") else 0
-        yield Difference(block, "header", "", parts.header, actual[:at], offset, actual_offset)
-    body_end = _body_end(actual, at, parts.end)
-    expected_body = block.text[len(parts.header) : len(block.text) - len(parts.end)]
-    yield from _compare_body(
-        block, parts, inner, actual[at:body_end], offset + len(parts.header), actual_offset + at
-    )
-    if actual[body_end:] != parts.end:
-        end_at = offset + len(parts.header) + len(expected_body)
-        yield Difference(block, "end", "", parts.end, actual[body_end:], end_at, actual_offset + body_end)
+    whole = Difference(block, "message", "", block.text, actual, offset, actual_offset)
+    at = len(parts.header)
+    if not actual.startswith(parts.header):
+        cut = actual.find(_MESSAGE)
+        at = cut + len(_MESSAGE) if cut >= 0 else 0
+        yield ROLE_HEADER, whole.part("header", "", parts.header, actual[:at])
+    end = _body_end(actual, at, parts.end)
+    expected_end = len(block.text) - len(parts.end)
+    expected = block.text[len(parts.header) : expected_end]
+    body = whole.part("message", "", expected, actual[at:end], len(parts.header), at)
+    yield from _compare_body(body, parts, inner, tools)
+    if actual[end:] != parts.end:
+        found = whole.part("end", "", parts.end, actual[end:], expected_end, end)
+        yield name_end(found), found
 
 
 def _body_end(actual: str, start: int, end: str) -> int:
@@ -75,41 +91,34 @@ def _body_end(actual: str, start: int, end: str) -> int:
 
 
 def _compare_body(
-    block: Block, parts: _Parts, inner: list[Piece], actual: str, offset: int, actual_offset: int
-) -> Iterator[Difference]:
+    body: Difference, parts: _Parts, inner: list[Piece], tools: Sequence[Tool]
+) -> Iterator[Named]:
+    actual = body.actual
     tools_at = _find_tools(actual, parts)
     if bool(parts.opening) != (tools_at is not None):
-        region = "tools-section"
-        expected = parts.heading + parts.instructions + parts.tools_heading + parts.opening
-        yield Difference(block, region, "", expected, actual, offset, actual_offset, "section-order")
+        yield rules.SECTION_ORDER, body.part("tools-section", "", parts.head, actual)
         return
-    head, tail = actual, ""
-    if tools_at is not None:
-        head, tail = actual[:tools_at], actual[tools_at:]
-    expected_head = parts.heading + parts.instructions + parts.tools_heading + parts.opening
-    if head != expected_head:
-        yield from _compare_head(block, parts, head, offset, actual_offset)
+    head = actual if tools_at is None else actual[:tools_at]
+    if head != parts.head:
+        yield from _compare_head(body.part("message", "", parts.head, head), parts)
     if tools_at is None:
         return
-    offset += len(expected_head)
-    actual_offset += tools_at
+    tail = actual[tools_at:]
     close = tail.rfind(_FRAME_END)
     # Of two newlines the first ends the last tool's line, the second belongs to the closing line.
     last = close - 1 if tail.endswith("\n\n", 0, max(close, 0)) else close
     inside = tail[:last] if close >= 0 else tail
-    yield from compare_tools(block, tool_units(inner), inside, offset, actual_offset)
-    expected_close = parts.closing
-    actual_close = tail[len(inside) :]
-    if actual_close != expected_close:
-        at = offset + sum(len(piece[2]) for piece in inner)
-        yield Difference(
-            block, "namespace-close", "", expected_close, actual_close, at, actual_offset + len(inside)
-        )
+    expected = "".join([piece[2] for piece in inner])
+    yield from compare_tools(body.part("tool", "", expected, inside, len(parts.head), tools_at), inner, tools)
+    closing = tail[len(inside) :]
+    if closing != parts.closing:
+        skip, actual_skip = len(parts.head) + len(expected), tools_at + len(inside)
+        yield TOOL_LAYOUT, body.part("namespace-close", "", parts.closing, closing, skip, actual_skip)
 
 
 def _frame(actual: str, start: int) -> int:
     """Find where the frame of the tools begins when its heading is not there; -1 when nothing of it is."""
-    for mark in ("# Tools", "## functions", "namespace functions {"):
+    for mark in ("# Tools", "## functions", _OPENING.rstrip()):
         at = actual.rfind(mark, start)
         if at >= 0:
             return at
@@ -121,47 +130,40 @@ def _find_tools(actual: str, parts: _Parts) -> int | None:
     start = len(parts.heading) + len(parts.instructions)
     if not actual.startswith(parts.heading + parts.instructions):
         start = 0
-    at = actual.find("namespace functions {\n", start)
+    at = actual.find(_OPENING, start)
     if at < 0:
-        at = actual.find("namespace functions {\n")
-    return None if at < 0 else at + len("namespace functions {\n")
+        at = actual.find(_OPENING)
+    return None if at < 0 else at + len(_OPENING)
 
 
-def _compare_head(
-    block: Block, parts: _Parts, actual: str, offset: int, actual_offset: int
-) -> Iterator[Difference]:
+def _compare_head(found: Difference, parts: _Parts) -> Iterator[Named]:
     """Compare headings and instructions up to the first tool."""
-    tail = parts.tools_heading.lstrip("\n") + parts.opening
+    actual = found.actual
+    frame = parts.tools_heading.lstrip("\n") + parts.opening
     gap = parts.tools_heading[: len(parts.tools_heading) - len(parts.tools_heading.lstrip("\n"))]
     if not parts.instructions:
-        expected = parts.heading + parts.tools_heading + parts.opening
-        hint = "empty-instructions" if "# Instructions" in actual else ""
-        yield Difference(block, "tools-heading", "", expected, actual, offset, actual_offset, hint)
+        heading = found.part("tools-heading", "", found.expected, actual)
+        yield (rules.EMPTY_INSTRUCTIONS if "# Instructions" in actual else _name_heading(heading)), heading
         return
     if not actual.startswith(parts.heading):
-        hint = "section-order"
-        yield Difference(
-            block,
-            "instructions-heading",
-            "",
-            parts.heading + parts.instructions,
-            actual,
-            offset,
-            actual_offset,
-            hint,
-        )
+        expected = parts.heading + parts.instructions
+        yield rules.SECTION_ORDER, found.part("instructions-heading", "", expected, actual)
         return
     start = len(parts.heading)
-    if tail and not actual.endswith(tail):
+    stop = len(actual) - len(frame)
+    if frame and not actual.endswith(frame):
         cut = max(actual.rfind("\n# Tools", start) + 1, 0) or _frame(actual, start)
         shown = actual[cut:] if cut >= 0 else ""
-        at = offset + start + len(parts.instructions) + len(gap)
-        yield Difference(block, "tools-heading", "", tail, shown, at, actual_offset + max(cut, 0))
+        skip = start + len(parts.instructions) + len(gap)
+        heading = found.part("tools-heading", "", frame, shown, skip, max(cut, 0))
+        yield _name_heading(heading), heading
         stop = cut if cut >= 0 else len(actual)
-    else:
-        stop = len(actual) - len(tail)
-    expected = parts.instructions + gap
-    if actual[start:stop] != expected:
-        yield Difference(
-            block, "instructions", "", expected, actual[start:stop], offset + start, actual_offset + start
-        )
+    expected, shown = parts.instructions + gap, actual[start:stop]
+    if shown != expected:
+        newlines = expected.rstrip("\n") == shown.rstrip("\n")
+        rule = rules.INSTRUCTIONS_TRAILING_NEWLINES if newlines else rules.INSTRUCTIONS_ALTERED
+        yield rule, found.part("instructions", "", expected, shown, start, start)
+
+
+def _name_heading(found: Difference) -> Rule:
+    return EXTRA_NEWLINE if found.expected.split() == found.actual.split() else rules.SECTION_ORDER

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from conformance.compare.base import common_prefix
+from conformance.compare.base import parting
 from conformance.engines.base import Crashed, LimitExceeded, Outcome, Rejected, Rendered, SyntaxProblem
 
 Cause: TypeAlias = Literal[
@@ -78,8 +78,8 @@ def _failure(outcome: Outcome | SyntaxProblem) -> Cause:
 
 
 def _texts(one: str, other: str) -> Disagreement:
-    offset = common_prefix(one, other)
-    tail = common_prefix(one[offset:][::-1], other[offset:][::-1])
+    offset = parting(one, other)
+    tail = parting(one[offset:][::-1], other[offset:][::-1])
     first, second = one[offset : len(one) - tail], other[offset : len(other) - tail]
     return Disagreement(
         _cause(one, other, offset, first, second), offset, first[:_STRETCH], second[:_STRETCH]

@@ -7,8 +7,18 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, cast
 
-from conformance.compare.tokens import MESSAGE, START, special_ids
-from conformance.oracles.harmony import encoding
+from conformance.compare.align import Pair
+from conformance.compare.tokens import (
+    MESSAGE,
+    START,
+    Ordinary,
+    control_tokens,
+    server_tokens,
+    special_ids,
+)
+from conformance.oracles.base import Rendering
+from conformance.oracles.library import OracleRefusedError
+from conformance.oracles.load import tokenizer
 
 _ENDS = ("<|end|>", "<|call|>", "<|return|>")
 _CONSTRAIN, _CHANNEL = "<|constrain|>", "<|channel|>"
@@ -17,8 +27,6 @@ _INSTRUCTIONS = "# Instructions\n\n"
 _MOST, _QUOTED = 8, 40
 # A prompt of more messages is not compared with the oracle's few: only what is hostile gets there.
 _MOST_MESSAGES = 1_000
-# Above this two messages are not the same one changed: one is lost and the other extra.
-_OTHER = 2.0
 
 
 @dataclass(slots=True)
@@ -26,13 +34,14 @@ class Parsed:
     """One message as the model reads it; `refused` is why Harmony's parser does not take its header.
 
     `content` is what DeepDiff compares: the text, or of a developer message instructions and tools apart. `end` is
-    the token that ends the message, empty where none does.
+    the token that ends the message, empty where none does. `start` counts the prompt's `<|start|>` before its own.
     """
 
     header: dict[str, str]
     content: dict[str, str]
     end: str
     refused: str = ""
+    start: int = field(default=0, compare=False)
 
     @property
     def name(self) -> str:
@@ -68,27 +77,31 @@ def parse(tokens: Sequence[int]) -> Prompt:
     special = special_ids()
     ends = {special[end]: end for end in _ENDS}
     prompt = Prompt()
-    at = 0
+    at = passed = 0
     while at < len(tokens):
         start = _find(tokens, special[START], at)
         if start > at:
-            prompt.stray.append((len(prompt.messages), encoding().decode(list(tokens[at:start]))))
+            prompt.stray.append((len(prompt.messages), tokenizer().decode(list(tokens[at:start]))))
         message = next(
             (i for i in range(start + 1, len(tokens)) if tokens[i] == special[MESSAGE] or tokens[i] in ends),
             len(tokens),
         )
         if message == len(tokens):
             if start < len(tokens):
-                prompt.opened = encoding().decode(list(tokens[start + 1 :]))
+                prompt.opened = tokenizer().decode(list(tokens[start + 1 :]))
             break
         if tokens[message] in ends:
             # A header that ends before its text: the parser goes back to where a message starts.
-            prompt.stray.append((len(prompt.messages), encoding().decode(list(tokens[start : message + 1]))))
+            prompt.stray.append((len(prompt.messages), tokenizer().decode(list(tokens[start : message + 1]))))
+            passed += tokens[start:message].count(special[START])
             at = message + 1
             continue
         stop = next((i for i in range(message + 1, len(tokens)) if tokens[i] in ends), len(tokens))
         end = ends[tokens[stop]] if stop < len(tokens) else ""
-        prompt.messages.append(_message(tokens[start:message], tokens[message + 1 : stop], end))
+        found = _message(tokens[start:message], tokens[message + 1 : stop], end)
+        found.start = passed
+        prompt.messages.append(found)
+        passed += tokens[start:stop].count(special[START])
         at = stop + 1
     return prompt
 
@@ -101,25 +114,21 @@ def _find(tokens: Sequence[int], token: int, at: int) -> int:
 
 
 def _message(header: Sequence[int], content: Sequence[int], end: str) -> Parsed:
-    special, harmony = special_ids(), encoding()
+    special, harmony = special_ids(), tokenizer()
     told = harmony.decode(list(header))
     read = told.replace(f"{_CONSTRAIN} ", _CONSTRAIN)
     refused = ""
     try:
         # The header alone: no text can be refused, and the parser would decode it once more.
-        (found,) = harmony.parse_messages_from_completion_tokens(
-            [*harmony.encode(read, allowed_special="all"), special[MESSAGE], special["<|end|>"]],
-            None,
-            strict=False,
-        )
+        (found,) = harmony.parse([*harmony.encode(read), special[MESSAGE], special["<|end|>"]])
         fields = {
-            "role": found.author.role.value,
-            "name": found.author.name or "",
+            "role": found.role,
+            "name": found.name or "",
             "channel": found.channel or "",
             "recipient": found.recipient or "",
             "content type": found.content_type or "",
         }
-    except Exception as error:  # the binding raises HarmonyError and plain ValueError alike
+    except (OracleRefusedError, ValueError) as error:  # refused, or read as no or as several messages
         refused = str(error)
         fields = _header(read.removeprefix(START))
     text = harmony.decode(list(content))
@@ -156,20 +165,52 @@ def _content(role: str, text: str) -> dict[str, str]:
     return {"content": text}
 
 
-def compare(expected: Sequence[int], actual: Sequence[int], *, extra: str = "extra") -> list[str]:
+def compare(
+    expected: Rendering, actual: str, pairs: Sequence[Pair], ordinary: Ordinary = (), *, extra: str = "extra"
+) -> list[str]:
     """Say in short sentences what the model reads otherwise than Harmony meant; at most eight.
 
-    Messages are counted from 1, the system message included; lost ones by Harmony's prompt, all others by the
-    template's. A message that Harmony did not write is called `extra`. An empty list means that both parse alike.
+    `pairs` are all messages, the equal ones too (see `align.side_by_side`). Messages are counted from 1, the system
+    message included; lost ones by Harmony's prompt, all others by the template's. A message that Harmony did not
+    write is called `extra`. An empty list means that both parse alike.
     """
-    if list(expected) == list(actual):
+    tokens = server_tokens(actual, ordinary)
+    if tokens == expected.tokens:
         return []
-    told = list(_differences(parse(expected), parse(actual), extra))
+    one, other = parse(expected.tokens), parse(tokens)
+    starts = [offset for offset, token in control_tokens(actual, ordinary=ordinary) if token == START]
+    places = [starts[message.start] for message in other.messages]
+    told = list(_differences(one, other, _numbers(pairs, places), extra))
     more = len(told) - _MOST
     return [*told[:_MOST], f"and {more} more"] if more > 0 else told
 
 
-def _differences(expected: Prompt, actual: Prompt, extra: str) -> Iterator[str]:
+def _numbers(pairs: Sequence[Pair], places: Sequence[int]) -> list[tuple[int | None, int | None]]:
+    """Return the numbers of the parsed messages that stand for each other, by the offsets of the template's.
+
+    Of several that begin within one pair, the first is what Harmony wrote; the others broke out of its text.
+    """
+    numbers: list[tuple[int | None, int | None]] = []
+    written = read = 0
+    for pair in pairs:
+        mine = None
+        if pair.expected is not None and pair.kind != "prompt":
+            mine, written = written, written + 1
+        stop = pair.actual_offset + len(pair.actual or "")
+        theirs = []
+        while read < len(places) and places[read] < stop:
+            theirs.append(read)
+            read += 1
+        first = theirs.pop(0) if theirs else None
+        if mine is not None or first is not None:
+            numbers.append((mine, first))
+        numbers += [(None, number) for number in theirs]
+    return numbers
+
+
+def _differences(
+    expected: Prompt, actual: Prompt, numbers: list[tuple[int | None, int | None]], extra: str
+) -> Iterator[str]:
     if not actual.messages and actual.opened is None:
         yield "Harmony's parser refuses the prompt: it holds no message"
         return
@@ -179,7 +220,7 @@ def _differences(expected: Prompt, actual: Prompt, extra: str) -> Iterator[str]:
     stray = dict(actual.stray)
     if 0 in stray:
         yield f"text before the first message: {_quote(stray[0])}"
-    for i, j in _aligned(expected.messages, actual.messages):
+    for i, j in numbers:
         if j is None:
             assert i is not None
             yield f"message {i + 1} lost ({expected.messages[i].name})"
@@ -236,39 +277,6 @@ def _deep_diff() -> Any:
     from deepdiff import DeepDiff  # takes half a second to import, and few runs need it
 
     return DeepDiff
-
-
-def _aligned(expected: list[Parsed], actual: list[Parsed]) -> list[tuple[int | None, int | None]]:
-    """Pair messages by least cost (Needleman-Wunsch); a message lost or extra costs 1."""
-    rows, columns = len(expected), len(actual)
-    best = [[float(rows - i + columns - j) for j in range(columns + 1)] for i in range(rows + 1)]
-    costs = [[_cost(one, other) for other in actual] for one in expected]
-    for i in range(rows - 1, -1, -1):
-        for j in range(columns - 1, -1, -1):
-            best[i][j] = min(best[i + 1][j + 1] + costs[i][j], best[i + 1][j] + 1, best[i][j + 1] + 1)
-    pairs: list[tuple[int | None, int | None]] = []
-    i = j = 0
-    while i < rows or j < columns:
-        if i < rows and j < columns and best[i][j] == best[i + 1][j + 1] + costs[i][j]:
-            pairs.append((i, j))
-            i, j = i + 1, j + 1
-        elif j < columns and best[i][j] == best[i][j + 1] + 1:
-            pairs.append((None, j))
-            j += 1
-        else:
-            pairs.append((i, None))
-            i += 1
-    return pairs
-
-
-def _cost(expected: Parsed, actual: Parsed) -> float:
-    if expected == actual:
-        return 0.0
-    headers = sum(expected.header[name] != actual.header[name] for name in expected.header)
-    same = expected.said == actual.said
-    if headers and not same and (expected.header["role"] != actual.header["role"] or headers > 1):
-        return _OTHER
-    return 0.2 * headers + (0.0 if same else 0.9)
 
 
 def _plain(text: str) -> str:

@@ -1,14 +1,24 @@
-"""Compare two system messages line by line."""
+"""The system message: find its differences line by line, and name them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conformance.compare.base import Difference
-from conformance.oracles.base import Block
+from conformance.compare.align import Pair
+from conformance.compare.base import Compared, Difference, Named
+from conformance.oracles.base import Region
+from conformance.rules.base import Rule
+from conformance.rules.messages import EXTRA_NEWLINE
+from conformance.rules.system import (
+    BUILTIN_TOOLS,
+    CURRENT_DATE,
+    FUNCTIONS_NOTE,
+    REASONING_EFFORT,
+    SYSTEM_TEXT,
+)
 
 # How each region begins in any notation, so that a changed one does not drag the rest along.
-_ANCHORS = {
+_ANCHORS: dict[Region, str] = {
     "cutoff": "Knowledge cutoff:",
     "current-date": "Current date:",
     "reasoning-effort": "Reasoning:",
@@ -17,11 +27,33 @@ _ANCHORS = {
     "functions-note": "\nCalls to these tools",
     "end": "<|end|>",
 }
+_RULES: dict[Compared, Rule] = {
+    "current-date": CURRENT_DATE,
+    "reasoning-effort": REASONING_EFFORT,
+    "builtin-tools": BUILTIN_TOOLS,
+    "functions-note": FUNCTIONS_NOTE,
+}
 
 
-def compare_system(block: Block, actual: str, offset: int, actual_offset: int) -> Iterator[Difference]:
+def compare_system(pair: Pair) -> Iterator[Named]:
     """Yield the differences between two system messages, one for each region of the oracle's."""
-    groups: list[tuple[str, str]] = []
+    for found in _differences(pair):
+        yield _rule(found), found
+
+
+def _rule(found: Difference) -> Rule:
+    if "Calls to these tools" in found.actual and "Calls to these tools" not in found.expected:
+        return FUNCTIONS_NOTE
+    if "# Tools" in found.actual and "# Tools" not in found.expected:
+        return BUILTIN_TOOLS
+    if found.region == "end" and not found.actual.removeprefix("<|end|>").strip():
+        return EXTRA_NEWLINE
+    return _RULES.get(found.region, SYSTEM_TEXT)
+
+
+def _differences(pair: Pair) -> Iterator[Difference]:
+    block, actual, offset, actual_offset = pair.both
+    groups: list[tuple[Region, str]] = []
     for region, _, text in block.pieces:
         if groups and groups[-1][0] == region:
             groups[-1] = (region, groups[-1][1] + text)
@@ -49,7 +81,7 @@ def compare_system(block: Block, actual: str, offset: int, actual_offset: int) -
         yield Difference(block, "end", "", "", actual[position:], offset, actual_offset + position)
 
 
-def _insertion(actual: str, position: int, region: str) -> str:
+def _insertion(actual: str, position: int, region: Region) -> str:
     """Return the blanks that stand before a region's beginning."""
     anchor = _ANCHORS.get(region, "")
     at = actual.find(anchor, position) if anchor else -1
@@ -57,7 +89,7 @@ def _insertion(actual: str, position: int, region: str) -> str:
     return "" if between.strip() else between
 
 
-def _next(actual: str, position: int, following: list[str]) -> int:
+def _next(actual: str, position: int, following: list[Region]) -> int:
     """Find where the next region that is there begins."""
     for name in following:
         anchor = _ANCHORS.get(name)

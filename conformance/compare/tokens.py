@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from conformance.compare.align import ENDS, Pair
-from conformance.compare.base import Difference
+from conformance.compare.base import Compared, Difference, Found
 from conformance.oracles.base import Block, Rendering
-from conformance.oracles.harmony import encoding
+from conformance.oracles.load import tokenizer
+from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN, TOKEN_MISMATCH
 
 # Stretches of a text, as start and stop, that a server encodes as ordinary text; empty ones only part the text.
 Ordinary = Sequence[tuple[int, int]]
@@ -25,7 +26,7 @@ _MARKER = re.compile(r"<\|[a-z]+(?:_[0-9]+)?\|>")
 _SAMPLED = 32
 
 
-class Injected(NamedTuple):
+class _Injected(NamedTuple):
     """Where text of a conversation becomes control tokens; None where it does not.
 
     `kept` is text that Harmony writes too, as ordinary tokens: only the server can prevent it. `added` is what the
@@ -39,20 +40,19 @@ class Injected(NamedTuple):
 @lru_cache(maxsize=1)
 def special_ids() -> dict[str, int]:
     """Return the special tokens of the vocabulary, from text to id."""
-    harmony = encoding()
-    return {text: harmony.encode(text, allowed_special="all")[0] for text in harmony.special_tokens_set}
+    return tokenizer().special_tokens()
 
 
 def server_tokens(text: str, ordinary: Ordinary = ()) -> list[int]:
     """Encode a text as a server's tokenizer does: special tokens are recognised outside of `ordinary` stretches."""
-    harmony = encoding()
+    harmony = tokenizer()
     tokens: list[int] = []
     at = 0
     for start, stop in ordinary:
-        tokens += harmony.encode(text[at:start], allowed_special="all")
-        tokens += harmony.encode(text[start:stop], disallowed_special=())
+        tokens += harmony.encode(text[at:start])
+        tokens += harmony.encode(text[start:stop], special=False)
         at = stop
-    tokens += harmony.encode(text[at:], allowed_special="all")
+    tokens += harmony.encode(text[at:])
     return tokens
 
 
@@ -94,13 +94,37 @@ def body(message: str) -> tuple[int, int]:
     return start, max(start, stop - len(end))
 
 
-def injected(
+def compare_control_tokens(
     expected: Rendering, actual: str, pairs: Sequence[Pair], said: str, ordinary: Ordinary = ()
-) -> Injected:
-    """Find text that a server would read as control tokens in a template's text.
+) -> list[Found]:
+    """Name text that becomes control tokens: a note where Harmony writes it too, an error where it does not.
 
     `pairs` are the messages that differ (see `align`), none where the texts are equal; `said` is the conversation
-    as JSON. What a message's header holds and the token that ends it are the template's own; the rest counts. More
+    as JSON.
+    """
+    found = _injected(expected, actual, pairs, said, ordinary)
+    named = [] if found.kept is None else [Found(INJECTED_SPECIAL_TOKEN.slug, found.kept)]
+    return (
+        named
+        if found.added is None
+        else [*named, Found(INJECTED_SPECIAL_TOKEN.slug, found.added, severity="error")]
+    )
+
+
+def compare_tokens(expected: Rendering, ordinary: Ordinary) -> list[Found]:
+    """Name equal characters with other tokens, a note where the server itself takes text apart (`ordinary`)."""
+    difference = first_mismatch(expected, server_tokens(expected.text, ordinary))
+    if difference is None:
+        return []
+    return [Found(TOKEN_MISMATCH.slug, difference, severity="note" if ordinary else None)]
+
+
+def _injected(
+    expected: Rendering, actual: str, pairs: Sequence[Pair], said: str, ordinary: Ordinary = ()
+) -> _Injected:
+    """Find text that a server would read as control tokens in a template's text.
+
+    What a message's header holds and the token that ends it are the template's own; the rest counts. More
     is `added` only when it is more over all messages, so that text which moved from one to another is not.
     """
     kept = added = None
@@ -121,7 +145,7 @@ def injected(
         kept = kept or difference
         if len(found) > harmony:
             added = added or difference
-    return Injected(kept, added if balance > 0 else None)
+    return _Injected(kept, added if balance > 0 else None)
 
 
 def _equal_blocks(
@@ -182,7 +206,7 @@ def _difference(block: Block, inside: int, token: str, start: int, actual_start:
     return Difference(block, *_place(block, inside), "", token, start, actual_start)
 
 
-def _place(block: Block, inside: int) -> tuple[str, str]:
+def _place(block: Block, inside: int) -> tuple[Compared, str]:
     """Return the region and path of a character of a block."""
     stop = 0
     for region, path, text in block.pieces:
@@ -192,7 +216,7 @@ def _place(block: Block, inside: int) -> tuple[str, str]:
     return "message", ""
 
 
-def _region(block: Block | None, token: str) -> tuple[str, str]:
+def _region(block: Block | None, token: str) -> tuple[Compared, str]:
     """Return the region and path of the piece that holds a token, where one does."""
     start = 0 if block is None else body(block.text)[0]
     at = 0
@@ -224,7 +248,7 @@ def encodes_alike(expected: Rendering) -> bool:
         stop = len(tokens) if block.kind == "prompt" else tokens.index(message, at)
         header = tuple(tokens[at:stop])
         if header not in _alike:
-            _alike[header] = tuple(server_tokens(encoding().decode(list(header)))) == header
+            _alike[header] = tuple(server_tokens(tokenizer().decode(list(header)))) == header
         if not _alike[header]:
             return False
     return True
@@ -238,7 +262,7 @@ def first_mismatch(expected: Rendering, actual: Sequence[int]) -> Difference | N
     )
     if at == len(want) == len(actual):
         return None
-    harmony = encoding()
+    harmony = tokenizer()
     offset = len(harmony.decode(want[:at]))
     place = expected.block_starts
     number = max((i for i, start in enumerate(place) if start <= offset), default=0)

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
 from conformance.errors import UsageError
-
-ENTRY_POINT_GROUP = "conformance.engines"
+from conformance.registry import Registry
 
 # Imported when first asked for, so that `conformance --help` loads none of them.
-_BUILT_IN = {
-    "transformers": "conformance.engines.transformers_jinja",
-    "jinja2": "conformance.engines.jinja2_plain",
-    "transformers-sanitized": "conformance.engines.transformers_sanitized",
-    "minijinja": "conformance.engines.minijinja",
-    "minijinja-tgi": "conformance.engines.minijinja",
-    "minijinja-mistralrs": "conformance.engines.minijinja",
-    "minijinja-dynamo": "conformance.engines.minijinja",
-    "llama.cpp": "conformance.engines.llama_cpp",
-    "llama.cpp-raw": "conformance.engines.llama_cpp",
-    "huggingface-js": "conformance.engines.huggingface_js",
-}
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -132,6 +119,10 @@ class Engine(Protocol):
         """
         return None
 
+    def programs(self) -> Sequence[str]:
+        """Return the paths of programs that a session starts; every other program stays closed to it."""
+        return ()
+
     def load(self) -> None:
         """Import what rendering needs; runs once, before any template is seen.
 
@@ -139,7 +130,7 @@ class Engine(Protocol):
         """
 
     def open(self) -> None:
-        """Start what does not survive a fork (threads, subprocesses); runs before a session's limits."""
+        """Start what does not survive a fork (threads, programs); runs confined, before a session's limits."""
 
     def compile_check(self, template: str) -> SyntaxProblem | None:
         """Return what keeps the template from being compiled, or None."""
@@ -150,60 +141,71 @@ class Engine(Protocol):
         ...
 
 
-EngineClass = TypeVar("EngineClass", bound=type[Engine])
-
-_REGISTRY: dict[str, type[Engine]] = {}
-
-
-def register(engine: EngineClass) -> EngineClass:
-    """Add an engine class to the registry under its `name`.
-
-    Raises TypeError when the class lacks a name or a method, or when another class has the name already.
-    """
-    name = getattr(engine, "name", None)
+def _check(name: str, engine: type[Engine]) -> None:
     if not isinstance(name, str) or not name:
         raise TypeError(f"engine {engine.__name__} has no name")
     for method in ("version", "compile_check", "render"):
         if getattr(engine, method, None) is getattr(Engine, method):
             raise TypeError(f"engine {name} does not define {method}")
-    known = _REGISTRY.get(name)
-    # The same class may be loaded twice (as __main__ and by name); two different ones are a mistake.
-    if known is not None and (known.__module__, known.__qualname__) != (
-        engine.__module__,
-        engine.__qualname__,
-    ):
-        raise TypeError(f"engine {name} is registered twice: {known.__qualname__} and {engine.__qualname__}")
-    _REGISTRY[name] = engine
-    return engine
 
 
-def _plugins() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+ENGINES: Registry[type[Engine]] = Registry(
+    "engine",
+    "conformance.engines",
+    {
+        "transformers": "conformance.engines.transformers_jinja",
+        "jinja2": "conformance.engines.jinja2_plain",
+        "transformers-sanitized": "conformance.engines.transformers_sanitized",
+        "minijinja": "conformance.engines.minijinja",
+        "minijinja-tgi": "conformance.engines.minijinja",
+        "minijinja-mistralrs": "conformance.engines.minijinja",
+        "minijinja-dynamo": "conformance.engines.minijinja",
+        "llama.cpp": "conformance.engines.llama_cpp",
+        "llama.cpp-raw": "conformance.engines.llama_cpp",
+        "huggingface-js": "conformance.engines.huggingface_js",
+    },
+    check=_check,
+)
+register = ENGINES.register
 
 
 def engine_names() -> list[str]:
     """Return the names of all engines: built in, registered and from installed plug-ins."""
-    return sorted({*_BUILT_IN, *_REGISTRY, *_plugins()})
+    return sorted(ENGINES.names())
 
 
 def get_engine(name: str) -> Engine:
-    """Return a new engine by its name, or by `module:Class` for one that is not registered.
+    """Return a new engine by its name.
 
-    Raises UsageError when there is no such engine.
+    Raises UsageError when there is none.
     """
-    if name not in _REGISTRY:
-        if name in _BUILT_IN:
-            importlib.import_module(_BUILT_IN[name])
-        elif ":" in name:
-            return _by_path(name)
-        elif (plugin := _plugins().get(name)) is not None:
-            register(plugin.load())
-    if name not in _REGISTRY:
-        raise UsageError(f"There is no engine {name!r}; known are {', '.join(engine_names())}.")
-    return _REGISTRY[name]()
+    return ENGINES[name]()
 
 
-def _by_path(path: str) -> Engine:
+def registered(names: Iterable[str]) -> list[type[Engine]]:
+    """Return those of these engines that this program registered: other processes do not know them by name."""
+    own = ENGINES.own()
+    return [own[name] for name in names if name in own]
+
+
+def class_path(engine: str | type[Engine]) -> str | None:
+    """Return `module:Class` of an engine given as its class or registered by a program, else None.
+
+    A worker finds those that are built in or plug-ins by their names. No name that somebody wrote becomes a path.
+    """
+    if isinstance(engine, str):
+        own = registered([engine])
+        if not own:
+            return None
+        engine = own[0]
+    return f"{engine.__module__}:{engine.__qualname__}"
+
+
+def load_class(path: str) -> Engine:
+    """Return a new engine of the class under `class_path`.
+
+    Raises UsageError when it cannot be imported.
+    """
     module, _, attribute = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)

@@ -1,4 +1,8 @@
-"""The limits that a worker puts on itself before it sees a template: time, memory, files, processes."""
+"""What a worker puts on itself before it sees a template: walls of the kernel, and limits on time and memory.
+
+Limits end what runs away. The walls are for code that got out of the engine's own sandbox: it runs as the user, and
+behind them it can read the interpreter and its packages, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,13 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
-from conformance.engines.base import LimitExceeded, Limits
+from conformance.engines import landlock, seccomp
+from conformance.engines.base import Engine, LimitExceeded, Limits
 
 T = TypeVar("T")
 
@@ -20,6 +25,64 @@ _REPEAT_S = 0.1
 
 # Lazy imports of the template library need a file for a moment; a template never does.
 _OPEN_FILES = 32
+
+
+# Where systems keep libraries, locales and time zones: files that are the same on every machine.
+_SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom")
+
+
+def unguarded() -> list[str]:
+    """Return what code that got out of an engine could reach here: files, TCP, signals, sockets, processes."""
+    abi = landlock.abi()
+    holds = {
+        "files": abi > 0,
+        "TCP": abi >= landlock.TCP_ABI or seccomp.available(),
+        "signals": abi >= landlock.SCOPE_ABI,
+        "sockets": seccomp.available(),
+        "processes": seccomp.available(),
+    }
+    return [name for name, held in holds.items() if not held]
+
+
+def walls() -> list[str]:
+    """Return the kernel's walls that stand around a session here, with their versions."""
+    abi = landlock.abi()
+    return [*([f"Landlock {abi}"] if abi else []), *(["seccomp"] if seccomp.available() else [])]
+
+
+def confine(engine: Engine) -> None:
+    """Raise, for good, every wall that this system has around the session of an engine.
+
+    Raises OSError when the kernel has one and refuses to raise it.
+    """
+    programs = [Path(program) for program in engine.programs()]
+    if landlock.abi() > 0:
+        landlock.restrict(_readable(engine), [*programs, *(_loaders() if programs else ())])
+    if seccomp.available():
+        seccomp.restrict(starts_programs=bool(programs))
+
+
+def _readable(engine: Engine) -> Iterator[Path]:
+    """Yield what late imports may need: the system's libraries, Python, installed packages and the engine's own."""
+    yield from map(Path, _SYSTEM)
+    yield from {Path(sys.prefix), Path(sys.base_prefix)}
+    yield Path("/proc/self")  # the session's own; its parent's stays closed
+    for entry in map(Path, sys.path):
+        # A clone or a current folder may hold anything: of those only packages that are already in use.
+        if entry.name in ("site-packages", "dist-packages"):
+            yield entry
+    for name in ("conformance", type(engine).__module__.partition(".")[0]):
+        module = sys.modules.get(name)
+        if module is not None and module.__file__ is not None:
+            file = Path(module.__file__)
+            yield file.parent if file.name == "__init__.py" else file
+
+
+def _loaders() -> Iterator[Path]:
+    """Yield the dynamic loaders, which a program needs to start."""
+    for folder in ("/lib", "/lib64"):
+        yield from Path(folder).glob("ld-linux*")
+        yield from Path(folder).glob("*/ld-linux*")
 
 
 class TimeUp(BaseException):

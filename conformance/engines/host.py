@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from types import TracebackType
@@ -15,6 +15,7 @@ import msgspec
 
 from conformance.engines import wire
 from conformance.engines.base import (
+    Engine,
     LimitExceeded,
     Limits,
     Outcome,
@@ -27,6 +28,9 @@ from conformance.errors import UnjudgedError, UsageError
 
 _CHUNK = 16
 _NEW_WORKERS = 3
+# A machine that froze for a moment looks like a slow template: what ran out of time is tried again, until so many
+# cases of the template ran out of it twice.
+_BELIEVED_AFTER = 3
 
 
 class Ticket:
@@ -70,7 +74,7 @@ class Host(Protocol):
 class _Slot:
     """A request on its way: its frame is kept until the outcome is there, so that it can be sent again."""
 
-    __slots__ = ("deaths", "frame", "position", "template", "ticket")
+    __slots__ = ("deaths", "frame", "late", "position", "template", "ticket")
 
     def __init__(self, frame: bytes, template: int, ticket: Ticket, position: int) -> None:
         self.frame = frame
@@ -78,6 +82,7 @@ class _Slot:
         self.ticket = ticket
         self.position = position
         self.deaths = 0
+        self.late = False
 
 
 class EngineHost:
@@ -85,18 +90,23 @@ class EngineHost:
 
     The worker starts to load on entry and is waited for at the first result. A case that exceeds a limit or
     kills its worker costs its own case: the session is replaced and everything behind it is sent again. A
-    session that died by itself gets a second chance with the same case first, so that no case is blamed for
-    what came from outside. Not safe for use from several threads.
+    session that died by itself or ran out of time gets a second chance with the same case first, so that no
+    case is blamed for what came from outside. Not safe for use from several threads.
     """
 
-    def __init__(self, engine: str, *, limits: Limits | None = None, window: int = 128) -> None:
-        """Prepare a host; `window` is how many requests `render_many` keeps on their way.
+    def __init__(
+        self, engine: str | type[Engine], *, limits: Limits | None = None, window: int = 128
+    ) -> None:
+        """Prepare a host for an engine, by name or as its class.
+
+        `window` is how many requests `render_many` keeps on their way.
 
         Raises UsageError when there is no such engine.
         """
-        if ":" not in engine and engine not in engine_names():
+        if isinstance(engine, str) and engine not in engine_names():
             raise UsageError(f"There is no engine {engine!r}; known are {', '.join(engine_names())}.")
-        self.engine = engine
+        self._given = engine
+        self.engine = engine if isinstance(engine, str) else engine.name
         self.limits = limits or Limits()
         self._window = window
         self._process: WorkerProcess | None = None
@@ -107,6 +117,7 @@ class EngineHost:
         self._templates: dict[str, int] = {}
         self._template_frames: list[bytes] = []
         self._sent: set[int] = set()
+        self._twice_late: Counter[int] = Counter()
 
     def __enter__(self) -> Self:
         self.start()
@@ -120,7 +131,7 @@ class EngineHost:
     def start(self) -> None:
         """Begin to load the engine without waiting for it."""
         if self._process is None:
-            self._process = WorkerProcess(self.engine, self.limits)
+            self._process = WorkerProcess(self._given, self.limits)
 
     def close(self) -> None:
         """End the worker; requests still on their way get no outcome."""
@@ -223,9 +234,9 @@ class EngineHost:
         while not ticket.done:
             if self._session is None:
                 self._open_session()
-            before = len(self._waiting)
+            before, session = len(self._waiting), self._session
             deadline = time.monotonic() + patience
-            while len(self._waiting) == before and self._session is not None:
+            while len(self._waiting) == before and self._session is session:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     self._lose(LimitExceeded("time", f"it did not stop within {patience:g} s and was killed"))
@@ -284,6 +295,8 @@ class EngineHost:
         )
         if not fits and not isinstance(reply, LimitExceeded):
             raise wire.MalformedFrameError("a reply of the wrong kind")
+        if isinstance(reply, LimitExceeded) and self._again(slot, reply):
+            return False
         self._waiting.popleft()
         slot.ticket.settle(slot.position, reply)
         if isinstance(reply, LimitExceeded) and reply.limit != "output":
@@ -291,6 +304,18 @@ class EngineHost:
             self._drop_session()
             self._resume()
             return False
+        return True
+
+    def _again(self, slot: _Slot, reply: LimitExceeded) -> bool:
+        """Send a request that ran out of time for the first time to a fresh session; say whether that was done."""
+        if reply.limit != "time":
+            return False
+        if slot.late or self._twice_late[slot.template] >= _BELIEVED_AFTER:
+            self._twice_late[slot.template] += slot.late
+            return False
+        slot.late = True
+        self._drop_session()
+        self._resume()
         return True
 
     # Sessions
@@ -338,6 +363,8 @@ class EngineHost:
             slot.deaths += 1
             if blame is None and slot.deaths > 1:
                 blame = LimitExceeded("worker-died", why or ended)
+            if blame is not None and self._again(slot, blame):
+                return
             if blame is not None:
                 self._waiting.popleft()
                 slot.ticket.settle(slot.position, blame)

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -90,6 +90,10 @@ class HuggingFaceJsEngine(Engine):
     def loses(self, request: Request) -> str | None:
         """Return what of the arguments and defaults of a request JavaScript cannot carry, or None."""
         return next(losses(request), None)
+
+    def programs(self) -> Sequence[str]:
+        """Return node's path."""
+        return [os.path.realpath(self._command[0])]
 
     def load(self) -> None:
         """Check node and the package, and that both do as they should.
@@ -182,8 +186,8 @@ class _Node:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            # Month names are those of the locale.
-            env={"TZ": "UTC", "LC_ALL": "en_US.UTF-8"},
+            # Month names are those of the locale; the system's settings of OpenSSL lie outside the session's walls.
+            env={"TZ": "UTC", "LC_ALL": "en_US.UTF-8", "OPENSSL_CONF": os.devnull},
             preexec_fn=_confine(),
         )
         self._received = bytearray()
@@ -261,7 +265,7 @@ def _node_command() -> list[str]:
     elif version >= (20, 0):
         permission = ["--experimental-permission"]
     return [
-        *(node, *permission, "--no-warnings", "--no-addons", "--disable-proto=delete"),
+        *(os.path.realpath(node), *permission, "--no-warnings", "--no-addons", "--disable-proto=delete"),
         *("--disallow-code-generation-from-strings", f"--max-old-space-size={_HEAP_MIB}"),
         *("--input-type=module", "--eval", _DRIVER.read_text(encoding="utf-8")),
     ]

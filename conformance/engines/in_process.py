@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from conformance.engines import worker
-from conformance.engines.base import Limits, Outcome, Request, SyntaxProblem, get_engine
+from conformance.engines.base import Engine, Limits, Outcome, Request, SyntaxProblem, get_engine
 from conformance.engines.host import Ticket
 from conformance.errors import UnjudgedError
 
@@ -19,16 +19,16 @@ class InProcessHost:
     that is not known.
     """
 
-    def __init__(self, engine: str, *, limits: Limits | None = None) -> None:
-        """Load an engine.
+    def __init__(self, engine: str | type[Engine], *, limits: Limits | None = None) -> None:
+        """Load an engine, by name or as its class.
 
         Raises UsageError when there is none of this name, UnjudgedError when it cannot work here.
         """
-        self.engine = engine
+        self.engine = engine if isinstance(engine, str) else engine.name
         self.limits = limits or Limits()
-        self._engine = get_engine(engine)
+        self._engine = get_engine(engine) if isinstance(engine, str) else engine()
         if (reason := self._engine.available()) is not None:
-            raise UnjudgedError(f"The engine {engine} cannot be used: {reason}.")
+            raise UnjudgedError(f"The engine {self.engine} cannot be used: {reason}.")
         self._engine.load()
         self._engine.open()
 

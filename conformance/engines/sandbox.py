@@ -17,7 +17,7 @@ import msgspec
 
 import conformance
 from conformance.engines import npm_package, wire
-from conformance.engines.base import Limits
+from conformance.engines.base import Engine, Limits, class_path
 from conformance.errors import UnjudgedError
 
 _STDERR_BYTES = 8192
@@ -67,8 +67,8 @@ def worker_environment(home: Path) -> dict[str, str]:
 class WorkerProcess:
     """One loaded engine that gives out sessions, one at a time; started at once, waited for when needed."""
 
-    def __init__(self, engine: str, limits: Limits) -> None:
-        self.engine = engine
+    def __init__(self, engine: str | type[Engine], limits: Limits) -> None:
+        self.engine = engine if isinstance(engine, str) else engine.name
         self.version: str | None = None
         self._limits = limits
         self._started = time.monotonic()
@@ -79,7 +79,7 @@ class WorkerProcess:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "conformance.engines.worker"),
-                    *(engine, msgspec.json.encode(limits).decode()),
+                    *(self.engine, msgspec.json.encode(limits).decode(), class_path(engine) or ""),
                 ],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,

@@ -31,8 +31,9 @@ from conformance.engines.base import (
     Request,
     SyntaxProblem,
     get_engine,
+    load_class,
 )
-from conformance.engines.confinement import Guard
+from conformance.engines.confinement import Guard, confine
 from conformance.engines.jinja_common import describe
 from conformance.errors import EXIT_UNJUDGED, ConformanceError, UnjudgedError
 
@@ -41,7 +42,10 @@ _MESSAGE_CHARS = 2000
 
 
 def main(arguments: list[str]) -> int:
-    """Serve the engine named by the first argument under the limits (JSON) in the second."""
+    """Serve the engine named by the first argument under the limits (JSON) in the second.
+
+    The third is where its class is, if the parent had the class.
+    """
     name, limits = arguments[0], msgspec.json.decode(arguments[1], type=Limits)
     control = socket.socket(fileno=os.dup(0))
     # A template that finds a way to read or print must not reach the control socket.
@@ -49,7 +53,7 @@ def main(arguments: list[str]) -> int:
     os.dup2(null, 0)
     os.close(null)
     try:
-        engine = get_engine(name)
+        engine = load_class(arguments[2]) if arguments[2] else get_engine(name)
         if (reason := engine.available()) is not None:
             raise UnjudgedError(f"The engine {name} cannot be used: {reason}.")
         engine.load()
@@ -94,6 +98,7 @@ def _run_session(control: socket.socket, descriptor: int, engine: Engine, limits
     code = 1
     try:
         control.close()
+        confine(engine)
         engine.open()
         guard = Guard(limits, own_memory_limit=engine.own_memory_limit)
         Session(engine, guard, limits).run(socket.socket(fileno=descriptor))

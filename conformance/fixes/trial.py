@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from conformance.campaign.check import HINTED
-from conformance.campaign.judge import CRASHED, EQUAL, REJECTED, Answer
+from conformance.campaign.judge import CRASHED, EQUAL, REJECTED, Answer, seems_harmony
 from conformance.campaign.runner import Drawn, Runner
+from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN, TOKEN_MISMATCH
 from conformance.template.hints import hints_of
 
 _BATCH = 64
 # What becomes of the characters is up to the server: no template can repair these.
-_OF_SERVERS = frozenset(("injected-special-token", "token-mismatch"))
-_ENOUGH = 20  # rendered conversations from which on a template's family can be told
+_OF_SERVERS = frozenset({INJECTED_SPECIAL_TOKEN.slug, TOKEN_MISMATCH.slug})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Results:
     def is_harmony(self) -> bool:
         """Whether the template means to write Harmony, told as `conformance check` tells it."""
         rendered = [each for each in self.seen if each.status not in (CRASHED, REJECTED)]
-        return len(rendered) < _ENOUGH or any(each.familiar for each in rendered)
+        return seems_harmony(len(rendered), sum(each.familiar for each in rendered))
 
 
 class Trials:

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-import tomllib
 from bisect import bisect_right
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, lru_cache
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, TypeAlias
 
-from conformance.errors import UsageError
-
-ContentType: TypeAlias = Literal["json", "constrain", "constrain-spaced"]
-Retention: TypeAlias = Literal["harmony", "documented", "keep-all"]
+# What a message is: `instructions` are later ones, `prompt` is the generation prompt.
+Kind: TypeAlias = Literal[
+    "system", "developer", "instructions", "user", "thinking", "preamble", "call", "result", "final", "prompt"
+]
+# The regions that Harmony's text is written in, piece by piece.
+Region: TypeAlias = Literal[
+    "message",  # a whole message, or none of the others
+    # any message
+    "header", "author", "recipient", "channel", "content-type", "content", "end", "prompt",
+    # the system message
+    "identity", "cutoff", "current-date", "reasoning-effort", "builtin-tools", "channels", "functions-note",
+    # the developer message
+    "instructions-heading", "instructions", "tools-heading", "namespace",
+    # a tool
+    "tool", "tool-description", "no-parameters",
+    # a property
+    "title", "description", "examples", "name", "comma", "default", "line-end", "one-of-name", "one-of-default",
+    # a type
+    "type", "nullable", "type-union", "enum", "array", "array-any", "one-of", "one-of-comment", "object",
+    "object-description",
+]  # fmt: skip
 
 # One stretch of a message: region, path within the region, text. A path leads from a tool to a property
 # (`WITHIN`) and to an array's element or a variant (`BELOW`); names may hold dots and brackets themselves.
-Piece: TypeAlias = tuple[str, str, str]
+Piece: TypeAlias = tuple[Region, str, str]
 WITHIN, BELOW = "\x1f", "\x1e"
 
 
@@ -25,67 +40,15 @@ def shown_path(path: str) -> str:
     return path.replace(WITHIN, ".").replace(BELOW, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """The named choices where Harmony and its documents leave room; see `profiles.toml` for whose word each is."""
-
-    name: str
-    content_type: ContentType = "json"
-    thinking_inference: Retention = "harmony"
-    thinking_training: Retention = "documented"
-    preamble_channel: Literal["commentary", "analysis"] = "commentary"
-    arguments_json: Literal["python", "compact"] = "python"
-
-    @lru_cache(maxsize=64)  # noqa: B019 (profiles are few, and live as long as the process)
-    def differs_in(self, other: Profile) -> frozenset[str]:
-        """Return the settings that another profile has otherwise."""
-        return frozenset(name for name in _SETTINGS if getattr(self, name) != getattr(other, name))
-
-    def with_setting(self, **settings: str) -> Profile:
-        """Return a copy with some settings changed, for asking which setting explains a divergence."""
-        return replace(self, **settings)  # type: ignore[arg-type]
-
-
-_SETTINGS = tuple(setting.name for setting in fields(Profile) if setting.name != "name")
-
-
-@lru_cache(maxsize=1)
-def profiles() -> dict[str, Profile]:
-    """Return the profiles by name, the default first."""
-    with (Path(__file__).parent / "profiles.toml").open("rb") as file:
-        data = tomllib.load(file)
-    return {name: Profile(name=name, **settings) for name, settings in data["profiles"].items()}
-
-
-@lru_cache(maxsize=1)
-def setting_citations() -> dict[str, dict[str, str]]:
-    """Return for every profile setting and value the document or issue that stands behind it."""
-    with (Path(__file__).parent / "profiles.toml").open("rb") as file:
-        settings: dict[str, dict[str, str]] = tomllib.load(file)["settings"]
-    return settings
-
-
-def profile(name: str) -> Profile:
-    """Return the profile called `name`.
-
-    Raises UsageError when there is none.
-    """
-    try:
-        return profiles()[name]
-    except KeyError:
-        raise UsageError(f"No profile is called {name!r}; choose from {', '.join(profiles())}.") from None
-
-
 @dataclass(slots=True)
 class Block:
     """One Harmony message: where it comes from in the conversation, and its text piece by piece.
 
-    `kind` is system, developer, instructions (later ones), user, thinking, preamble, call, result, final
-    or prompt (the generation prompt); `index` is the position of the message in the conversation, -1 for
-    what belongs to none; `call` counts tool calls over the conversation.
+    `index` is the position of the message in the conversation, -1 for what belongs to none; `call` counts
+    tool calls over the conversation.
     """
 
-    kind: str
+    kind: Kind
     index: int
     pieces: list[Piece]
     call: int = -1
@@ -101,9 +64,9 @@ class Place:
     """Where an offset lies: block number, its kind, the message in the conversation, region and path."""
 
     block: int
-    kind: str
+    kind: Kind
     message_index: int | None
-    region: str
+    region: Region
     path: str
 
 
@@ -137,7 +100,8 @@ class Rendering:
         # Empty blocks share their start with the next one; the one with text is meant.
         block = self.blocks[number]
         left = offset - self.block_starts[number]
-        region, path = "message", ""
+        region: Region = "message"
+        path = ""
         for piece in block.pieces:
             region, path = piece[0], shown_path(piece[1])
             if left < len(piece[2]):

@@ -1,138 +1,129 @@
-"""The oracle: OpenAI's Harmony library renders a case, and its text and tokens are the right answer."""
+"""The oracle: an authority, a library that renders Harmony, under one profile; its text and tokens are right."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from conformance.conversation import Case
-from conformance.errors import UnjudgedError
-from conformance.oracles import vocabulary
-from conformance.oracles.base import Block, Profile, Rendering, profile
+from conformance.oracles.authorities import DEFAULT, Authority, find
+from conformance.oracles.base import Block, Rendering
+from conformance.oracles.departures import moved_tokens, recipient_after_channel
+from conformance.oracles.library import Heard, OracleRefusedError
+from conformance.oracles.load import authority
 from conformance.oracles.plan import Plan, Raw, plan
+from conformance.oracles.profile import Profile, profile
 
-if TYPE_CHECKING:
-    from openai_harmony import Conversation, HarmonyEncoding, Message
+# Of o200k_harmony; what users write never makes them.
+_START, _MESSAGE = 200_006, 200_008
 
-
-class OracleRefusedError(Exception):
-    """Harmony refused to render a case; the message is Harmony's."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Wire:
-    """What the library's render functions ask of a conversation: its JSON.
-
-    Building the library's pydantic models first would double the time of a render and end in the same JSON.
-    """
-
-    messages: list[Raw]
-
-    def to_json(self) -> str:
-        return json.dumps({"messages": self.messages})
-
-
-@cache
-def encoding() -> HarmonyEncoding:
-    """Load Harmony's gpt-oss encoding once.
-
-    Raises UnjudgedError when the library or its vocabulary is missing.
-    """
-    try:
-        from openai_harmony import HarmonyEncodingName, load_harmony_encoding
-    except ImportError as error:
-        raise UnjudgedError(
-            f"The oracle is missing ({error}); install it with `python -m pip install openai-harmony`."
-        ) from None
-    vocabulary.prepare()
-    try:
-        return load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
-    except Exception as error:  # HarmonyError, or whatever a version that does not fit raises
-        raise UnjudgedError(f"Harmony cannot be loaded ({error}); {vocabulary.WAY_OUT}.") from None
+__all__ = ["HarmonyOracle", "OracleRefusedError"]
 
 
 class HarmonyOracle:
-    """Renders cases under one profile; `layout_failures` counts cases whose spans fell back to message level."""
+    """Renders cases under one profile; `layout_failures` counts cases whose spans fell back to message level.
 
-    def __init__(self, chosen: Profile | str = "harmony") -> None:
-        self.profile = profile(chosen) if isinstance(chosen, str) else chosen
+    Raises UnjudgedError when the authority cannot be had.
+    """
+
+    def __init__(self, chosen: Profile | str = "harmony", name: str = DEFAULT) -> None:
+        asked = profile(chosen) if isinstance(chosen, str) else chosen
+        # What this library reads its own way, whatever it is given.
+        self.profile = asked.as_rendered_by(profile(find(name).profile))
+        self._departs = name == DEFAULT
         self.layout_failures = 0
-        self._encoding = encoding()  # first, for it explains what to do where the library is missing
-        from openai_harmony import RenderConversationConfig, Role
+        self._library = authority(name)
 
-        self._assistant = Role.ASSISTANT
-        self._drop = RenderConversationConfig(auto_drop_analysis=True)
-        self._keep = RenderConversationConfig(auto_drop_analysis=False)
+    @property
+    def authority(self) -> Authority:
+        """Which library answers."""
+        return self._library.authority
 
     def render(self, case: Case) -> Rendering:
-        """Render a case: Harmony's text and tokens, with spans.
+        """Render a case: the authority's text and tokens, with spans.
 
-        Raises OracleRefusedError when Harmony does not accept the conversation.
+        Raises OracleRefusedError when the authority does not accept the conversation, crashes or hangs.
         """
         made = plan(case, self.profile)
         tokens = self.tokens(made, case.options.mode)
-        text = self._encoding.decode_utf8(tokens)
-        if text == "".join([block.text for block in made.kept]):
-            return Rendering(text, tokens, made.kept, made.dropped)
-        self.layout_failures += 1
-        return Rendering(text, tokens, self._message_blocks(made, text), exact_spans=False)
+        text = self._library.decode_utf8(tokens)
+        changed = [new is not old for new, old in zip(made.written, made.kept, strict=True)]
+        if not self._departs:
+            made.kept, changed = made.written, []
+        blocks, exact = made.kept, text == "".join([block.text for block in made.kept])
+        if not exact:
+            self.layout_failures += 1
+            blocks = self._message_blocks(made, text)
+        if any(changed):
+            blocks, tokens = self._departed(made, blocks, tokens, exact=exact)
+            text = "".join([block.text for block in blocks])
+        return Rendering(text, tokens, blocks, made.dropped, exact_spans=exact)
 
     def tokens(self, made: Plan, mode: str) -> list[int]:
-        """Return Harmony's tokens for a plan.
+        """Return the authority's tokens for a plan.
 
-        Raises OracleRefusedError when Harmony does not accept it.
+        Raises OracleRefusedError when it does not accept it, crashes or hangs.
         """
-        wire = cast("Conversation", _Wire(made.messages))
-        config = self._drop if made.auto_drop else self._keep
-        try:
-            tokens: list[int]
-            if mode == "generation":
-                tokens = self._encoding.render_conversation_for_completion(wire, self._assistant, config)
-            else:
-                tokens = self._encoding.render_conversation_for_training(wire, config)
-        except Exception as error:  # the binding raises HarmonyError and plain ValueError alike
-            raise OracleRefusedError(str(error)) from None
-        return tokens
+        return self._library.render(made.messages, training=mode == "training", auto_drop=made.auto_drop)
 
     def layout(self, case: Case) -> str:
         """Return the text a case should have by the layout alone, which costs a twentieth of asking Harmony."""
-        return "".join([block.text for block in plan(case, self.profile).kept])
+        return "".join([block.text for block in plan(case, self.profile).written])
+
+    def _departed(
+        self, made: Plan, blocks: list[Block], tokens: list[int], *, exact: bool
+    ) -> tuple[list[Block], list[int]]:
+        """Return Harmony's blocks and tokens after what the profile reads otherwise than the library writes.
+
+        Raises OracleRefusedError where that needs the layout, which is not `exact`.
+        """
+        starts = [at for at, token in enumerate(tokens) if token == _START]
+        assert len(starts) == len(blocks)
+        read, out = list[Block](), list[int]()
+        ends = [*starts[1:], len(tokens)]
+        for block, old, new, start, end in zip(blocks, made.kept, made.written, starts, ends, strict=True):
+            own = tokens[start:end]
+            if new is old:
+                read.append(block)
+                out += own
+            elif new.kind == "developer":
+                if not exact:
+                    raise OracleRefusedError(
+                        f"the layout does not explain this text, so {self.profile.name} cannot change its exponents"
+                    )
+                # The content is one text to Harmony, between the header and the end.
+                head = own.index(_MESSAGE) + 1
+                said = "".join([text for region, _, text in new.pieces if region not in ("header", "end")])
+                read.append(new)
+                out += [*own[:head], *self._library.encode(said, special=False), own[-1]]
+            else:
+                read.append(recipient_after_channel(block))
+                out += moved_tokens(own, block, self.encode)
+        return read, out
 
     def encode(self, text: str) -> list[int]:
         """Tokenize text as a server does: special tokens are recognised wherever they stand."""
-        tokens: list[int] = self._encoding.encode(text, allowed_special="all")
-        return tokens
+        return self._library.encode(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens."""
-        text: str = self._encoding.decode(list(tokens))
-        return text
+        return self._library.decode(tokens)
 
-    def parse(self, tokens: Sequence[int], *, strict: bool = False) -> list[Message]:
-        """Parse tokens back into Harmony messages with the library's own parser."""
-        messages: list[Message] = self._encoding.parse_messages_from_completion_tokens(
-            list(tokens), None, strict=strict
-        )
-        return messages
+    def parse(self, tokens: Sequence[int], *, strict: bool = False) -> list[Heard]:
+        """Parse tokens back into messages with the library's own parser."""
+        return self._library.parse(tokens, strict=strict)
 
     def _message_blocks(self, made: Plan, text: str) -> list[Block]:
         """Find the message spans by rendering message by message, where the layout does not hold."""
-        from openai_harmony import RenderOptions
-
-        note = RenderOptions(
-            conversation_has_function_tools=any("tools" in _content(raw) for raw in made.messages[1:2])
-        )
+        note = any("tools" in _content(raw) for raw in made.messages[1:2])
         raws = {id(block): raw for block, raw in zip(made.blocks, made.messages, strict=True)}
         blocks, offset = [], 0
         for block in made.kept:
             raw = raws.get(id(block))
             length = len(block.text)
             if raw is not None:
-                wire = cast("Message", _WireMessage(raw))
-                length = len(self._encoding.decode_utf8(self._encoding.render(wire, note)))
+                tokens = self._library.render_message(raw, function_tools=note)
+                length = len(self._library.decode_utf8(tokens))
             stretch = text[offset : offset + length]
             # `<|return|>` is longer than the `<|end|>` that a message by itself ends in.
             if block is made.kept[-1]:
@@ -140,14 +131,6 @@ class HarmonyOracle:
             blocks.append(Block(block.kind, block.index, [("message", "", stretch)], block.call, stretch))
             offset += len(stretch)
         return blocks
-
-
-@dataclass(frozen=True, slots=True)
-class _WireMessage:
-    raw: Raw
-
-    def to_json(self) -> str:
-        return json.dumps(self.raw)
 
 
 def _content(raw: Raw) -> dict[str, Any]:

@@ -14,21 +14,31 @@ from typing import Any
 from conformance.conversation import (
     Assistant,
     Case,
+    Conversation,
     Instructions,
     Options,
-    Tool,
     ToolCall,
     ToolResult,
     User,
 )
-from conformance.oracles.base import Block, Piece, Profile
+from conformance.oracles.base import Block, Kind, Piece
+from conformance.oracles.departures import departs, has_exponent, recipient_after_channel
+from conformance.oracles.load import tokenizer
+from conformance.oracles.profile import Profile
 from conformance.oracles.schema_layout import write_namespace
 
 IDENTITY = "You are ChatGPT, a large language model trained by OpenAI."
 CUTOFF = "2024-06"
 CHANNELS = ("analysis", "commentary", "final")
 FUNCTIONS_NOTE = "\nCalls to these tools must go to the commentary channel: 'functions'."
-_CONTENT_TYPE = {"json": "json", "constrain": "<|constrain|>json", "constrain-spaced": "<|constrain|> json"}
+_CONTENT_TYPE = {
+    "json": "json",
+    "constrain": "<|constrain|>json",
+    "constrain-spaced": "<|constrain|> json",
+    "none": None,
+}
+# Between the texts of several instructions that are merged into one.
+_BETWEEN = "\n\n"
 _END: Piece = ("end", "", "<|end|>")
 _EFFORT = {"low": "Low", "medium": "Medium", "high": "High"}
 
@@ -40,7 +50,8 @@ class Plan:
     """Harmony messages as JSON values and, in step with them, the blocks they should become.
 
     `auto_drop` asks the library to drop analysis itself; `kept` says which blocks should then be left,
-    and `dropped` which are gone, each with its would-be position among them.
+    and `dropped` which are gone, each with its would-be position among them. `written` are the kept blocks as the
+    profile reads them: the same objects, but for those in which it departs from what the library writes.
     """
 
     messages: list[Raw]
@@ -48,15 +59,13 @@ class Plan:
     kept: list[Block]
     dropped: list[tuple[int, Block]]
     auto_drop: bool
+    written: list[Block]
 
 
 @lru_cache(maxsize=2)
 def builtin_namespace(name: str) -> Raw:
-    """Return a built-in tool namespace as the Harmony library defines it."""
-    from openai_harmony import ToolNamespaceConfig
-
-    config = getattr(ToolNamespaceConfig, name)()
-    return config.model_dump(exclude_none=True)  # type: ignore[no-any-return]
+    """Return a built-in tool namespace as all Harmony libraries define it."""
+    return tokenizer().namespace(name)
 
 
 def arguments_text(call: ToolCall, form: str = "python") -> str:
@@ -75,10 +84,9 @@ def plan(case: Case, profile: Profile) -> Plan:
     system, block = _system(options, bool(conversation.tools))
     messages.append(system)
     blocks.append(block)
-    first = conversation.messages[0] if conversation.messages else None
-    instructions = first.text if isinstance(first, Instructions) else ""
-    if instructions or conversation.tools:
-        developer, block = _developer(instructions, conversation.tools, 0 if instructions else -1)
+    made = _developer(conversation, profile)
+    if made is not None:
+        developer, block = made
         messages.append(developer)
         blocks.append(block)
     calls: list[ToolCall] = []
@@ -93,8 +101,8 @@ def plan(case: Case, profile: Profile) -> Plan:
                 messages, blocks, "result", index, author, message.content,
                 role="tool", name=author, recipient="assistant", channel="commentary", call=message.call,
             )  # fmt: skip
-        elif index and message.text:
-            _add(messages, blocks, "instructions", index, "developer", message.text)
+        elif index:
+            _later_instructions(messages, blocks, index, message, profile)
     retention = profile.thinking_inference if options.mode == "generation" else profile.thinking_training
     training = options.mode == "training"
     kept = retained(messages, blocks, retention, training=training)
@@ -109,7 +117,21 @@ def plan(case: Case, profile: Profile) -> Plan:
         last.text = last.text[: -len("<|end|>")] + "<|return|>"
     if not training:
         kept = [*kept, Block("prompt", -1, [("prompt", "", "<|start|>assistant")])]
-    return Plan(messages, blocks, kept, dropped, retention == "harmony")
+    return Plan(
+        messages, blocks, kept, dropped, retention == "harmony", _written(kept, conversation, profile)
+    )
+
+
+def _written(kept: list[Block], conversation: Conversation, profile: Profile) -> list[Block]:
+    """Return blocks as the profile reads them, where it departs from what the library writes."""
+    written = [recipient_after_channel(block) if departs(block, profile) else block for block in kept]
+    if profile.exponents != "1e20":
+        for number, block in enumerate(written[:2]):
+            if block.kind == "developer" and has_exponent(block):
+                made = _developer(conversation, profile, plus="+")
+                assert made is not None
+                written[number] = made[1]
+    return written
 
 
 def _dropped(blocks: list[Block], kept: list[Block]) -> list[tuple[int, Block]]:
@@ -185,10 +207,33 @@ def _system(options: Options, tools: bool) -> tuple[Raw, Block]:
     return {"role": "system", "content": [content]}, Block("system", -1, pieces)
 
 
-def _developer(instructions: str, tools: tuple[Tool, ...], index: int) -> tuple[Raw, Block]:
+def _instructions(conversation: Conversation, profile: Profile) -> tuple[str | None, int]:
+    """Return the text of the developer message's instructions and the message it comes from, -1 for none.
+
+    None is no section at all; an empty text has its heading.
+    """
+    messages = conversation.messages
+    first = messages[0] if messages else None
+    text = first.text if isinstance(first, Instructions) else ""
+    sent_empty = isinstance(first, Instructions) and not text
+    index = 0 if text else -1
+    if profile.later_instructions == "merged":
+        texts = [message.text for message in messages if isinstance(message, Instructions) and message.text]
+        text = _BETWEEN.join(texts)
+    if not text and sent_empty and conversation.tools and profile.empty_instructions == "section":
+        return "", 0
+    return text or None, index
+
+
+def _developer(conversation: Conversation, profile: Profile, plus: str = "") -> tuple[Raw, Block] | None:
+    """Return the developer message, None where nothing is in it; `plus` is the sign of exponents above 0."""
+    instructions, index = _instructions(conversation, profile)
+    tools = conversation.tools
+    if instructions is None and not tools:
+        return None
     pieces: list[Piece] = [("header", "", "<|start|>developer<|message|>")]
     content: Raw = {"type": "developer_content"}
-    if instructions:
+    if instructions is not None:
         content["instructions"] = instructions
         pieces.append(("instructions-heading", "", "# Instructions\n\n"))
         pieces.append(("instructions", "", instructions))
@@ -198,10 +243,35 @@ def _developer(instructions: str, tools: tuple[Tool, ...], index: int) -> tuple[
             for tool in tools
         ]
         content["tools"] = {"functions": {"name": "functions", "description": None, "tools": described}}
-        pieces.append(("tools-heading", "", "\n\n# Tools\n\n" if instructions else "# Tools\n\n"))
-        write_namespace("functions", None, described, pieces)
+        heading = "# Tools\n\n" if instructions is None else "\n\n# Tools\n\n"
+        pieces.append(("tools-heading", "", heading))
+        write_namespace("functions", None, described, pieces, plus)
     pieces.append(_END)
     return {"role": "developer", "content": [content]}, Block("developer", index, pieces)
+
+
+def _later_instructions(
+    messages: list[Raw], blocks: list[Block], index: int, message: Instructions, profile: Profile
+) -> None:
+    """Add instructions that are not the first message, as the profile reads them."""
+    reading = profile.later_instructions
+    if reading == "merged" or not (
+        message.text or (reading == "heading" and profile.empty_instructions == "section")
+    ):
+        return
+    if reading == "heading":
+        pieces: list[Piece] = [
+            ("author", "", "<|start|>developer"),
+            ("header", "", "<|message|>"),
+            ("content", "", f"# Instructions\n\n{message.text}"),
+            _END,
+        ]
+        content = {"type": "developer_content", "instructions": message.text}
+        messages.append({"role": "developer", "content": [content]})
+        blocks.append(Block("instructions", index, pieces))
+    else:
+        role = message.role if reading == "system" else "developer"
+        _add(messages, blocks, "instructions", index, role, message.text)
 
 
 def _assistant(
@@ -212,11 +282,13 @@ def _assistant(
     calls: list[ToolCall],
     profile: Profile,
 ) -> None:
-    if step.thinking:
-        _add(messages, blocks, "thinking", index, "assistant", step.thinking, channel="analysis")
-    if step.preamble:
-        channel = profile.preamble_channel
-        _add(messages, blocks, "preamble", index, "assistant", step.preamble, channel=channel)
+    preamble_first = profile.preamble_place == "before-thinking"
+    for preamble in (True, False) if preamble_first else (False, True):
+        if preamble and step.preamble:
+            channel = profile.preamble_channel
+            _add(messages, blocks, "preamble", index, "assistant", step.preamble, channel=channel)
+        elif not preamble and step.thinking:
+            _add(messages, blocks, "thinking", index, "assistant", step.thinking, channel="analysis")
     for call in step.calls:
         text = arguments_text(call, profile.arguments_json)
         _add(
@@ -232,7 +304,7 @@ def _assistant(
 def _add(
     messages: list[Raw],
     blocks: list[Block],
-    kind: str,
+    kind: Kind,
     index: int,
     author: str,
     text: str,

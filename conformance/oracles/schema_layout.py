@@ -24,8 +24,11 @@ def rust_lines(text: str) -> list[str]:
     return [*lines, last] if last else lines
 
 
-def rust_float(value: float) -> str:
-    """Print a float as serde_json does (shortest digits, exponents without sign or padding)."""
+def rust_float(value: float, plus: str = "") -> str:
+    """Print a float as serde_json does: shortest digits, exponents without padding, `plus` before those above 0.
+
+    The sign is empty in the serde_json of openai-harmony, "+" in later ones.
+    """
     if value == 0 or not math.isfinite(value):
         return "-0.0" if math.copysign(1, value) < 0 else "0.0"
     digits, exponent = _digits(abs(value))
@@ -38,7 +41,7 @@ def rust_float(value: float) -> str:
     if -5 < point <= 0:
         return f"{sign}0.{'0' * -point}{digits}"
     mantissa = digits if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"
-    return f"{sign}{mantissa}e{point - 1}"
+    return f"{sign}{mantissa}e{plus if point > 0 else ''}{point - 1}"
 
 
 def _digits(value: float) -> tuple[str, int]:
@@ -53,20 +56,22 @@ def _digits(value: float) -> tuple[str, int]:
     return stripped, shift + len(digits) - len(stripped)
 
 
-def rust_json(value: Any) -> str:
+def rust_json(value: Any, plus: str = "") -> str:
     """Print a JSON value as serde_json's `Display` does: compact, Unicode as it is, floats its own way."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if value is None or value is True or value is False:
         return "null" if value is None else str(value).lower()
     if isinstance(value, int):
-        return str(value) if _I64_MIN <= value <= _U64_MAX else rust_float(reread(value))
+        return str(value) if _I64_MIN <= value <= _U64_MAX else rust_float(reread(value), plus)
     if isinstance(value, float):
-        return rust_float(reread(value))
+        return rust_float(reread(value), plus)
     if isinstance(value, dict):
-        items = (f"{json.dumps(key, ensure_ascii=False)}:{rust_json(item)}" for key, item in value.items())
+        items = (
+            f"{json.dumps(key, ensure_ascii=False)}:{rust_json(item, plus)}" for key, item in value.items()
+        )
         return "{" + ",".join(items) + "}"
-    return "[" + ",".join(rust_json(item) for item in value) + "]"
+    return "[" + ",".join(rust_json(item, plus) for item in value) + "]"
 
 
 def reread(value: int | float) -> float:
@@ -111,7 +116,7 @@ def _is_enum(schema: dict[str, Any]) -> bool:
     return isinstance(enum, list) and bool(enum)
 
 
-def _default_text(schema: dict[str, Any], *, bare_enum: bool) -> str:
+def _default_text(schema: dict[str, Any], *, bare_enum: bool, plus: str) -> str:
     """Print a default; strings of enums stand without quotes where `bare_enum`, as Harmony does by place."""
     default = schema["default"]
     if isinstance(default, str):
@@ -119,7 +124,7 @@ def _default_text(schema: dict[str, Any], *, bare_enum: bool) -> str:
             return f'"{default}"'
         if bare_enum:
             return default
-    return rust_json(default)
+    return rust_json(default, plus)
 
 
 def _nullable(schema: Any, pieces: list[Piece], start: int, path: str) -> None:
@@ -132,14 +137,14 @@ def _nullable(schema: Any, pieces: list[Piece], start: int, path: str) -> None:
         pieces.append(("nullable", path, " | null"))
 
 
-def write_type(schema: Any, indent: str, path: str, pieces: list[Piece]) -> None:
+def write_type(schema: Any, indent: str, path: str, pieces: list[Piece], plus: str) -> None:
     """Append the pieces of one schema's type text; `indent` is what Harmony puts before nested lines."""
     if not isinstance(schema, dict):
         pieces.append(("type", path, "any"))
         return
     one_of = schema.get("oneOf")
     if isinstance(one_of, list):
-        _write_one_of(one_of, indent, path, pieces)
+        _write_one_of(one_of, indent, path, pieces, plus)
         return
     kind = schema.get("type")
     if isinstance(kind, list):
@@ -148,7 +153,7 @@ def write_type(schema: Any, indent: str, path: str, pieces: list[Piece]) -> None
             pieces.append(("type-union", path, " | ".join(names)))
             return
     if kind == "object":
-        _write_object(schema, indent, path, pieces)
+        _write_object(schema, indent, path, pieces, plus)
     elif kind == "string":
         enum = schema.get("enum")
         values = [value for value in enum if isinstance(value, str)] if isinstance(enum, list) else []
@@ -162,7 +167,7 @@ def write_type(schema: Any, indent: str, path: str, pieces: list[Piece]) -> None
         pieces.append(("type", path, "boolean"))
     elif kind == "array":
         if "items" in schema:
-            write_type(schema["items"], indent, f"{path}{BELOW}[]", pieces)
+            write_type(schema["items"], indent, f"{path}{BELOW}[]", pieces, plus)
             pieces.append(("array", path, "[]"))
         else:
             pieces.append(("array-any", path, "Array<any>"))
@@ -170,23 +175,23 @@ def write_type(schema: Any, indent: str, path: str, pieces: list[Piece]) -> None
         pieces.append(("type", path, "any"))
 
 
-def _write_one_of(variants: list[Any], indent: str, path: str, pieces: list[Piece]) -> None:
+def _write_one_of(variants: list[Any], indent: str, path: str, pieces: list[Piece], plus: str) -> None:
     for number, variant in enumerate(variants):
         here = f"{path}{BELOW}|{number}"
         pieces.append(("one-of", here, f"\n{indent} | "))
         start = len(pieces)
-        write_type(variant, f"{indent}   ", here, pieces)
+        write_type(variant, f"{indent}   ", here, pieces, plus)
         _nullable(variant, pieces, start, here)
         if not isinstance(variant, dict):
             continue
         comments = [variant["description"]] if isinstance(variant.get("description"), str) else []
         if "default" in variant:
-            comments.append("default: " + _default_text(variant, bare_enum=False))
+            comments.append("default: " + _default_text(variant, bare_enum=False, plus=plus))
         if comments:
             pieces.append(("one-of-comment", here, " // " + " ".join(comments)))
 
 
-def _write_object(schema: dict[str, Any], indent: str, path: str, pieces: list[Piece]) -> None:
+def _write_object(schema: dict[str, Any], indent: str, path: str, pieces: list[Piece], plus: str) -> None:
     description = schema.get("description")
     if isinstance(description, str):
         pieces.append(("object-description", path, f"{indent}// {description}\n"))
@@ -197,11 +202,13 @@ def _write_object(schema: dict[str, Any], indent: str, path: str, pieces: list[P
         required = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
         for name, value in properties.items():
             mark = "" if name in required else "?"
-            _write_property(name, mark, value, indent, f"{path}{WITHIN}{name}", pieces)
+            _write_property(name, mark, value, indent, f"{path}{WITHIN}{name}", pieces, plus)
     pieces.append(("object", path, indent + "}"))
 
 
-def _write_property(name: str, mark: str, value: Any, indent: str, path: str, pieces: list[Piece]) -> None:
+def _write_property(
+    name: str, mark: str, value: Any, indent: str, path: str, pieces: list[Piece], plus: str
+) -> None:
     schema = value if isinstance(value, dict) else {}
     if isinstance(schema.get("title"), str):
         pieces.append(("title", path, f"{indent}// {schema['title']}\n{indent}//\n"))
@@ -214,15 +221,15 @@ def _write_property(name: str, mark: str, value: Any, indent: str, path: str, pi
         pieces.append(("examples", path, f"{indent}// Examples:\n" + "".join(lines)))
     one_of = schema.get("oneOf")
     if isinstance(one_of, list):
-        _write_one_of_property(name, mark, schema, one_of, indent, path, pieces)
+        _write_one_of_property(name, mark, schema, one_of, indent, path, pieces, plus)
         return
     pieces.append(("name", path, f"{indent}{name}{mark}: "))
     start = len(pieces)
-    write_type(value, f"{indent}    ", path, pieces)
+    write_type(value, f"{indent}    ", path, pieces, plus)
     _nullable(value, pieces, start, path)
     pieces.append(("comma", path, ","))
     if "default" in schema and "oneOf" not in schema:
-        pieces.append(("default", path, " // default: " + _default_text(schema, bare_enum=True)))
+        pieces.append(("default", path, " // default: " + _default_text(schema, bare_enum=True, plus=plus)))
     pieces.append(("line-end", path, "\n"))
 
 
@@ -234,6 +241,7 @@ def _write_one_of_property(
     indent: str,
     path: str,
     pieces: list[Piece],
+    plus: str,
 ) -> None:
     description = schema.get("description") if isinstance(schema.get("description"), str) else None
     first = variants[0] if variants else None
@@ -242,14 +250,14 @@ def _write_one_of_property(
     if above:
         pieces.append(("description", path, f"{indent}// {description}\n"))
     if "default" in schema:
-        default = _default_text(schema, bare_enum=True)
+        default = _default_text(schema, bare_enum=True, plus=plus)
         pieces.append(("one-of-default", path, f"{indent}// default: {default}\n"))
     pieces.append(("one-of-name", path, f"{indent}{name}{mark}:\n"))
     for number, variant in enumerate(variants):
         here = f"{path}{BELOW}|{number}"
         pieces.append(("one-of", here, f"{indent} | "))
         start = len(pieces)
-        write_type(variant, f"{indent}   ", here, pieces)
+        write_type(variant, f"{indent}   ", here, pieces, plus)
         _nullable(variant, pieces, start, here)
         comments: list[str] = []
         if isinstance(variant, dict):
@@ -257,7 +265,7 @@ def _write_one_of_property(
             if isinstance(text, str) and not (number == 0 and above) and text != description:
                 comments.append(text)
             if "default" in variant:
-                comments.append("default: " + _default_text(variant, bare_enum=True))
+                comments.append("default: " + _default_text(variant, bare_enum=True, plus=plus))
         if comments:
             pieces.append(("one-of-comment", here, " // " + " ".join(comments)))
         pieces.append(("one-of", here, "\n"))
@@ -265,9 +273,12 @@ def _write_one_of_property(
 
 
 def write_namespace(
-    name: str, description: str | None, tools: list[dict[str, Any]], pieces: list[Piece]
+    name: str, description: str | None, tools: list[dict[str, Any]], pieces: list[Piece], plus: str = ""
 ) -> None:
-    """Append one tool namespace: its heading, description and tools (dicts with name, description, parameters)."""
+    """Append one tool namespace: its heading, description and tools (dicts with name, description, parameters).
+
+    `plus` is what stands before exponents above 0: nothing in Harmony.
+    """
     head = f"## {name}\n"
     if description is not None:
         mark = "// " if tools else ""
@@ -287,6 +298,6 @@ def write_namespace(
             pieces.append(("no-parameters", label, f"type {label} = () => any;\n"))
         else:
             pieces.append(("tool", label, f"type {label} = (_: "))
-            write_type(parameters, "", label, pieces)
+            write_type(parameters, "", label, pieces, plus)
             pieces.append(("tool", label, ") => any;\n"))
     pieces.append(("namespace", "", f"\n}} // namespace {name}"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from conformance.rules.base import Slug
+
 # Harmony docs/format.md, "Special Tokens"; a test compares these with the library's own encoding.
 SPECIAL_TOKENS = {
     "<|return|>": 200_002,
@@ -79,7 +81,7 @@ class Package:
     context: list[tuple[str, int]] = field(default_factory=list)
     templates: list[Text] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
-    absent: list[tuple[str, str]] = field(default_factory=list)
+    absent: list[tuple[Slug, str]] = field(default_factory=list)
 
     def is_gpt_oss(self) -> bool:
         """Say whether this is a package of gpt-oss: by its own word, or by its vocabulary."""

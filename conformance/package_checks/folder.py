@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from conformance.errors import UsageError
+from conformance.errors import UsageError, printable
 from conformance.package_checks.facts import SPECIAL_TOKENS, Added, Package, Stops, Text, Vocabulary
-from conformance.sources.base import MAX_JSON_BYTES, decode, printable, read_bounded
+from conformance.rules.package import BOS_ADDED, CONTEXT_LENGTH, SPECIAL_TOKEN_IDS, STOP_TOKENS
+from conformance.sources.base import MAX_JSON_BYTES, decode, read_bounded
 from conformance.sources.model_folder import (
     DEFAULT,
     JINJA_FILE,
@@ -123,13 +124,16 @@ def _decoded(data: bytes, form: type[_Form]) -> _Form:
             plain = None
         if plain is None:
             raise
-        return msgspec.convert(plain, form, strict=False)
+        try:
+            return msgspec.convert(plain, form, strict=False)
+        except UnicodeEncodeError as error:  # a number written as text, with half of a character in it
+            raise msgspec.ValidationError(str(error)) from None
 
 
 def _config(folder: Path, package: Package) -> None:
     config = _load(folder, CONFIG, _Config, package, MAX_JSON_BYTES)
     if config is None:
-        package.absent.append(("context-length", f"there is no readable {CONFIG}"))
+        package.absent.append((CONTEXT_LENGTH.slug, f"there is no readable {CONFIG}"))
         return
     parts = [(CONFIG, config), *_nested(config)]
     ours = next(((where, part) for where, part in parts if part.model_type == "gpt_oss"), None)
@@ -137,7 +141,7 @@ def _config(folder: Path, package: Package) -> None:
         package.claims = ours is not None
     where, part = ours or parts[0]
     if part.max_position_embeddings is None:
-        package.absent.append(("context-length", f"{where} has no max_position_embeddings"))
+        package.absent.append((CONTEXT_LENGTH.slug, f"{where} has no max_position_embeddings"))
     else:
         package.context.append((where, part.max_position_embeddings))
 
@@ -155,9 +159,9 @@ def _nested(config: _Config) -> Iterator[tuple[str, _Config]]:
 def _generation(folder: Path, package: Package) -> None:
     generation = _load(folder, GENERATION_CONFIG, _GenerationConfig, package, MAX_JSON_BYTES)
     if generation is None:
-        package.absent.append(("stop-tokens", f"there is no readable {GENERATION_CONFIG}"))
+        package.absent.append((STOP_TOKENS.slug, f"there is no readable {GENERATION_CONFIG}"))
     elif generation.eos_token_id is None:
-        package.absent.append(("stop-tokens", f"{GENERATION_CONFIG} has no eos_token_id"))
+        package.absent.append((STOP_TOKENS.slug, f"{GENERATION_CONFIG} has no eos_token_id"))
     else:
         ids = generation.eos_token_id
         package.stops = Stops(GENERATION_CONFIG, tuple(ids) if isinstance(ids, list) else (ids,))
@@ -169,7 +173,7 @@ def _tokenizer(folder: Path, package: Package, gone: str) -> None:
         package.vocabularies.append(_vocabulary(folder, tokenizer, package))
         package.added.append(Added(f"{TOKENIZER}, post_processor", _processed(tokenizer.post_processor)))
     else:
-        package.absent.append(("bos-added", f"{TOKENIZER}, whose post_processor can add tokens, {gone}"))
+        package.absent.append((BOS_ADDED.slug, f"{TOKENIZER}, whose post_processor can add tokens, {gone}"))
     config = _load(folder, TOKENIZER_CONFIG, _TokenizerConfig, package, MAX_JSON_BYTES)
     if config is not None:
         words = [f"{key} is true" for key in ("add_bos_token", "add_eos_token") if getattr(config, key)]
@@ -184,7 +188,7 @@ def _tokenizer(folder: Path, package: Package, gone: str) -> None:
             package.vocabularies.append(Vocabulary(where, ids, whole=tokenizer is None))
     if not package.vocabularies:
         package.absent.append(
-            ("special-token-ids", f"{TOKENIZER} {gone}, and there is no added_tokens_decoder")
+            (SPECIAL_TOKEN_IDS.slug, f"{TOKENIZER} {gone}, and there is no added_tokens_decoder")
         )
 
 
@@ -239,7 +243,9 @@ def _templates(folder: Path, package: Package) -> None:
     files += [(JINJA_FILE, DEFAULT)] if (folder / JINJA_FILE).is_file() else []
     for place, name in files:
         try:
-            package.templates.append(Text(place, name, decode(read_bounded(folder / place, place), place)))
+            package.templates.append(
+                Text(place, name, decode(read_bounded(folder / place, place, root=folder), place))
+            )
         except UsageError as error:
             package.unreadable.append((place, str(error)))
     if not (folder / TOKENIZER_CONFIG).is_file():

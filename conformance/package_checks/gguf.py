@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conformance.errors import UsageError
+from conformance.errors import UsageError, printable
 from conformance.package_checks.facts import SPECIAL_TOKENS, Added, Package, Stops, Text, Vocabulary
-from conformance.sources.base import MAX_TEMPLATE_BYTES, printable
+from conformance.rules.package import CONTEXT_LENGTH, SPECIAL_TOKEN_IDS, STOP_TOKENS
+from conformance.sources.base import MAX_TEMPLATE_BYTES
 from conformance.sources.gguf import MAX_TEMPLATES, TEMPLATE_KEY
 from conformance.sources.gguf_reader import ARRAY, STRING, MetadataReader, Value
+from conformance.sources.inside import open_inside
 from conformance.sources.model_folder import DEFAULT
 
 # llama.cpp's converter writes the first, Ollama's the second.
@@ -40,7 +42,9 @@ def read_gguf_package(path: Path, location: str) -> Package:
     if isinstance(context, int):
         package.context.append((f"{architecture}.context_length in {name}", context))
     else:
-        package.absent.append(("context-length", f"{name} has no {architecture or 'gpt-oss'}.context_length"))
+        package.absent.append(
+            (CONTEXT_LENGTH.slug, f"{name} has no {architecture or 'gpt-oss'}.context_length")
+        )
     _vocabulary(name, arrays, package)
     _stops(name, values, arrays, package)
     keys = ("add_bos_token", "add_eos_token")
@@ -63,7 +67,7 @@ def _metadata(
     arrays: dict[bytes, dict[int, Value]] = {}
     templates: dict[str, bytes] = {}
     try:
-        with path.open("rb") as file:
+        with open_inside(path, location) as file:
             reader = MetadataReader(file, location)
             for key, kind in reader.pairs():
                 name = key.decode("utf-8", "replace")
@@ -91,7 +95,7 @@ def _is_setting(name: str) -> bool:
 
 def _vocabulary(name: str, arrays: dict[bytes, dict[int, Value]], package: Package) -> None:
     if _TOKENS not in arrays:
-        package.absent.append(("special-token-ids", f"{name} has no tokenizer.ggml.tokens"))
+        package.absent.append((SPECIAL_TOKEN_IDS.slug, f"{name} has no tokenizer.ggml.tokens"))
         return
     tokens, types = arrays[_TOKENS], arrays.get(_TYPES, {})
     ids = {_text(token): place for place, token in tokens.items()}
@@ -115,7 +119,7 @@ def _stops(
     if ids:
         package.stops = Stops(f"tokenizer.ggml in {name}", tuple(ids), by_text=True)
     else:
-        package.absent.append(("stop-tokens", f"{name} has no tokenizer.ggml.eos_token_id"))
+        package.absent.append((STOP_TOKENS.slug, f"{name} has no tokenizer.ggml.eos_token_id"))
 
 
 def _text(value: Value | None) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from conformance.package_checks.facts import CONTEXT_LENGTH, SPECIAL_TOKENS, Package, Text, Vocabulary
 from conformance.report.model import Finding
+from conformance.rules import package as rules
 from conformance.rules import rule
+from conformance.rules.base import Slug
 from conformance.sources.model_folder import DEFAULT
 
 _END, _RETURN, _CALL = (SPECIAL_TOKENS[text] for text in ("<|end|>", "<|return|>", "<|call|>"))
@@ -20,7 +22,9 @@ def judge(package: Package, beside: Iterable[Package] = ()) -> list[Finding]:
     ours = package.is_gpt_oss()
     if not ours and package.claims is False:
         return []
-    findings = [_finding("package-unreadable", problem, where=where) for where, problem in package.unreadable]
+    findings = [
+        _finding(rules.PACKAGE_UNREADABLE.slug, problem, where=where) for where, problem in package.unreadable
+    ]
     if not ours:
         # Whose the package is may be what the broken file says.
         return findings
@@ -38,7 +42,7 @@ def judge(package: Package, beside: Iterable[Package] = ()) -> list[Finding]:
 
 
 def _finding(
-    slug: str, message: str, *, where: str, expected: str = "", actual: str = "", checked: bool = True
+    slug: Slug, message: str, *, where: str, expected: str = "", actual: str = "", checked: bool = True
 ) -> Finding:
     found = rule(slug)
     return Finding(
@@ -60,7 +64,7 @@ def _ids(package: Package) -> Iterator[Finding]:
             expected = ", ".join(f"{text} {SPECIAL_TOKENS[text]}" for text in wrong)
             actual = ", ".join(_has(vocabulary, text) for text in wrong)
             yield _finding(
-                "special-token-ids",
+                rules.SPECIAL_TOKEN_IDS.slug,
                 f"{actual}; o200k_harmony has {expected}",
                 where=vocabulary.where,
                 expected=expected,
@@ -85,7 +89,7 @@ def _types(package: Package) -> Iterator[Finding]:
         if vocabulary.ordinary:
             actual = ", ".join(vocabulary.ordinary)
             yield _finding(
-                "special-token-type",
+                rules.SPECIAL_TOKEN_TYPE.slug,
                 f"stored as ordinary text: {actual}",
                 where=vocabulary.where,
                 expected="control or user-defined",
@@ -107,7 +111,7 @@ def _stops(package: Package) -> Iterator[Finding]:
         problems.append(f"stops at {names[_END]} ({_END}), which ends every message")
     if problems:
         yield _finding(
-            "stop-tokens",
+            rules.STOP_TOKENS.slug,
             f"generation {' and '.join(problems)}",
             where=stops.where,
             expected=", ".join(str(number) for number in needed),
@@ -119,7 +123,11 @@ def _added(package: Package) -> Iterator[Finding]:
     for added in package.added:
         if added.what is not None:
             yield _finding(
-                "bos-added", added.what, where=added.where, expected="nothing added", actual=added.what
+                rules.BOS_ADDED.slug,
+                added.what,
+                where=added.where,
+                expected="nothing added",
+                actual=added.what,
             )
 
 
@@ -127,7 +135,7 @@ def _context(package: Package) -> Iterator[Finding]:
     for where, length in package.context:
         if length != CONTEXT_LENGTH:
             yield _finding(
-                "context-length",
+                rules.CONTEXT_LENGTH.slug,
                 f"{length:,} tokens; gpt-oss has {CONTEXT_LENGTH:,}",
                 where=where,
                 expected=str(CONTEXT_LENGTH),
@@ -146,7 +154,7 @@ def _drift(package: Package, beside: list[Package]) -> Iterator[Finding]:
     for first, other in pairs:
         if _essence(first.text) != _essence(other.text):
             yield _finding(
-                "template-drift",
+                rules.TEMPLATE_DRIFT.slug,
                 f"another template than in {first.where}{_named(first)}",
                 where=other.where,
                 expected=f"the text of {first.where} ({len(first.text):,} characters)",

@@ -10,11 +10,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from conformance.compare.align import Pair
 from conformance.report.cards import SEVERITY_STYLE, known_rule
 from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE
-from conformance.report.messages import Pair, Row, header, pairs, rows
-from conformance.report.model import Severity
+from conformance.report.messages import Row, header, rows
 from conformance.report.visible import Glyphs, glyphs_for, inert, units
+from conformance.rules.base import Severity
 
 _SIDE_BY_SIDE = 120  # columns from which two texts fit beside each other
 _CONTEXT = 2  # equal lines shown around differing ones
@@ -31,8 +32,7 @@ class Finding(NamedTuple):
 
 def render_diff(
     console: Console,
-    expected: str,
-    actual: str | None,
+    messages: Sequence[Pair] | None,
     *,
     findings: Sequence[Finding] = (),
     failure: str | None = None,
@@ -41,17 +41,18 @@ def render_diff(
 ) -> RenderableType:
     """Return one conversation's two texts message by message, equal messages folded, with what explains them.
 
-    `actual` is None and `failure` says why where the template wrote nothing. `structure` says how a model reads
+    `messages` is None and `failure` says why where the template wrote nothing. `structure` says how a model reads
     the template's text. `stacked` chooses the layout; by default the console's width does.
     """
     glyphs = glyphs_for(console)
-    if actual is None:
+    if messages is None:
         words = inert(failure or "the template wrote nothing", glyphs=glyphs)
         parts: list[RenderableType] = [Text.assemble(("template ", ACTUAL_STYLE), words)]
-    elif expected == actual:
-        parts = [Text(f"{glyphs.good} equal: {len(expected):,} characters", "bold green")]
+    elif all(pair.equal for pair in messages):
+        length = sum(len(pair.expected or "") for pair in messages)
+        parts = [Text(f"{glyphs.good} equal: {length:,} characters", "bold green")]
     else:
-        parts = _messages(pairs(expected, actual), console, stacked, glyphs)
+        parts = _messages(messages, console, stacked, glyphs)
     for finding in findings:
         parts += ["", _finding(finding, glyphs)]
     if structure:
@@ -61,8 +62,7 @@ def render_diff(
 
 
 def plain_diff(
-    expected: str,
-    actual: str | None,
+    messages: Sequence[Pair] | None,
     *,
     findings: Sequence[Finding] = (),
     failure: str | None = None,
@@ -73,10 +73,10 @@ def plain_diff(
     `-` is the oracle's line and `+` the template's, as in a patch.
     """
     lines: list[str] = []
-    if actual is None:
+    if messages is None:
         lines.append(f"! template: {inert(failure or 'the template wrote nothing')}")
     else:
-        for pair in pairs(expected, actual):
+        for pair in messages:
             lines += _plain_pair(pair)
     for finding in findings:
         where = f" in {inert(finding.where)}" if finding.where else ""
@@ -90,7 +90,7 @@ def _plain_pair(pair: Pair) -> list[str]:
     if pair.equal:
         return [f"  {_title(pair)}"]
     lines = [f"@ {_title(pair)}"]
-    for row in rows(pair):
+    for row in rows(pair.expected, pair.actual):
         if row.equal:
             lines.append(f"  {_shown(row.expected or '', ())}")
             continue
@@ -110,7 +110,7 @@ def _title(pair: Pair) -> str:
 
 
 def _messages(
-    found: list[Pair], console: Console, stacked: bool | None, glyphs: Glyphs
+    found: Sequence[Pair], console: Console, stacked: bool | None, glyphs: Glyphs
 ) -> list[RenderableType]:
     if stacked is None:
         stacked = console.width < _SIDE_BY_SIDE
@@ -132,7 +132,7 @@ def _messages(
         elif pair.expected is None:
             title.append("  only the template has this message", ACTUAL_STYLE)
         parts.append(title)
-        shown = _folded(rows(pair))
+        shown = _folded(rows(pair.expected, pair.actual))
         body = _stacked(shown, glyphs) if stacked else _side_by_side(shown, console.width - 4, glyphs)
         parts.append(Padding(body, (0, 0, 0, 2)))
     return parts

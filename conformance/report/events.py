@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from conformance.errors import UsageError
-from conformance.report.files import make_folder, read_file, to_json
+from conformance.report.files import create_file, read_file, to_json
 from conformance.report.model import Divergence, Environment, Target, ToolInfo
 
 SCHEMA: Final = "conformance-events/1"
@@ -100,9 +100,8 @@ class EventLog:
         self._reason: str | None = None
 
     def __enter__(self) -> EventLog:
-        make_folder(self.path.parent)
         try:
-            self._file = self.path.open("wb")
+            self._file = create_file(self.path)
         except OSError as error:
             raise _cannot_write(self.path, error) from error
         self._begin = time.monotonic()

@@ -1,8 +1,7 @@
-"""Two prompts message by message: split where Harmony splits them, and paired."""
+"""Two versions of one message, line by line, with what differs in each line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -12,19 +11,6 @@ _MESSAGE = "<|message|>"
 # Character by character only what is this long at most; longer messages are compared line by line alone.
 _MAX_CHARACTERS = 2000
 _LEAST_SAME = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A message of the oracle and the one of the template that stands for it; None where there is none."""
-
-    expected: str | None
-    actual: str | None
-
-    @property
-    def equal(self) -> bool:
-        """Whether both are the same, character by character."""
-        return self.expected == self.actual
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,47 +28,15 @@ class Row:
         return self.expected == self.actual
 
 
-def split(text: str) -> list[str]:
-    """Return the messages of a prompt, each from its `<|start|>` on; joined they are the text."""
-    pieces = text.split(_START)
-    return [piece for piece in [pieces[0], *(f"{_START}{piece}" for piece in pieces[1:])] if piece]
-
-
 def header(message: str) -> str:
     """Return what stands before `<|message|>`: role, recipient, channel."""
     head, mark, _ = message.partition(_MESSAGE)
     return head.removeprefix(_START) if mark else message.removeprefix(_START).partition("\n")[0]
 
 
-def pairs(expected: str, actual: str) -> list[Pair]:
-    """Return the messages of both texts side by side, in order."""
-    left, right = split(expected), split(actual)
-    found: list[Pair] = []
-    matcher = SequenceMatcher(None, left, right, autojunk=False)
-    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
-        if tag == "equal":
-            found += [Pair(message, message) for message in left[i1:i2]]
-        else:
-            found += _by_header(left[i1:i2], right[j1:j2])
-    return found
-
-
-def _by_header(left: list[str], right: list[str]) -> Iterator[Pair]:
-    """Pair differing messages: first those with the same header, then in order."""
-    heads, other_heads = ([header(message).split(" ")[0] for message in side] for side in (left, right))
-    matcher = SequenceMatcher(None, heads, other_heads, autojunk=False)
-    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
-        if tag in ("equal", "replace"):
-            paired = min(i2 - i1, j2 - j1)
-            yield from map(Pair, left[i1 : i1 + paired], right[j1 : j1 + paired])
-            i1, j1 = i1 + paired, j1 + paired
-        yield from (Pair(message, None) for message in left[i1:i2])
-        yield from (Pair(None, message) for message in right[j1:j2])
-
-
-def rows(pair: Pair) -> list[Row]:
-    """Return the lines of a pair side by side, each with its newline, and what differs in them."""
-    left, right = _lines(pair.expected), _lines(pair.actual)
+def rows(expected: str | None, actual: str | None) -> list[Row]:
+    """Return the lines of two texts side by side, each with its newline, and what differs in them."""
+    left, right = _lines(expected), _lines(actual)
     found: list[Row] = []
     for tag, i1, i2, j1, j2 in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
         mine, theirs = left[i1:i2], right[j1:j2]

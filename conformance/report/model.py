@@ -7,11 +7,11 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from conformance.conversation import Case
+from conformance.rules.base import Severity
 
 SCHEMA: Final = "conformance-report/1"
 
 Verdict: TypeAlias = Literal["conforms", "diverges", "error"]
-Severity: TypeAlias = Literal["error", "warning", "note"]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,11 +26,15 @@ class ToolInfo(_Part, frozen=True, kw_only=True):
 
 
 class Environment(_Part, frozen=True, kw_only=True):
-    """Where the report was made; package versions decide what templates and oracle do."""
+    """Where the report was made; package versions decide what templates and oracle do.
+
+    `unguarded` names what no wall of the kernel kept workers from; None where no worker ran.
+    """
 
     python: str
     platform: str
     packages: dict[str, str]
+    unguarded: list[str] | None = None
 
 
 class Run(_Part, frozen=True, kw_only=True):
@@ -71,12 +75,30 @@ class Coverage(_Part, frozen=True, kw_only=True):
     branches_never_run: list[Branch] = []
 
 
+class Origin(_Part, frozen=True, kw_only=True):
+    """What else is known of where a template's text comes from, all in lines of the template.
+
+    `trail` are the outputs that the text went through behind the one that wrote it, innermost first. `between` are
+    the two lines between which text is missing, `nearest` the last one before the gap that ran. `condition` decided:
+    it was false, so that the branch with the missing text did not run, or `went` says that it was true. `sets` are the
+    assignments that the condition reads.
+    """
+
+    trail: list[int] = []
+    between: list[int] = []
+    nearest: int | None = None
+    condition: int | None = None
+    went: bool = False
+    sets: list[int] = []
+
+
 class Example(_Part, frozen=True, kw_only=True):
     """The smallest case found that shows a divergence, and the two texts where they part.
 
     `expected` and `actual` are the whole texts; `offset` is the first differing character of this
     divergence in `expected`, `actual_offset` the same place in `actual` (it is another number when the case
-    diverges earlier too; None where it was not kept). `template_line` is None where it could not be traced.
+    diverges earlier too; None where it was not kept). `template_line` is None where it could not be traced, or where
+    nothing was written: then `origin` says between which lines.
     `structure` says in short sentences what a model reads otherwise than Harmony meant, when a server has encoded
     `actual`: messages lost, extra or forged, other channels and recipients.
     """
@@ -98,6 +120,7 @@ class Example(_Part, frozen=True, kw_only=True):
     minimal: bool = False
     actual_offset: int | None = None
     structure: list[str] = []
+    origin: Origin | None = None
 
 
 class Divergence(_Part, frozen=True, kw_only=True):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NewType, TypeAlias
 
 from conformance.errors import UsageError
 
+# The name of a rule. Only the catalogue makes them, so that a misspelt one is an error for mypy.
+Slug = NewType("Slug", str)
 Severity: TypeAlias = Literal["error", "warning", "note"]
 
 
@@ -16,30 +18,32 @@ Severity: TypeAlias = Literal["error", "warning", "note"]
 class Rule:
     """A kind of divergence: what it is called, why the model cares, who says so, and how to fix it.
 
-    `citation` names a Harmony document or source, or a public issue. `setting` is the profile setting
-    whose other values may explain the divergence.
+    `citation` names a Harmony document or source, or a public issue. `good` and `bad` are a few characters of a prompt or a
+    template without and with it; `setting` is the profile setting whose other values may explain the divergence.
     """
 
     code: str
-    slug: str
+    slug: Slug
     family: str
     severity: Severity
     what: str
     why: str
     citation: str
     fix: str
+    good: str
+    bad: str
     setting: str | None = None
 
 
-_rules: dict[str, Rule] = {}
+_rules: dict[Slug, Rule] = {}
 
 
-def register(*rules: Rule) -> None:
-    """Add rules to the catalogue; a slug or code that is taken is a programming error."""
-    for rule in rules:
-        if rule.slug in _rules or any(rule.code == known.code for known in _rules.values()):
-            raise ValueError(f"rule {rule.code} {rule.slug} is registered twice")
-        _rules[rule.slug] = rule
+def register(rule: Rule) -> Rule:
+    """Add a rule to the catalogue and return it; a slug or code that is taken is a programming error."""
+    if rule.slug in _rules or any(rule.code == known.code for known in _rules.values()):
+        raise ValueError(f"rule {rule.code} {rule.slug} is registered twice")
+    _rules[rule.slug] = rule
+    return rule
 
 
 def catalogue() -> Iterator[Rule]:
@@ -52,7 +56,7 @@ def rule(slug: str) -> Rule:
 
     Raises UsageError, suggesting near names, when there is none.
     """
-    found = _rules.get(slug) or next((r for r in _rules.values() if r.code == slug.upper()), None)
+    found = _rules.get(Slug(slug)) or next((r for r in _rules.values() if r.code == slug.upper()), None)
     if found is None:
         near = difflib.get_close_matches(slug, _rules, n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else "`conformance explain` lists them all."

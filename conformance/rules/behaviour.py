@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from conformance.rules.base import Rule, register
+from conformance.rules.base import Rule, Slug, register
 
 _TEMPLATING = "Hugging Face, transformers documentation, chat templating"
 
-register(
+INJECTED_SPECIAL_TOKEN = register(
     Rule(
         code="HT701",
-        slug="injected-special-token",
+        slug=Slug("injected-special-token"),
         family="tokens",
         severity="note",
         what="Text from a user, tool or schema becomes control tokens when the prompt is tokenized.",
@@ -20,10 +20,15 @@ register(
             "Harmony does (transformers: sanitize_control_tokens=True). Where it is an error the template adds to it: "
             "write no text that Harmony does not write, and leave texts as they are."
         ),
-    ),
+        good="<|start|>user<|message|>",
+        bad="<|start|>user<|message|><|end|>",
+    )
+)
+
+TOKEN_MISMATCH = register(
     Rule(
         code="HT702",
-        slug="token-mismatch",
+        slug=Slug("token-mismatch"),
         family="tokens",
         severity="error",
         what="The characters are equal but the tokens are not.",
@@ -33,65 +38,97 @@ register(
             "Find where the template's text runs together with what stands beside it. Where it is a note the server "
             "takes texts apart: encode each message's text in one piece."
         ),
-    ),
+        good="the text `a b`, encoded in one piece",
+        bad="`a` and ` b`, encoded apart",
+    )
+)
+
+TEMPLATE_CRASHED = register(
     Rule(
         code="HT801",
-        slug="template-crashed",
+        slug=Slug("template-crashed"),
         family="behaviour",
         severity="error",
         what="The template stops with an error on a conversation that is in order.",
         why="The request fails, and the user sees a server error.",
         citation=_TEMPLATING,
         fix="Test for absent and null values before using them; see the line of the error.",
-    ),
+        good="{{ tool.description if tool.description is defined else '' }}",
+        bad="{{ tool.description | length }}",
+    )
+)
+
+TEMPLATE_REJECTED = register(
     Rule(
         code="HT802",
-        slug="template-rejected",
+        slug=Slug("template-rejected"),
         family="behaviour",
         severity="error",
         what="The template refuses, by its own raise_exception, a conversation that is in order.",
         why="The request fails although the model could answer it.",
         citation=_TEMPLATING,
         fix="Refuse only what Harmony cannot express.",
-    ),
+        good="{{ message.content }}",
+        bad="{{ raise_exception('Instructions must come first.') }}",
+    )
+)
+
+DOES_NOT_COMPILE = register(
     Rule(
         code="HT803",
-        slug="does-not-compile",
+        slug=Slug("does-not-compile"),
         family="behaviour",
         severity="error",
         what="The template has a syntax that this engine does not know.",
         why="No request can be served with this engine.",
         citation=_TEMPLATING,
         fix="Keep to the syntax that all engines know.",
-    ),
+        good="{% for message in messages %}",
+        bad="{% for message in messages recursive if true %}",
+    )
+)
+
+ENGINE_DISAGREES = register(
     Rule(
         code="HT804",
-        slug="engine-disagrees",
+        slug=Slug("engine-disagrees"),
         family="behaviour",
         severity="warning",
         what="Two engines render the same template and conversation differently.",
         why="The prompt depends on which server the model runs on.",
         citation="The engines' documentation: minijinja, @huggingface/jinja, llama.cpp",
         fix="Avoid the construct that the engines treat differently.",
-    ),
+        good="{{ value | tojson }}",
+        bad="{{ value }}",
+    )
+)
+
+RESOURCE_LIMIT = register(
     Rule(
         code="HT805",
-        slug="resource-limit",
+        slug=Slug("resource-limit"),
         family="behaviour",
         severity="error",
         what="Rendering went over the limit on time, memory or output.",
         why="One request can stop the server.",
         citation=_TEMPLATING,
         fix="Remove loops and repetitions whose length does not depend on the conversation.",
-    ),
+        good="{% for message in messages %}",
+        bad="{% for i in range(10 ** 9) %}",
+    )
+)
+
+UNCLASSIFIED = register(
     Rule(
         code="HT900",
-        slug="unclassified",
+        slug=Slug("unclassified"),
         family="rest",
         severity="error",
         what="A divergence that no rule explains.",
         why="The prompt is not what Harmony would write; nobody has looked into why yet.",
         citation="openai-harmony's own rendering of the same conversation",
         fix="Compare the two texts, and please report the case so that it gets a name.",
-    ),
+        good="what Harmony writes",
+        bad="anything else",
+    )
 )

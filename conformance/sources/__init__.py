@@ -13,24 +13,19 @@ from pathlib import Path
 import msgspec
 
 from conformance.errors import UsageError
-
-# In this order they are asked; the catalogue last, so that a path always means the path.
-from conformance.sources import wheel, hub, gguf, model_folder, file, catalogue  # noqa: F401  # isort: skip
 from conformance.sources import manifest
 from conformance.sources.base import (
-    ENTRY_POINTS,
+    SOURCES,
     Provenance,
     Source,
     SourceSettings,
     Template,
-    built_in_sources,
     make_template,
-    plugin_sources,
     register,
 )
 
 __all__ = [
-    "ENTRY_POINTS",
+    "SOURCES",
     "Provenance",
     "Source",
     "SourceSettings",
@@ -60,11 +55,9 @@ def resolve(target: str, *, offline: bool = False, cache: Path | None = None) ->
 def _claimant(target: str) -> Source | None:
     if not target.strip() or "\0" in target:
         return None
-    for source in built_in_sources():
-        if source.claims(target):
-            return source
-    # Looked for only now: searching the installed packages takes longer than most sources do.
-    return next((source for source in plugin_sources() if source.claims(target)), None)
+    # Installed packages are searched last: that takes longer than most sources do.
+    made = (source() if isinstance(source, type) else source for _, source in SOURCES.items())
+    return next((source for source in made if source.claims(target)), None)
 
 
 def _with_note(template: Template) -> Template:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Protocol
 
 import msgspec
 
-from conformance.errors import UsageError
-
-ENTRY_POINTS = "conformance.sources"
+from conformance.errors import UsageError, printable
+from conformance.registry import Registry
+from conformance.sources.inside import open_inside
 
 # The largest real templates have 40 kB. A stranger's file must not fill the memory.
 MAX_TEMPLATE_BYTES = 4 * 2**20
@@ -82,46 +82,25 @@ class Source(Protocol):
         """
 
 
-_BUILT_IN: list[Source] = []
-
-_SourceClass = TypeVar("_SourceClass", bound=type[Source])
-
-
-def register(source: _SourceClass) -> _SourceClass:
-    """Add a source class to the built-in ones; they are asked in the order of registration."""
-    _BUILT_IN.append(source())
-    return source
-
-
-def built_in_sources() -> list[Source]:
-    """Return the registered sources."""
-    return list(_BUILT_IN)
+# In this order they are asked; the catalogue last, so that a path always means the path.
+_MODULES = ("wheel", "hub", "gguf", "model_folder", "file", "catalogue")
+SOURCES: Registry[type[Source]] = Registry(
+    "source",
+    "conformance.sources",
+    {name.replace("_", "-"): f"conformance.sources.{name}" for name in _MODULES},
+)
+register = SOURCES.register
 
 
-def plugin_sources() -> list[Source]:
-    """Return the sources that other packages offer under the entry point group `conformance.sources`.
+def read_bounded(
+    path: Path, location: str, limit: int = MAX_TEMPLATE_BYTES, *, root: Path | None = None
+) -> bytes:
+    """Return the bytes of a file of at most `limit` bytes.
 
-    Raises UsageError naming a plugin that cannot be loaded.
+    Raises UsageError if it cannot be read, or is a link out of `root`, the model's folder (default: its own).
     """
-    from importlib.metadata import entry_points  # 15 ms, for targets that nothing built in claims
-
-    found: list[Source] = []
-    for point in entry_points(group=ENTRY_POINTS):
-        try:
-            loaded = point.load()
-            found.append(loaded() if isinstance(loaded, type) else loaded)
-        except Exception as error:  # a stranger's module may fail in any way
-            raise UsageError(
-                f"the source plugin {point.name!r} ({point.value}) cannot be loaded: {error}; "
-                "update or uninstall the package that offers it"
-            ) from error
-    return found
-
-
-def read_bounded(path: Path, location: str, limit: int = MAX_TEMPLATE_BYTES) -> bytes:
-    """Return the bytes of a file of at most `limit` bytes; raises UsageError if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_inside(path, location, root) as file:
             return read_stream(file, location, limit)
     except OSError as error:
         raise UsageError(f"cannot read {location}: {error.strerror or error}") from error
@@ -152,12 +131,6 @@ def decode(data: bytes, location: str) -> str:
             f"{location} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}; "
             f"{hint}save it as UTF-8"
         ) from error
-
-
-def printable(text: str, limit: int = 120) -> str:
-    """Return a stranger's word fit for a terminal: one line, no control characters, not too long."""
-    shown = "".join(char if char.isprintable() else "\ufffd" for char in text[: limit + 1])
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def make_template(

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import msgspec
 
-from conformance.errors import UsageError
+from conformance.errors import UsageError, printable
 from conformance.sources.base import (
     MAX_TEMPLATE_BYTES,
     Provenance,
     SourceSettings,
     Template,
     make_template,
-    printable,
     register,
 )
 from conformance.sources.gguf_reader import MAGIC, MAX_KEY_BYTES, STRING, MetadataReader
+from conformance.sources.inside import open_inside
 
 TEMPLATE_KEY = b"tokenizer.chat_template"
 LICENCE_KEY = b"general.license"
@@ -41,7 +41,7 @@ def read_gguf(path: Path, location: str) -> GGUFTemplates:
     templates: dict[str, bytes] = {}
     licence = None
     try:
-        with path.open("rb") as file:
+        with open_inside(path, location) as file:
             reader = MetadataReader(file, location)
             for key, kind in reader.pairs():
                 if key == TEMPLATE_KEY or key.startswith(TEMPLATE_KEY + b"."):

@@ -201,7 +201,7 @@ def folder_templates(
         )
 
     def read(member: str) -> bytes:
-        return read_bounded(folder / member, f"{member} in {location}", size_limit(member))
+        return read_bounded(folder / member, f"{member} in {location}", size_limit(member), root=folder)
 
     templates = templates_of(location, _files(folder, location), read, make)
     if not templates:

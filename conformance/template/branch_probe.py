@@ -1,7 +1,6 @@
 """Engines that answer which branches of a template ran, instead of what it wrote.
 
-They are not registered: nobody checks a template with them. Their names for a host are `JINJA2_BRANCHES` and
-`TRANSFORMERS_BRANCHES`.
+They are not registered: nobody checks a template with them. A host is given the class.
 """
 
 from __future__ import annotations
@@ -19,9 +18,6 @@ from conformance.engines.base import Outcome, Rendered, Request
 from conformance.engines.jinja2_plain import PlainJinja2Engine
 from conformance.engines.transformers_jinja import TransformersEngine
 from conformance.errors import UnjudgedError
-
-JINJA2_BRANCHES = "conformance.template.branch_probe:Jinja2Branches"
-TRANSFORMERS_BRANCHES = "conformance.template.branch_probe:TransformersBranches"
 
 _HIT, _HIT_TEST = "_conformance_hit", "_conformance_hit_test"
 

@@ -19,8 +19,8 @@ from conformance.template.describe import Describer
 from conformance.template.marks import GRAMMAR
 
 _ENGINES = {
-    "transformers": branch_probe.TRANSFORMERS_BRANCHES,
-    "jinja2": branch_probe.JINJA2_BRANCHES,
+    "transformers": branch_probe.TransformersBranches,
+    "jinja2": branch_probe.Jinja2Branches,
 }
 # The engines whose branches can be counted.
 PROBED = frozenset(_ENGINES)

@@ -12,8 +12,8 @@ import msgspec
 from conformance.conversation import Case, Conversation, Options, check_case, decode_problem
 from conformance.errors import UsageError
 from conformance.generate.coverage import features
-from conformance.oracles.base import Profile, profile, profiles
 from conformance.oracles.plan import builtin_namespace
+from conformance.oracles.profile import Profile, profile, profiles
 from conformance.vectors import files
 from conformance.vectors.choose import choose
 from conformance.vectors.derive import derive, reason
@@ -35,7 +35,7 @@ class _Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     origin: Origin = "written"
     id: Any = None
     flags: Any = None
-    features: Any = None
+    features: Any = None  # of conformance-vector/1, as are the rules
     rules: Any = None
     text: Any = None
     tokens: Any = None

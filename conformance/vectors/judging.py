@@ -13,7 +13,9 @@ import msgspec
 from conformance.campaign import assemble
 from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REJECTED, Answer, Judgement
 from conformance.campaign.tally import RuleTally, Tally
-from conformance.errors import UnjudgedError, UsageError
+from conformance.compare.base import Found
+from conformance.compare.classify import classify
+from conformance.errors import UnjudgedError, UsageError, printable
 from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.base import Rendering
 from conformance.report.model import (
@@ -22,24 +24,29 @@ from conformance.report.model import (
     Divergence,
     Report,
     Run,
-    Severity,
     Target,
     Verdict,
 )
-from conformance.rules.classify import Found, classify
-from conformance.sources.base import printable
+from conformance.rules.base import Rule, Severity
+from conformance.rules.behaviour import (
+    INJECTED_SPECIAL_TOKEN,
+    RESOURCE_LIMIT,
+    TEMPLATE_CRASHED,
+    TEMPLATE_REJECTED,
+    TOKEN_MISMATCH,
+)
 from conformance.vectors.derive import oracle_for, special_count
 from conformance.vectors.files import Family
 from conformance.vectors.model import Vector
 from conformance.vectors.renderer import Answered, Failed, Renderer
 
 ENGINE, SHAPE = "external", "vector"
-_RULES = {
-    "refused": "template-rejected",
-    "time": "resource-limit",
-    "output": "resource-limit",
-    "died": "template-crashed",
-    "broken": "template-crashed",
+_RULES: dict[str, Rule] = {
+    "refused": TEMPLATE_REJECTED,
+    "time": RESOURCE_LIMIT,
+    "output": RESOURCE_LIMIT,
+    "died": TEMPLATE_CRASHED,
+    "broken": TEMPLATE_CRASHED,
 }
 
 Status = Literal["equal", "different", "rejected", "crashed", "not asked"]
@@ -157,7 +164,7 @@ def judge_answer(vector: Vector, rendering: Rendering, answer: Answered | Failed
     if isinstance(answer, Failed):
         status = REJECTED if answer.kind == "refused" else CRASHED
         message = f"{answer.message} (vector {vector.id})"
-        return Judgement(status, [Found(_RULES[answer.kind], None)], failure=message)
+        return Judgement(status, [Found(_RULES[answer.kind].slug, None)], failure=message)
     oracle = oracle_for(vector.profile.profile())
     text = answer.text
     if answer.tokens is not None:
@@ -187,10 +194,10 @@ def _wrong_tokens(
     want, got = (str(row[at]) if at < len(row) else "the end" for row in (right, tokens))
     message = f"token {at} of {len(right)} is {got}, Harmony's is {want}"
     injected = special_count(tokens) > special_count(right)
-    rule = "injected-special-token" if injected else "token-mismatch"
+    rule = INJECTED_SPECIAL_TOKEN if injected else TOKEN_MISMATCH
     return Judgement(
         DIFFERENT,
-        [Found(rule, None)],
+        [Found(rule.slug, None)],
         text=text,
         failure=f"{problem}; {message}" if problem else f"the characters are right; {message}",
     )
@@ -234,7 +241,7 @@ def _divergence(run: _Run, key: str, seen: RuleTally) -> Divergence:
     slug = smallest.found.rule
     shown = assemble.Shown(smallest.case, ENGINE, SHAPE, run.answers[key], smallest.judgement, smallest.found)
     made = assemble.divergence(slug, seen, run.tally.total, shown, run.coverage)
-    tokens = slug in ("injected-special-token", "token-mismatch")
+    tokens = slug in (INJECTED_SPECIAL_TOKEN.slug, TOKEN_MISMATCH.slug)
     # A template cannot prevent injection, so there it is a note; who writes the tokens can.
     severity: Severity = "error" if tokens else made.severity
     example = msgspec.structs.replace(made.example, case_id=run.results[smallest.index].id)

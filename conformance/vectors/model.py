@@ -21,9 +21,21 @@ from conformance.conversation import (
     to_json,
 )
 from conformance.errors import UsageError
-from conformance.oracles.base import ContentType, Profile, Retention, profiles
+from conformance.oracles.profile import (
+    ArgumentsJson,
+    ContentType,
+    EmptyInstructions,
+    Exponents,
+    LaterInstructions,
+    Place,
+    PreambleChannel,
+    PreamblePlace,
+    Profile,
+    Retention,
+    profiles,
+)
 
-SCHEMA_ID = "conformance-vector/1"
+SCHEMA_ID = "conformance-vector/2"
 CUSTOM = "custom"
 
 Origin: TypeAlias = Literal["written", "generated", "reported"]
@@ -31,15 +43,24 @@ Id: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{12}$", descriptio
 Sentence: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, description="one sentence")]
 
 
-class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A profile spelled out: its name (`custom` for none of the published ones) and every setting."""
+class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A profile spelled out: its name (`custom` for none of the published ones) and its readings.
+
+    The settings with a default came later: where they have it they are left out, so that ids stay what they were.
+    """
 
     name: str
     content_type: ContentType
     thinking_inference: Retention
     thinking_training: Retention
-    preamble_channel: Literal["commentary", "analysis"]
-    arguments_json: Literal["python", "compact"]
+    preamble_channel: PreambleChannel
+    arguments_json: ArgumentsJson
+    recipient: Place = "role"
+    result_recipient: Place = "role"
+    later_instructions: LaterInstructions = "plain"
+    empty_instructions: EmptyInstructions = "omitted"
+    preamble_place: PreamblePlace = "after-thinking"
+    exponents: Exponents = "1e20"
 
     def profile(self) -> Profile:
         """Return the oracle's profile with these settings."""
@@ -62,17 +83,14 @@ class Vector(
 ):
     """One vector: an author gives origin, why, profile, conversation and options, the tool writes the rest.
 
-    `id` names the input (conversation, options and profile), not the answer. `rules` are the slugs of the
-    catalogue that a renderer which breaks them would show here; `shapes` holds the same conversation as
-    servers receive it.
+    `id` names the input (conversation, options and profile), not the answer. `shapes` holds the same conversation
+    as servers receive it.
     """
 
     id: Id
     why: Sentence
     origin: Origin
     flags: tuple[str, ...]
-    features: tuple[str, ...]
-    rules: tuple[str, ...]
     profile: Choices
     conversation: Conversation
     options: Options
@@ -123,9 +141,7 @@ def to_line(vector: Vector) -> str:
         "why": vector.why,
         "origin": vector.origin,
         "flags": vector.flags,
-        "features": vector.features,
-        "rules": vector.rules,
-        "profile": asdict(vector.profile),
+        "profile": msgspec.to_builtins(vector.profile),
         **spelled_out(vector.case),
         "text": vector.text,
         "tokens": vector.tokens,
@@ -137,7 +153,11 @@ def to_line(vector: Vector) -> str:
 
 def request_line(vector: Vector) -> str:
     """Return what a renderer is asked, as one line of ASCII JSON: the vector without its answer."""
-    raw: dict[str, Any] = {"id": vector.id, "profile": asdict(vector.profile), **spelled_out(vector.case)}
+    raw: dict[str, Any] = {
+        "id": vector.id,
+        "profile": msgspec.to_builtins(vector.profile),
+        **spelled_out(vector.case),
+    }
     if vector.shapes is not None:
         raw["shapes"] = vector.shapes
     return json.dumps(raw, separators=(",", ":"))

@@ -19,8 +19,7 @@ from typing import IO, Any, Literal, Self, TypeAlias
 
 import msgspec
 
-from conformance.errors import UnjudgedError, UsageError
-from conformance.sources.base import printable
+from conformance.errors import UnjudgedError, UsageError, printable
 from conformance.vectors.model import Vector, request_line
 
 LIMIT_S = 10.0

@@ -11,7 +11,7 @@ from conformance.campaign.runner import Runner, Settings
 from conformance.engines.base import Limits
 from conformance.errors import UsageError
 from conformance.generate import case_at
-from conformance.oracles.base import profile
+from conformance.oracles.profile import profile
 from conformance.resources import resource
 from conformance.sources import Template, make_template
 from conformance.sources.base import Provenance

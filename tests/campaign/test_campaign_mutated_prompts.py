@@ -10,7 +10,7 @@ from conformance.campaign.assemble import region_words, structure
 from conformance.campaign.judge import Answer, Judge
 from conformance.engines.base import Rendered
 from conformance.generate import Hints, case_at
-from conformance.oracles.base import profile
+from conformance.oracles.profile import profile
 
 PIECES = (
     "<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|call|>", "<|return|>", "\n", "\n\n", " ", "// ", "type ",

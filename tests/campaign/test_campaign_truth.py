@@ -18,9 +18,9 @@ from conformance.conversation import Case
 from conformance.engines.base import Crashed, Limits, Rejected, Rendered
 from conformance.generate import case_at
 from conformance.oracles import harmony as harmony_module
-from conformance.oracles.base import Profile, profile, profiles
 from conformance.oracles.harmony import HarmonyOracle
 from conformance.oracles.plan import Plan, plan
+from conformance.oracles.profile import Profile, profile, profiles
 from conformance.resources import resource
 from conformance.shapes import draw, shapes
 from conformance.sources import Template, catalogue, make_template, resolve

@@ -7,14 +7,15 @@ from functools import lru_cache
 
 from conformance.checks.examine import Examination, Seen, examine
 from conformance.checks.family import probes
-from conformance.checks.mask_engine import MASKING
+from conformance.checks.mask_engine import MaskEngine
 from conformance.checks.probe import Probe
+from conformance.engines.base import Engine
 from conformance.engines.in_process import InProcessHost
 from conformance.sources import Provenance, make_template
 
 
 @lru_cache
-def host(engine: str) -> InProcessHost:
+def host(engine: str | type[Engine]) -> InProcessHost:
     """Return an engine in this process: the templates of these tests are our own."""
     return InProcessHost(engine)
 
@@ -30,7 +31,7 @@ def examined(text: str, engine: str = "transformers", tried: Sequence[Probe] | N
         template,
         {engine: host(engine)},
         tried or some_probes(),
-        mask_host=host(MASKING),
+        mask_host=host(MaskEngine),
     )
 
 

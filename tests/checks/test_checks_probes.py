@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from conformance.checks.base import checks, parting, register
+from conformance.checks.base import checks, register
 from conformance.checks.family import generated, hand_built, in_manners, probes
 from conformance.checks.manners import MANNERS
 from conformance.checks.words import places, words
+from conformance.compare.base import parting
 from conformance.conversation import check_case
 
 

@@ -166,9 +166,9 @@ def test_an_unknown_case_id(run: Run) -> None:
 def test_a_missing_vocabulary_is_not_a_verdict(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conformance.oracles import harmony
+    from conformance.oracles import load
 
-    harmony.encoding.cache_clear()
+    monkeypatch.setattr(load, "_loaded", {})
     monkeypatch.setenv(vocabulary.VARIABLE, str(place))
     result = run("check", "right.jinja", *FAST)
     assert (result.code, result.out) == (3, "")
@@ -186,7 +186,7 @@ def test_a_folder_where_the_report_belongs(run: Run, place: Path) -> None:
 
 
 def test_no_place_for_runs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null/state")
+    monkeypatch.setenv("CONFORMANCE_RUNS", "/dev/null/state")
     result = run("check", "right.jinja", *FAST)
     assert result.code == 2
     assert "name another folder with --output" in sentence(result)

@@ -23,7 +23,7 @@ from conformance.generate import case_at
 from conformance.oracles.harmony import HarmonyOracle
 from conformance.resources import resource
 from conformance.shapes import ALL, Shape, draw, families, shapes, table
-from tools.shapes_table import shapes_table
+from tools.renew import shapes_table
 
 CALLED = Case(
     conversation=Conversation(

@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 
 from conformance.rules import rule
-from tools.rules_table import updated
+from tools.renew import stale
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 
 
-def test_the_rules_table_is_current():
-    text = README.read_text(encoding="utf-8")
-    assert updated(text) == text, "run `python -m tools.rules_table README.md`"
+def test_nothing_that_is_generated_is_stale():
+    assert stale() == [], "run `nox -s renew`"
 
 
 def test_the_set_up_commands_stand_in_the_readme():

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from engine_helpers import SHORT
+from hostile_engine import HostileEngine
 
 from conformance.engines import EngineHost, Request
 
@@ -19,7 +20,7 @@ def _request_of() -> Callable[..., Request]:
 
 @pytest.fixture(scope="module")
 def hostile() -> Iterator[EngineHost]:
-    with EngineHost("hostile_engine:HostileEngine", limits=SHORT) as host:
+    with EngineHost(HostileEngine.name, limits=SHORT) as host:
         yield host
 
 

@@ -1,8 +1,9 @@
-"""An engine that does what the first message tells it; workers load it as `hostile_engine:HostileEngine`."""
+"""An engine that does what the first message tells it; its class is registered, as a program would do it."""
 
 import ctypes
 import json
 import os
+import select
 import signal
 import socket
 import stat
@@ -19,6 +20,11 @@ class HostileEngine(Engine):
 
     def version(self) -> str:
         return "666"
+
+    def load(self) -> None:
+        # All sessions share the one byte: the first to take it dies.
+        self._deaths, giver = os.pipe()
+        os.write(giver, b"x")
 
     def compile_check(self, template: str) -> SyntaxProblem | None:
         if template == "hang":
@@ -68,12 +74,17 @@ class HostileEngine(Engine):
                 os.write(2, b"y" * 100_000)
                 return Rendered("printed")
             case "die-once":
-                if not Path(argument).exists():
-                    os.close(os.open(argument, os.O_CREAT))
+                if select.select([self._deaths], [], [], 0)[0]:
+                    os.read(self._deaths, 1)
                     os._exit(9)
                 return Rendered("alive")
+            case "freeze-once":  # as when the machine stops for a moment
+                if select.select([self._deaths], [], [], 0)[0]:
+                    os.read(self._deaths, 1)
+                    spin()
+                return Rendered("thawed")
             case "world":
-                return Rendered(json.dumps([dict(os.environ), os.listdir("."), time.tzname[0], os.getsid(0)]))
+                return Rendered(json.dumps([dict(os.environ), time.tzname[0], os.getsid(0)]))
             case "write":
                 Path(argument).write_text("stolen")
             case "open":
@@ -83,21 +94,29 @@ class HostileEngine(Engine):
 
 
 class NeverLoads(HostileEngine):
+    name: ClassVar[str] = "never-loads"
+
     def load(self) -> None:
         time.sleep(60)
 
 
 class BreaksOnLoad(HostileEngine):
+    name: ClassVar[str] = "breaks-on-load"
+
     def load(self) -> None:
         raise RuntimeError("no luck")
 
 
 class NotUnderstood(HostileEngine):
+    name: ClassVar[str] = "not-understood"
+
     def load(self) -> None:
         raise UnjudgedError("The engine hostile is too old; upgrade it.")
 
 
 class NotInstalled(HostileEngine):
+    name: ClassVar[str] = "not-installed"
+
     def available(self) -> str | None:
         return "it is not installed: pip install hostility"
 

@@ -8,6 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from engine_helpers import SHORT
+from hostile_engine import (
+    BreaksOnLoad,
+    HostileEngine,
+    NeverLoads,
+    NotInstalled,
+    NotUnderstood,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +31,7 @@ from conformance.engines import (
 )
 from conformance.errors import ConformanceError, UnjudgedError, UsageError
 
+ENGINES = (HostileEngine, NeverLoads, BreaksOnLoad, NotUnderstood, NotInstalled)
 HOSTILE_TEMPLATES = {
     "range": ("{% for i in range(10**9) %}x{% endfor %}", "OverflowError"),
     "loops": ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "time"),
@@ -135,15 +144,20 @@ def test_tickets_may_be_collected_in_any_order(
     assert hostile.collect(empty) == []
 
 
-def test_a_death_from_outside_blames_nobody(
-    hostile: EngineHost, request_of: Callable[..., Request], tmp_path: Path
-) -> None:
-    outcome = hostile.render("", request_of(f"die-once:{tmp_path / 'died'}"))
-    assert outcome == Rendered("alive")
+def test_a_death_from_outside_blames_nobody(hostile: EngineHost, request_of: Callable[..., Request]) -> None:
+    assert hostile.render("", request_of("die-once")) == Rendered("alive")
+
+
+def test_a_moment_in_which_the_machine_froze_blames_nobody(request_of: Callable[..., Request]) -> None:
+    with EngineHost("hostile", limits=SHORT) as host:
+        orders = [request_of("ok:before"), request_of("freeze-once"), request_of("ok:after")]
+        assert [*host.render_many("", orders)] == [Rendered("before"), Rendered("thawed"), Rendered("after")]
+        late = [*host.render_many("", [request_of("hang")] * 5)]
+        assert [outcome.limit for outcome in late if isinstance(outcome, LimitExceeded)] == ["time"] * 5
 
 
 def test_a_killed_worker_process_is_started_again(request_of: Callable[..., Request]) -> None:
-    with EngineHost("hostile_engine:HostileEngine") as host:
+    with EngineHost("hostile") as host:
         ticket = host.submit("", [request_of(f"ok:{number}") for number in range(50)])
         host.version()
         assert host._process is not None
@@ -152,7 +166,7 @@ def test_a_killed_worker_process_is_started_again(request_of: Callable[..., Requ
 
 
 def test_closing_ends_the_worker_at_once_even_when_it_hangs(request_of: Callable[..., Request]) -> None:
-    with EngineHost("hostile_engine:HostileEngine") as host:
+    with EngineHost("hostile") as host:
         assert host.render("", request_of("ok:x")) == Rendered("x")
         host.submit("", [request_of("deaf")])
         assert host._process is not None
@@ -181,7 +195,7 @@ def test_requests_are_taken_lazily(request_of: Callable[..., Request]) -> None:
             taken.append(number)
             yield request_of(f"ok:{number}")
 
-    with EngineHost("hostile_engine:HostileEngine", window=32) as host:
+    with EngineHost("hostile", window=32) as host:
         outcomes = host.render_many("", source())  # type: ignore[arg-type]
         assert taken == []
         assert next(outcomes) == Rendered("0")
@@ -193,19 +207,19 @@ def test_the_channel_survives_printing(hostile: EngineHost, request_of: Callable
     assert hostile.render("", request_of("print")) == Rendered("printed")
 
 
-def test_the_worker_sees_no_secrets_and_no_files(
+def test_the_worker_sees_no_secrets_and_writes_no_files(
     hostile: EngineHost, request_of: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    with EngineHost("hostile_engine:HostileEngine") as host:
+    with EngineHost("hostile") as host:
         outcome = host.render("", request_of("world"))
     assert isinstance(outcome, Rendered)
-    environment, listing, zone, session = json.loads(outcome.text)
+    environment, zone, session = json.loads(outcome.text)
     assert "secret" not in json.dumps(environment)
     assert environment["HOME"] != os.environ.get("HOME")
-    assert (environment["TZ"], environment["PYTHONHASHSEED"], zone, listing) == ("UTC", "0", "UTC", [])
+    assert (environment["TZ"], environment["PYTHONHASHSEED"], zone) == ("UTC", "0", "UTC")
     assert session != os.getsid(0)
     target = tmp_path / "stolen"
     assert isinstance(hostile.render("", request_of(f"write:{target}")), Crashed)
@@ -225,16 +239,17 @@ def test_compile_check_is_under_the_limits_too(hostile: EngineHost) -> None:
     ("engine", "error", "message"),
     [
         ("no-such", UsageError, "There is no engine 'no-such'; known are .*jinja2.*transformers"),
-        ("hostile_engine:Missing", UnjudgedError, "cannot be imported"),
-        ("hostile_engine:NotInstalled", UnjudgedError, "cannot be used: it is not installed: pip install"),
-        ("hostile_engine:NotUnderstood", UnjudgedError, "too old; upgrade"),
-        ("hostile_engine:BreaksOnLoad", UnjudgedError, "did not start: RuntimeError: no luck"),
-        ("hostile_engine:NeverLoads", UnjudgedError, "did not start within 1 s"),
+        ("hostile_engine:HostileEngine", UsageError, "There is no engine"),
+        ("os:abort", UsageError, "There is no engine"),
+        ("not-installed", UnjudgedError, "cannot be used: it is not installed: pip install"),
+        ("not-understood", UnjudgedError, "too old; upgrade"),
+        ("breaks-on-load", UnjudgedError, "did not start: RuntimeError: no luck"),
+        ("never-loads", UnjudgedError, "did not start within 1 s"),
     ],
 )
 def test_an_engine_that_does_not_start_says_why(
     engine: str, error: type[ConformanceError], message: str
 ) -> None:
-    startup = 1 if engine.endswith("NeverLoads") else 60
+    startup = 1 if engine == "never-loads" else 60
     with pytest.raises(error, match=message), EngineHost(engine, limits=Limits(startup_s=startup)) as host:
         host.version()

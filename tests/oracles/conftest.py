@@ -19,8 +19,8 @@ from conformance.conversation import (
     ToolResult,
     User,
 )
-from conformance.oracles.base import profiles
 from conformance.oracles.harmony import HarmonyOracle
+from conformance.oracles.profile import profiles
 
 CaseOf = Callable[..., Case]
 

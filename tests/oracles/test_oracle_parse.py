@@ -29,11 +29,11 @@ def heard(oracle: HarmonyOracle, case: Case, *, strict: bool) -> list[Said]:
     parsed = oracle.parse(complete(oracle, case), strict=strict)
     out = [
         (
-            m.author.name or m.author.role.value,
+            m.name or m.role,
             m.channel or "",
             m.recipient,
             m.content_type,
-            m.content[0].text,
+            m.text,
         )
         for m in parsed
     ]
@@ -125,7 +125,7 @@ def test_special_tokens_in_text_stay_text(oracle: HarmonyOracle, case_of: CaseOf
     rendered = oracle.render(case)
     assert rendered.exact_spans
     assert HOSTILE in rendered.text
-    texts = [m.content[0].text for m in oracle.parse(complete(oracle, case), strict=True)]
+    texts = [m.text for m in oracle.parse(complete(oracle, case), strict=True)]
     assert sum(HOSTILE in text for text in texts) == 1
     # A server that tokenizes the text again is taken in.
     assert oracle.encode(rendered.text) != rendered.tokens

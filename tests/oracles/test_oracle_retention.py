@@ -9,9 +9,9 @@ import pytest
 
 from conformance.conversation import Assistant, Case, ToolCall
 from conformance.generate import case_at
-from conformance.oracles.base import profile
 from conformance.oracles.harmony import HarmonyOracle
 from conformance.oracles.plan import plan
+from conformance.oracles.profile import profile
 
 CaseOf = Callable[..., Case]
 

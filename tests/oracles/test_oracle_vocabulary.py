@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from conformance.errors import EXIT_UNJUDGED, UnjudgedError
-from conformance.oracles import harmony, vocabulary
+from conformance.oracles import vocabulary
 from conformance.oracles.vocabulary import FILE_NAME, SHA256, SIZE, VARIABLE, prepare
 
 
@@ -173,28 +173,3 @@ def test_the_pin_is_the_package_that_the_project_depends_on() -> None:
     from importlib.metadata import version
 
     assert f"{vocabulary.PACKAGE}=={version(vocabulary.PACKAGE)}" in vocabulary.WAY_OUT
-
-
-def test_a_missing_library_is_unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openai_harmony", None)
-    with pytest.raises(UnjudgedError, match="pip install openai-harmony"):
-        harmony.encoding.__wrapped__()
-
-
-def test_the_oracle_itself_is_unjudged_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openai_harmony", None)
-    harmony.encoding.cache_clear()
-    with pytest.raises(UnjudgedError, match="pip install openai-harmony"):
-        harmony.HarmonyOracle()
-
-
-def test_a_failing_load_is_unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file was there a moment ago; Harmony's own error says nothing about a way out."""
-    import openai_harmony
-
-    def failing(_: object) -> None:
-        raise openai_harmony.HarmonyError("error downloading or loading vocab file")
-
-    monkeypatch.setattr(openai_harmony, "load_harmony_encoding", failing)
-    with pytest.raises(UnjudgedError, match=VARIABLE):
-        harmony.encoding.__wrapped__()

@@ -2,10 +2,11 @@
 
     python -m tests.reference.million --cases 1000000 --seed 1 --jobs 2
     python -m tests.reference.million --cases 200000 --seed 1 --jobs 2 --shape all
+    python -m tests.reference.million --cases 100000 --profile vllm --profile oss-harmony
 
 Counted are cases that their shape can carry; cases take turns over all members of the shape families that are drawn
 by default, or of those named. A seventh of them is rendered a second time, by a copy of the template that counts its
-branches.
+branches. With profiles, the variant of the template for each is compared with the oracle under it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 # Run as a module from the root of the clone, or imported by pytest from this folder.
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from template_branches import BranchCounter
 
@@ -29,8 +31,10 @@ from conformance.engines.base import Rendered
 from conformance.engines.in_process import InProcessHost
 from conformance.generate.grammar import case_at
 from conformance.oracles.harmony import HarmonyOracle
+from conformance.oracles.profile import profile as named
 from conformance.resources import resource
 from conformance.shapes import draw, shapes
+from tools.reading_variants import reading_variant
 
 Branch = tuple[int, str]
 _BATCH = 5_000
@@ -60,10 +64,10 @@ class Result:
             self.never_run = missing
 
 
-@lru_cache(maxsize=1)
-def tools() -> tuple[InProcessHost, HarmonyOracle]:
-    """Load the engine and the oracle once a process."""
-    return InProcessHost("transformers"), HarmonyOracle()
+@lru_cache(maxsize=64)
+def tools(profile: str = "harmony") -> tuple[InProcessHost, HarmonyOracle]:
+    """Load the engine and the oracle of a profile once a process."""
+    return InProcessHost("transformers"), HarmonyOracle(profile)
 
 
 def compare(
@@ -74,9 +78,10 @@ def compare(
     *,
     names: tuple[str, ...] = (),
     count_branches: bool = False,
+    profile: str = "harmony",
 ) -> Result:
-    """Compare a template with Harmony on `cases` expressible cases, from index `first` on."""
-    host, oracle = tools()
+    """Compare a template with Harmony, under a profile, on `cases` expressible cases, from index `first` on."""
+    host, oracle = tools(profile)
     choices = shapes(names)
     counter = BranchCounter(source) if count_branches else None
     unsure_before = oracle.layout_failures
@@ -94,7 +99,9 @@ def compare(
         if not isinstance(outcome, Rendered) or outcome.text != expected:
             result.differing += 1
             if len(result.examples) < 5:
-                result.examples.append(f"seed {seed} index {index - 1} ({case_id(case)}) in {shape.name}")
+                result.examples.append(
+                    f"seed {seed} index {index - 1} ({case_id(case)}) in {shape.name} under {profile}"
+                )
         if counter is not None and index % _COUNT_EVERY == 0:
             text = counter.render(
                 request.date,
@@ -109,8 +116,11 @@ def compare(
     return result
 
 
-def _batch(name: str, seed: int, number: int, cases: int, names: tuple[str, ...]) -> Result:
+def _batch(name: str, seed: int, number: int, cases: int, names: tuple[str, ...], said: str) -> Result:
     source = resource("templates", name).read_text("utf-8")
+    if said != "harmony":
+        variant = reading_variant(source, named(said))
+        return compare(variant, seed, number * 2 * _BATCH, cases, names=names, profile=said)
     # Batches lie two lengths apart: a batch that skips inexpressible cases stays clear of the next one.
     return compare(source, seed, number * 2 * _BATCH, cases, names=names, count_branches=True)
 
@@ -123,12 +133,14 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--template", default="gpt-oss.jinja", help="file name in templates/")
     parser.add_argument("--shape", action="append", default=[], help="shape family or member; repeatable")
+    parser.add_argument("--profile", action="append", default=[], help="profile to follow; repeatable")
     options = parser.parse_args()
     start, total = time.monotonic(), Result()
     sizes = [min(_BATCH, options.cases - done) for done in range(0, options.cases, _BATCH)]
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         waiting = [
-            pool.submit(_batch, options.template, options.seed, number, size, tuple(options.shape))
+            pool.submit(_batch, options.template, options.seed, number, size, tuple(options.shape), said)
+            for said in options.profile or ["harmony"]
             for number, size in enumerate(sizes)
         ]
         for done in as_completed(waiting):
@@ -139,6 +151,7 @@ def main() -> int:
             )
     print(file=sys.stderr)
     print(f"template       {options.template}, seed {options.seed}, {options.jobs} jobs")
+    print(f"profiles       {', '.join(options.profile) or 'harmony'}")
     print(f"cases          {total.cases}")
     print(f"inexpressible  {total.inexpressible} more, skipped")
     print(f"differing      {total.differing}")

@@ -1,6 +1,7 @@
 import io
 
 import msgspec
+from harmony_texts import messages_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -8,7 +9,6 @@ from rich.console import Console
 from conformance.conversation import Case, Conversation, User
 from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.explain import explain_all, explain_rule
-from conformance.report.messages import pairs, split
 from conformance.report.model import Environment
 from conformance.report.scoreboard import scoreboard_json, scoreboard_markdown
 from conformance.rules import catalogue, rule
@@ -24,34 +24,34 @@ def shown(width, make):
 
 def example(make):
     found = make().example
-    return found.expected, found.actual
+    return messages_of(found.expected, found.actual)
 
 
 def test_diff_stacked_and_side_by_side(snapshot):
     finding = Finding("one-of-layout", "developer message, tools, `pick.kind`")
     for width in (80, 130):
         view = shown(
-            width, lambda console: render_diff(console, *example(samples.one_of_layout), findings=[finding])
+            width, lambda console: render_diff(console, example(samples.one_of_layout), findings=[finding])
         )
         assert view == snapshot(name=f"{width} columns")
 
 
 def test_diff_of_messages_that_only_one_side_has(snapshot):
     findings = [Finding("thinking-retention", "", ["documented"], "warning")]
-    assert shown(100, lambda c: render_diff(c, *example(samples.retention), findings=findings)) == snapshot
+    assert shown(100, lambda c: render_diff(c, example(samples.retention), findings=findings)) == snapshot
 
 
 def test_plain_diff(snapshot):
-    assert plain_diff(*example(samples.retention), findings=[Finding("thinking-retention", "x")]) == snapshot
+    assert plain_diff(example(samples.retention), findings=[Finding("thinking-retention", "x")]) == snapshot
 
 
 def test_diffs_of_equal_hostile_and_missing_texts():
-    assert "equal: 1 character" in shown(80, lambda c: render_diff(c, "a", "a"))
-    assert "TypeError: x␛" in shown(80, lambda c: render_diff(c, "a", None, failure="TypeError: x\x1b"))
-    assert plain_diff("a", None) == "! template: the template wrote nothing\n"
+    assert "equal: 1 character" in shown(80, lambda c: render_diff(c, messages_of("a", "a")))
+    assert "TypeError: x␛" in shown(80, lambda c: render_diff(c, None, failure="TypeError: x\x1b"))
+    assert plain_diff(None) == "! template: the template wrote nothing\n"
     for text in (
-        shown(80, lambda c: render_diff(c, *example(samples.hostile))),
-        plain_diff("a", samples.HOSTILE),
+        shown(80, lambda c: render_diff(c, example(samples.hostile))),
+        plain_diff(messages_of("a", samples.HOSTILE)),
     ):
         assert all(char == "\n" or char.isprintable() for char in text)
 
@@ -63,8 +63,7 @@ texts = st.lists(st.sampled_from(["<|start|>", "user", "<|message|>", "x", "\n",
 @given(texts, texts)
 def test_pairing_loses_nothing(left, right):
     expected, actual = "".join(left), "".join(right)
-    assert "".join(split(expected)) == expected
-    found = pairs(expected, actual)
+    found = messages_of(expected, actual)
     assert "".join(pair.expected or "" for pair in found) == expected
     assert "".join(pair.actual or "" for pair in found) == actual
 

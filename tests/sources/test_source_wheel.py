@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from source_helpers import TEXT, build_wheel, complaint, sha256
 
+from conformance import wheel_download
 from conformance.errors import UsageError
-from conformance.sources import resolve, wheel_file
+from conformance.sources import resolve
 from conformance.sources.store import Store
 from conformance.sources.wheel_file import module_constant, read_member
 from conformance.sources.wheel_member import WheelMember, parse_target
@@ -160,14 +161,14 @@ def test_pip_hangs_or_fails(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def target() -> str:
         return complaint("wheel://tiny-wheel==1.2/t.jinja", cache=cache, offline=False)
 
-    monkeypatch.setattr(wheel_file, "_pip", lambda: [sys.executable, "-c", "import time; time.sleep(60)"])
-    monkeypatch.setattr(wheel_file, "PIP_SECONDS", 0.2)
+    monkeypatch.setattr(wheel_download, "_pip", lambda: [sys.executable, "-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr(wheel_download, "PIP_SECONDS", 0.2)
     assert "pip did not fetch tiny-wheel==1.2 within 0.2 s" in target()
     monkeypatch.undo()
     failing = "import sys; sys.exit('ERROR: first\\nERROR: the disk is full')"
-    monkeypatch.setattr(wheel_file, "_pip", lambda: [sys.executable, "-c", failing])
+    monkeypatch.setattr(wheel_download, "_pip", lambda: [sys.executable, "-c", failing])
     assert target() == "pip cannot fetch tiny-wheel==1.2: the disk is full"
-    monkeypatch.setattr(wheel_file, "_pip", lambda: ["/nonexistent/pip"])
+    monkeypatch.setattr(wheel_download, "_pip", lambda: ["/nonexistent/pip"])
     assert "cannot start pip" in target()
 
 

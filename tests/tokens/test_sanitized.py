@@ -17,7 +17,7 @@ from conformance.engines.base import Engine, Rendered, Request, get_engine
 from conformance.engines.in_process import InProcessHost
 from conformance.engines.transformers_sanitized import CONTROL_TOKENS
 from conformance.generate import case_at
-from conformance.oracles.base import profile
+from conformance.oracles.profile import profile
 from conformance.resources import resource
 from conformance.shapes import Shape, shapes
 

@@ -6,11 +6,14 @@ import re
 from functools import lru_cache
 
 import pytest
+from harmony_texts import rendering_of
 from hypothesis import HealthCheck, given, settings
 
+from conformance.compare.align import align, side_by_side
 from conformance.compare.structure import compare, parse
-from conformance.compare.tokens import server_tokens
-from conformance.conversation import Case
+from conformance.compare.tokens import could_inject
+from conformance.conversation import Case, to_json
+from conformance.oracles.base import Rendering
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.strategies import cases
 
@@ -115,32 +118,32 @@ SENTENCES = {
 }
 
 
+def told_of(expected: Rendering, actual: str, extra: str = "extra") -> list[str]:
+    return compare(expected, actual, side_by_side(expected, align(expected, actual)), extra=extra)
+
+
 @pytest.mark.parametrize("name", SENTENCES)
 def test_sentences(name: str) -> None:
     old, new, told = SENTENCES[name]
     changed = WHOLE.replace(old, new, 1)
     assert (changed != WHOLE) == (old != new)
     extra = "forged" if name == "forged" else "extra"
-    assert compare(server_tokens(WHOLE), server_tokens(changed), extra=extra) == told
+    assert told_of(rendering_of(WHOLE), changed, extra) == told
 
 
 def test_a_prompt_where_there_should_be_none() -> None:
-    trained = server_tokens(SYSTEM + USER + FINAL)
-    assert compare(trained, server_tokens(SYSTEM + USER + FINAL + PROMPT)) == [
-        "a message is opened at the end: `assistant`"
-    ]
+    trained = rendering_of(SYSTEM + USER + FINAL)
+    assert told_of(trained, SYSTEM + USER + FINAL + PROMPT) == ["a message is opened at the end: `assistant`"]
 
 
 def test_at_most_eight_sentences_and_the_number_of_the_rest() -> None:
-    told = compare(server_tokens(WHOLE), server_tokens(SYSTEM + USER * 12))
+    told = told_of(rendering_of(WHOLE), SYSTEM + USER * 12)
     assert len(told) == 9
     assert told[-1].startswith("and ")
 
 
 def test_a_flood_of_messages_is_counted_only() -> None:
-    assert compare(server_tokens(SYSTEM + USER), server_tokens(SYSTEM + USER * 3_000)) == [
-        "3,001 messages instead of 2"
-    ]
+    assert told_of(rendering_of(SYSTEM + USER), SYSTEM + USER * 3_000) == ["3,001 messages instead of 2"]
 
 
 @lru_cache(maxsize=4)
@@ -165,13 +168,10 @@ def test_the_oracles_own_rendering_parses_back_whole(profile: str, case: Case) -
     assert (prompt.opened == "assistant") == (case.options.mode == "generation")
     for message, block in zip(prompt.messages, blocks, strict=True):
         assert block.text.endswith(f"<|message|>{message.said}{message.end}")
-    assert compare(rendering.tokens, list(rendering.tokens)) == []
-    again = oracle("harmony").render(case).tokens
-    if profile == "harmony":
-        assert compare(again, rendering.tokens) == []
-    else:
-        # The content type is told of, and thinking that only one of the profiles drops.
-        told = compare(again, rendering.tokens)
-        assert not [
-            words for words in told if not re.search(r"content type|lost|extra|^and \d+ more$", words)
-        ]
+    if could_inject(to_json(case)):
+        return
+    assert told_of(rendering, rendering.text) == []
+    again = oracle("harmony").render(case)
+    # The content type is told of, and thinking that only one of the profiles drops.
+    allowed = r"content type|lost|extra|^and \d+ more$" if profile != "harmony" else "$^"
+    assert not [words for words in told_of(again, rendering.text) if not re.search(allowed, words)]

@@ -36,8 +36,8 @@ from conformance.conversation import (
 from conformance.engines.base import Rendered
 from conformance.engines.in_process import InProcessHost
 from conformance.generate import case_at
-from conformance.oracles.base import profile
-from conformance.oracles.harmony import encoding
+from conformance.oracles.load import tokenizer
+from conformance.oracles.profile import profile
 from conformance.resources import resource
 from conformance.shapes import shapes
 
@@ -249,7 +249,7 @@ def test_a_mismatch_of_equal_texts_is_found(monkeypatch: pytest.MonkeyPatch, sam
     rendering = answer.rendering
     at = rendering.tokens.index(special_ids()["<|start|>"], 1) + 1
     user = rendering.tokens[at]
-    rendering.tokens[at : at + 1] = [t for c in encoding().decode([user]) for t in encoding().encode(c)]
+    rendering.tokens[at : at + 1] = [t for c in tokenizer().decode([user]) for t in tokenizer().encode(c)]
     judgement = judge().judge(answer, Rendered(rendering.text), confirm=False)
     assert judgement.status == "equal"
     (found,) = judgement.found
@@ -283,7 +283,7 @@ def test_control_tokens_are_those_that_the_encoding_finds(parts: list[str]) -> N
     assert [special_ids()[token] for _, token in control_tokens(text)] == [
         t for t in server_tokens(text) if t in ids
     ]
-    assert encoding().decode(server_tokens(text)) == text
+    assert tokenizer().decode(server_tokens(text)) == text
 
 
 @pytest.mark.parametrize("wrapped", [((5, 12),), ((5, 5),), ((8, 8),), ((0, 17),)])

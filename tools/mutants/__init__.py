@@ -21,7 +21,7 @@ from conformance.conversation import Assistant, Case, ToolResult, case_id
 from conformance.engines.in_process import InProcessHost
 from conformance.errors import UsageError
 from conformance.resources import resource
-from conformance.rules import catalogue, rule
+from conformance.rules import behaviour, catalogue, rule
 from conformance.shapes import shapes
 from conformance.sources import Provenance, Template
 
@@ -33,11 +33,11 @@ ENOUGH = 20
 _WINDOWS = (0, 60, 160, 400, 800, 1_400)
 _TOGETHER = 100
 
-NOT_PLANTED = {
-    "token-mismatch": "the tokens of equal texts do not depend on the template",
-    "does-not-compile": "a template that no engine compiles is no target, and one engine runs the mutants",
-    "engine-disagrees": "one engine runs the mutants",
-    "unclassified": "it is the name of what has no name",
+NOT_PLANTED: dict[str, str] = {
+    behaviour.TOKEN_MISMATCH.slug: "the tokens of equal texts do not depend on the template",
+    behaviour.DOES_NOT_COMPILE.slug: "a template that no engine compiles is no target, and one engine runs the mutants",
+    behaviour.ENGINE_DISAGREES.slug: "one engine runs the mutants",
+    behaviour.UNCLASSIFIED.slug: "it is the name of what has no name",
     **{
         known.slug: "it is about the files around a template"
         for known in catalogue()
@@ -249,7 +249,7 @@ def run(
                 by_rule = _blamed(tally)
                 ranked = sorted(by_rule.items(), key=lambda seen: (-seen[1].count, rule(seen[0]).code))
                 outcome = Outcome(mutant, count, {slug: seen.count for slug, seen in ranked})
-                if shrink and mutant.rule in by_rule and mutant.rule != "resource-limit":
+                if shrink and mutant.rule in by_rule and mutant.rule != behaviour.RESOURCE_LIMIT.slug:
                     smallest = by_rule[mutant.rule].smallest
                     shape = shapes([smallest.shape])[0][0]
                     shrinker = Shrinker(runner.judge, hosts[name], template.text)

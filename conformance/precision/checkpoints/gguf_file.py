@@ -101,6 +101,8 @@ class GgufStore:
             )
 
     def _take(self, layout: str) -> Any:
+        if self.at > len(self.data):  # a length led beyond the end, and maybe beyond what struct counts to
+            raise UsageError(f"{self.path} is damaged: it ends before byte {self.at:,}")
         found = struct.unpack_from("<" + layout, self.data, self.at)
         self.at += struct.calcsize("<" + layout)
         return found[0]
@@ -127,8 +129,8 @@ class GgufStore:
             return None
         for _ in range(count):  # vocabularies: stepped over, not kept
             if inner == _STRING:
-                (length,) = struct.unpack_from("<Q", self.data, self.at)
-                self.at += 8 + length
+                length = self._take("Q")
+                self.at += length
             else:
                 self._value(inner, depth + 1)
         return None

@@ -1,0 +1,71 @@
+"""`python -m tools.mutate`: mutate the reference and public templates, and write the score into `reports/`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from conformance.resources import resource
+from conformance.sources import catalogue
+from tools.mutate.report import write_report
+from tools.mutate.score import Result, run
+
+REFERENCE = "gpt-oss"
+PUBLIC = ("openai-gpt-oss-120b", "unsloth-package", "LLMWildling-gpt-oss-220a20b")
+# Of five parts the reference gets two: only there every region can be judged.
+_PARTS = {REFERENCE: 2}
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    options = argparse.ArgumentParser(prog="python -m tools.mutate", description=__doc__)
+    options.add_argument("--mutants", type=int, default=500, help="distinguishable mutants (default 500)")
+    options.add_argument("--template", action="append", help=f"{REFERENCE} or a catalogue name; repeatable")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--output", type=Path, default=resource("reports"))
+    options.add_argument("--name", action="append", help="show these mutants only, in full; repeatable")
+    given = options.parse_args()
+    names = given.template or [REFERENCE, *PUBLIC]
+    texts = {name: _text(name) for name in names}
+    whole = sum(_PARTS.get(name, 1) for name in names)
+    wanted = {name: given.mutants * _PARTS.get(name, 1) // whole for name in names}
+    if given.name:
+        wanted = dict.fromkeys(names, sys.maxsize)
+    shown = _in_full if given.name else _in_brief
+    results = run(texts, wanted, seed=given.seed, only=given.name, on_result=shown)
+    if not given.name:
+        write_report(results, given.output, seed=given.seed)
+
+
+def _text(name: str) -> str:
+    if name == REFERENCE:
+        return resource("templates", "gpt-oss.jinja").read_text(encoding="utf-8")
+    (fetched,) = catalogue.fetch([name])
+    if fetched.template is None:
+        raise SystemExit(f"{name} cannot be had: {fetched.error}")
+    return fetched.template.text
+
+
+def _in_brief(result: Result) -> None:
+    marks = [
+        mark if good else "-"
+        for mark, good in (("caught", result.caught), ("named", result.named), ("line", result.located))
+    ]
+    told = " ".join(marks) if result.distinguishable else "equivalent"
+    print(f"{result.template} {result.edit.name}: {told}", flush=True)
+
+
+def _in_full(result: Result) -> None:
+    _in_brief(result)
+    print(f"  right {dict(result.right)}  wrong {dict(result.wrong)}")
+    print(f"  block {result.edit.block}  shown lines {result.lines}  new text {result.edit.text!r}")
+    for one in result.shown[:5]:
+        print(f"  found {sorted(one.new)}\n    expected {sorted(one.expected)}")
+        for found in one.new.values():
+            if found.difference is not None:
+                print(f"    {found.rule}: {found.difference.expected!r}\n      {found.difference.actual!r}")
+
+
+if __name__ == "__main__":
+    main()
