@@ -73,6 +73,12 @@ def precision(
         float, typer.Option(min=1, help="seconds a path may take on one kind of input before it is ended")
     ] = 180.0,
     selftest: Annotated[bool, typer.Option("--selftest", help="plant faults: are they caught?")] = False,
+    exposures: Annotated[
+        bool,
+        typer.Option(
+            "--exposures/--no-exposures", help="of the self-test: faults staged and fused (minutes)"
+        ),
+    ] = True,
     timing: Annotated[
         bool, typer.Option("--timing", help="time the Triton path against others (GPU)")
     ] = False,
@@ -122,6 +128,7 @@ def precision(
             depth=0 if kernel and not path and depth is None else depth,
             sweep=bool(kernel) if sweep is None else sweep,
             selftest=selftest,
+            exposures=exposures,
             timing=timing,
             device=device,
         )
@@ -220,6 +227,72 @@ def compare(
 ) -> None:
     """Tell whether two checkpoints are the same numbers after dequantisation, tensor by tensor."""
     raise typer.Exit(_guard(lambda: _compare(a, b, output_format)))
+
+
+@app.command()
+def attention(
+    preset: Annotated[str | None, typer.Option(help="gpt-oss or tiny")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**40)] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="repeat every kind of input with this many seeds")] = 1,
+    tokens: Annotated[int | None, typer.Option(min=1, help="default: three windows")] = None,
+    selftest: Annotated[bool, typer.Option("--selftest", help="plant faults: are they caught?")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="exit 1 also for what the formats imply")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N")] = None,
+    output_format: Annotated[str, typer.Option("--format", help="terminal or json")] = "terminal",
+    output: Annotated[Path | None, typer.Option(help="folder for precision.json")] = None,
+) -> None:
+    """Judge attention (norm, YaRN, sinks, window, grouped heads) against a float64 reference."""
+
+    def work() -> int:
+        if output_format not in ("terminal", "json"):
+            raise UsageError(f"--format {output_format!r} is not known: choose terminal or json")
+        require_torch()
+        if output:
+            _make_folder(output)
+        from conformance.precision.attention.run import run_attention
+        from conformance.precision.attention.view import render_attention
+
+        with _progress() as report_progress:
+            report = run_attention(preset, device, seed, seeds, tokens, selftest, report_progress)
+        report.command = _attention_command(preset, seed, seeds, tokens, selftest, device)
+        if output:
+            report.write(output / FILES[0])
+        if output_format == "json":
+            print(json.dumps(report.to_dict(), ensure_ascii=False))
+        else:
+            render_attention(report, _console(), strict)
+        return report.exit_code(strict)
+
+    raise typer.Exit(_guard(work))
+
+
+def _attention_command(
+    preset: str | None, seed: int, seeds: int, tokens: int | None, selftest: bool, device: str | None
+) -> str:
+    given = {"--preset": preset, "--seed": seed or None, "--seeds": seeds if seeds > 1 else None, "--tokens": tokens,
+             "--device": device}  # fmt: skip
+    words = ["conformance", "precision", "attention"]
+    words += [str(w) for name, value in given.items() if value is not None for w in (name, value)]
+    return " ".join(words + ["--selftest"] * selftest)
+
+
+@app.command()
+def explain(
+    word: Annotated[
+        str, typer.Argument(help="a verdict, a regime, a stage, a term; or verdicts, regimes, …")
+    ],
+) -> None:
+    """Say what a word of the report means."""
+
+    def work() -> int:
+        require_torch()
+        from conformance.precision.view.words import explain as explained
+
+        for name, text in explained(word):
+            _console().print(f"{name}: {text}")
+        return 0
+
+    raise typer.Exit(_guard(work))
 
 
 def _compare(a: Path, b: Path, output_format: str) -> int:

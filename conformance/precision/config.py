@@ -36,6 +36,7 @@ class Config:
     depth: int | None = None  # layers of the stack; None: all on a GPU, 4 on a CPU; 0: no stack
     certify_layers: bool = True
     selftest: bool = False
+    exposures: bool = True  # of the self-test: each fault staged and fused, and the right variants
     timing: bool = False
     boundary: bool = True
     device: str | None = None
@@ -68,7 +69,12 @@ def command(config: Config) -> str:
             "--layer": config.layers if config.checkpoint else (),
         }
         words += [word for name, values in several.items() for value in values for word in (name, str(value))]
-        words += ["--selftest"] * config.selftest + ["--timing"] * config.timing + ["--sweep"] * config.sweep
+        words += (
+            ["--selftest"] * config.selftest
+            + ["--no-exposures"] * (not config.exposures)
+            + ["--timing"] * config.timing
+            + ["--sweep"] * config.sweep
+        )
     words += ["--seed", str(config.seed)] if config.seed else []
     words += ["--device", config.device] if config.device else []
     return shlex.join(words)

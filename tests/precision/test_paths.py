@@ -179,7 +179,7 @@ def test_what_a_path_lacks_is_believed_only_where_it_declares_it(cpu, monkeypatc
             device="cpu",
         )
     )
-    assert {r.verdict for r in report.rows} == {"FAIL", "EXACT"}
+    assert {r.verdict for r in report.rows if r.mode != "property"} == {"FAIL"}
     assert report.exit_code() == 1
 
 

@@ -241,7 +241,7 @@ def _truncate(values: torch.Tensor) -> torch.Tensor:
     return (values.float().view(torch.int32) & ~0xFFFF).view(torch.float32)
 
 
-@fault("result-truncated", "storage", dtypes=HALF_ONLY)
+@fault("result-truncated", "constant", dtypes=HALF_ONLY)
 class _TruncatedResult(LoopRunner):
     def combine(self, down: torch.Tensor, pairs: Pairs, routing: Routing) -> torch.Tensor:
         wide = LoopRunner(
@@ -250,7 +250,7 @@ class _TruncatedResult(LoopRunner):
         return _truncate(wide.combine(down, pairs, routing)).to(torch_dtype(self.rounding.output))
 
 
-@fault("activation-truncated", "storage", dtypes=HALF_ONLY)
+@fault("activation-truncated", "constant", dtypes=HALF_ONLY)
 class _TruncatedHidden(LoopRunner):
     def swiglu(self, gate_up: torch.Tensor) -> torch.Tensor:
         wide = LoopRunner(self.layer, self.rounding.but(swiglu="float32", hidden="float32"))

@@ -120,12 +120,16 @@ class Properties:
     def _repeats(self, clean: torch.Tensor) -> Row:
         different = 0
         for _ in range(REPEATS - 1):
-            # Another input in between: a workspace that is only right because it was filled before shows.
-            self._call(self.bench.workload.tokens.flip(0).contiguous() * 2, self.routing)
+            # The tokens in another order in between: a workspace that holds an older call's rows shows.
+            flipped = Routing(
+                *(t.flip(0) for t in (self.routing.logits, self.routing.indices, self.routing.weights))
+            )
+            turned = self._call(self.bench.workload.tokens.flip(0), flipped).flip(0)
             again = self._call(self.bench.workload.tokens.clone(), self.routing)
-            found = self._judge(again, slice(None))
-            if not found.verdict.good and self._judge(clean, slice(None)).verdict.good:
-                return self._row("repeats", f"a repeated call is wrong: {found.reason}", found.metrics)
+            for result, what in ((turned, "with the tokens in another order"), (again, "repeated")):
+                found = self._judge(result, slice(None))
+                if not found.verdict.good and self._judge(clean, slice(None)).verdict.good:
+                    return self._row("repeats", f"a call {what} is wrong: {found.reason}", found.metrics)
             different = max(different, int((again != clean).sum()))
         said = f"{different} of {clean.numel()} numbers differ between repeats" if different else ""
         wrong = f"declared deterministic, but {said}" if different and self.path.deterministic else ""

@@ -24,7 +24,7 @@ from conformance.precision.config import Config, Progress, command
 from conformance.precision.report import PrecisionReport, Row
 
 START_LIMIT_S = 300.0  # to import torch and reach the card
-TAIL_BYTES = 4096  # of what a worker printed, kept for the message
+TAIL_BYTES = 600  # of what a worker printed, kept for the message
 MEMORY_SHARE = 0.8  # of the machine's memory that a worker on the CPU may take
 
 
@@ -116,7 +116,7 @@ def _work(config: Config, progress: Progress) -> Told:
     """Run one worker to its end, its death or its limit."""
     # A server that has imported torch but touched no card: a worker is forked from it in milliseconds.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["conformance.precision.run.run"])
+    context.set_forkserver_preload(["conformance.precision.run.preload"])
     events, theirs = context.Pipe(duplex=False)
     out_read, out_write = os.pipe()
     os.set_inheritable(out_write, True)

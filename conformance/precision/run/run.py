@@ -151,7 +151,7 @@ class Run:
                         "has some"
                     )
                 self.report.selftest = selftest.selftest(
-                    shape, tokens, config.seed, self.device, self.progress
+                    shape, tokens, config.seed, self.device, self.progress, exposures=config.exposures
                 )
             else:
                 self._judge(chosen, wanted, shape)
@@ -214,8 +214,9 @@ class Run:
             for path in usable:
                 check = partial(check_meaning, path, small(layer.shape), seed, self.device)
                 self._guarded(path, "integers", check, seed)
-                through = partial(integers_through, path, small(layer.shape), seed, self.device)
-                self._guarded(path, "integers-through", lambda: list(filter(None, [through()])), seed)  # noqa: B023
+                self._guarded(
+                    path, "integers-through", partial(self._integers, path, layer.shape, seed), seed
+                )
         base: dict[str, PathRunner] = {}
         for number, regime in enumerate(wanted):
             if regime.needs_mxfp4 and not hasattr(layer.gate_up, "blocks"):
@@ -250,6 +251,17 @@ class Run:
         if self.config.sweep and first:
             limit = SWEEP_LIMIT if self.on_gpu or layer.shape.hidden < 1024 else 32
             self._smaller(limit, lambda n: self._sweep(usable, layer, seed, base, n), base, layer.shape)
+
+    def _integers(self, path: PrecisionPath, shape: LayerShape, seed: int) -> list[Row]:
+        try:
+            row = integers_through(path, small(shape), seed, self.device)
+        except (RuntimeError, MemoryError) as error:
+            if not (out_of_memory(error) and path.trusted):
+                raise
+            row = replace(
+                _unsupported(path, "integers-through", "too little memory"), stage="combine", mode="property"
+            )
+        return [row] if row else []
 
     def _smaller(
         self, tokens: int, work: Callable[[int], None], base: dict[str, PathRunner], shape: LayerShape

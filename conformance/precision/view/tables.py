@@ -141,9 +141,9 @@ def depth(entries: list[dict[str, Any]]) -> Group:
         words = f"{kind} {where.rpartition(' ')[2]}".strip() + ("" if e["expected"] else " !")
         table.add_row(
             e["path"],
-            f"{e['error'][0]:.2g}",
-            f"{e['error'][-1]:.2g}",
-            f"{e['ratio_to_twin']:.2f}",
+            f"{float(e['error'][0]):.2g}",
+            f"{float(e['error'][-1]):.2g}",
+            f"{float(e['ratio_to_twin']):.2f}",
             f"{e['flipped'][-1]:.0%}",
             Text(words, style_of(kind)),
         )
