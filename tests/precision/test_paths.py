@@ -223,7 +223,8 @@ def test_a_regime_that_ran_out_of_memory_is_not_counted_twice(cpu, monkeypatch):
     assert [(r.path, r.stage, r.mode, r.regime) for r in report.rows] == [
         (r.path, r.stage, r.mode, r.regime) for r in before.rows
     ]
-    assert report.run["rows_judged"] == before.run["rows_judged"]
+    # 64 tokens of integers through the layer are the one thing that fewer tokens cannot do.
+    assert report.run["rows_judged"] == before.run["rows_judged"] - 1
 
 
 @pytest.mark.parametrize("place", ["boundary.boundaries", "overflow_certificate.certificate"])
