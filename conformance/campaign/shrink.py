@@ -14,6 +14,7 @@ from conformance.conversation import Case, check_case
 from conformance.engines.base import LimitExceeded, Outcome, Request
 from conformance.engines.host import Host
 from conformance.errors import UsageError
+from conformance.oracles.library import OracleRefusedError
 from conformance.shapes import Shape, families
 
 _BATCH = 12
@@ -39,7 +40,8 @@ class Shrinker:
     """Shrinks cases for one template on one engine; deterministic.
 
     `expressible` says of a request whether the engine can express it; None where it can express all. With
-    `against`, the name and host of another engine, what is shrunk is that the two disagree.
+    `against`, the name and host of another engine, what is shrunk is that the two disagree. `date` is the day that
+    a target with a clock of its own writes: cases of another day say nothing about it.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class Shrinker:
         *,
         expressible: Callable[[Request], bool] | None = None,
         against: tuple[str, Host] | None = None,
+        date: str | None = None,
     ) -> None:
         self._judge = judge
         self._host = host
         self._template = template
         self._expressible = expressible
         self._against = against
+        self._date = date
         self._renders = 0
         self._limits = 0
 
@@ -65,7 +69,7 @@ class Shrinker:
         `rule` is a finding's key: a slug, with the cause where the rule has several.
         """
         self._renders = self._limits = 0
-        plain = families()[shape.family][0]
+        plain = families().get(shape.family, (shape,))[0]
         best = None
         for candidate in dict.fromkeys((plain, shape)):
             best = self._first([case], candidate, rule)
@@ -128,7 +132,10 @@ class Shrinker:
                 if answer is None:
                     continue
                 self._limits += isinstance(outcome, LimitExceeded)
-                judgement = self._judge.judge(answer, outcome, confirm=False)
+                try:
+                    judgement = self._judge.judge(answer, outcome, confirm=False)
+                except OracleRefusedError:  # it failed on the template's text
+                    continue
                 if others is not None:
                     pair = [(self._against_name, others[position]), ("", outcome)]
                     judgement.found += [found for _, found in disagreements(pair)]
@@ -155,6 +162,8 @@ class Shrinker:
     def _possible(self, case: Case, shape: Shape) -> bool:
         """Say whether a reduced case is one that could be given at all."""
         if not case.conversation.messages or shape.loses(case):
+            return False
+        if self._date not in (None, case.options.date):
             return False
         try:
             check_case(case)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from conformance.cli import completion
+from conformance.gate.policy import FailOn
 
 # What every user has.
 DEFAULT_ENGINES = ("transformers",)
 
 
+<<<<<<< HEAD
 class FailOn(enum.StrEnum):
     """From which severity on a divergence makes the command fail."""
 
@@ -22,13 +23,28 @@ class FailOn(enum.StrEnum):
     never = "never"
 
 
+_TARGETS_HELP = (
+    "A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
+    "wheel://package==version/path, a catalogue name, or the http(s):// address of a running server."
+)
+=======
+>>>>>>> main
 Targets = Annotated[
     list[str],
     typer.Argument(
         metavar="TARGET...",
         autocompletion=completion.targets,
-        help="A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
-        "wheel://package==version/path, or a catalogue name.",
+        help=_TARGETS_HELP,
+    ),
+]
+OptionalTargets = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[TARGET]", autocompletion=completion.targets, help=_TARGETS_HELP),
+]
+Renderer = Annotated[
+    str | None,
+    typer.Option(
+        "--command", metavar="COMMAND", help="A program as target: reads lines of JSON, writes one for each."
     ),
 ]
 Target = Annotated[
@@ -50,7 +66,8 @@ Shapes = Annotated[
         "--shape",
         metavar="NAME",
         autocompletion=completion.shapes,
-        help="Shape to hand conversations over in; repeatable; `all` takes every one. Default: hf and openai.",
+        help="Shape to hand conversations over in; repeatable; `all` takes every one. Default: that of the engine's "
+        "own server, else hf and openai.",
     ),
 ]
 Profile = Annotated[
@@ -62,11 +79,50 @@ Profile = Annotated[
         "(`conformance settings` lists them).",
     ),
 ]
+Authority = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=completion.authorities,
+        help="Whose library says what is right; `conformance authorities` lists them.",
+    ),
+]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="PROTOCOL",
+        autocompletion=completion.protocols,
+        help="How an http(s):// target is asked for its prompt. Default: recognised.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Model to ask a server for. Default: the first that it names."),
+]
+Timeout = Annotated[float, typer.Option(metavar="S", help="Seconds that a server's answer may take.")]
+Concurrency = Annotated[int, typer.Option(metavar="N", help="Requests to a server at once.")]
+KeyVariable = Annotated[
+    str,
+    typer.Option(
+        "--api-key-variable", metavar="NAME", help="Environment variable that holds a server's API key."
+    ),
+]
 Examples = Annotated[int, typer.Option("--examples", metavar="N", help="How many conversations to generate.")]
 Seconds = Annotated[float | None, typer.Option(metavar="S", help="End after so many seconds.")]
+AtLeast = Annotated[
+    int | None,
+    typer.Option(
+        "--at-least",
+        metavar="N",
+        help="With --seconds: so many conversations are enough for a verdict; else all of --examples must be judged.",
+    ),
+]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Processes that judge.")]
-FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="From which severity on to exit with 1.")]
+FailOnOption = Annotated[
+    FailOn, typer.Option("--fail-on", help="From which severity or which impact on to exit with 1.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
 Formats = Annotated[
     list[str] | None,

@@ -33,11 +33,13 @@ class Rendered(msgspec.Struct, frozen=True, tag="rendered"):
     """The template wrote this text.
 
     `ordinary` are stretches of it, as start and stop in order, that this engine's server encodes as ordinary text;
-    elsewhere it recognises special tokens. An empty stretch only keeps its two sides apart.
+    elsewhere it recognises special tokens. An empty stretch only keeps its two sides apart. `tokens` are those that
+    the target itself makes of the text, where it says so.
     """
 
     text: str
     ordinary: tuple[tuple[int, int], ...] = ()
+    tokens: tuple[int, ...] | None = None
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
@@ -62,7 +64,13 @@ class LimitExceeded(msgspec.Struct, frozen=True, tag="limit"):
     message: str
 
 
-Outcome = Rendered | Rejected | Crashed | LimitExceeded
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """A server or renderer says that it cannot take this request: no prompt, and so no wrong one."""
+
+    message: str
+
+
+Outcome = Rendered | Rejected | Crashed | LimitExceeded | Refused
 
 
 class SyntaxProblem(msgspec.Struct, frozen=True, tag="syntax"):
@@ -102,6 +110,8 @@ class Engine(Protocol):
     # True for engines that bound their own memory (a WebAssembly host, a node process): there a limit on address
     # space, open files and processes would stop what is harmless. The limits of time and output still hold.
     own_memory_limit: ClassVar[bool] = False
+    # The shapes in which this engine's own server hands conversations over; empty where no one server is its own.
+    shapes: ClassVar[tuple[str, ...]] = ()
 
     def version(self) -> str:
         """Return the version of the program that renders."""

@@ -65,7 +65,9 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     ]
     if compact.is_small(example.case):
         parts += ["", _conversation(example, width, glyphs)]
-    labels = ("one", "other") if divergence.cause else LABELS.get(divergence.check, ("oracle", "template"))
+    kind = target.source.get("kind")
+    wrote = kind if kind in ("server", "renderer") else "template"
+    labels = ("one", "other") if divergence.cause else LABELS.get(divergence.check, ("oracle", wrote))
     if divergence.check == "tokens" and example.failure is None:
         shown = _control_token(example, width - 2, glyphs)
     else:
@@ -81,6 +83,9 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
         else f"conformance check --any {shlex.quote(location)}{_engine(divergence)}"
     )
     parts.append(again.append(inert(command, glyphs=glyphs), "cyan"))
+    if example.reproduce:
+        asked = Text("  ", no_wrap=True, overflow="ignore").append("Ask   ", "bold")
+        parts.append(asked.append(inert(example.reproduce, glyphs=glyphs), "cyan"))
     return Group(*parts)
 
 
@@ -106,8 +111,14 @@ def _headline(target: Target, divergence: Divergence, width: int, glyphs: Glyphs
     table.add_column(ratio=1, no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    table.add_row(left, middle, Text(divergence.severity, SEVERITY_STYLE[divergence.severity]))
+    table.add_row(left, middle, Text(_weight(divergence, glyphs), SEVERITY_STYLE[divergence.severity]))
     return table
+
+
+def _weight(divergence: Divergence, glyphs: Glyphs) -> str:
+    """Return severity and impact: how sure it is that this is wrong, and what the model loses."""
+    impact = inert(divergence.impact, glyphs=glyphs)
+    return f"{divergence.severity}{f' {glyphs.dot} {impact}' if impact else ''}"
 
 
 def _place(example: Example, glyphs: Glyphs) -> Text:

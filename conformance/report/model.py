@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from conformance.conversation import Case
+from conformance.oracles.authorities import Authority
 from conformance.rules.base import Severity
 
 SCHEMA: Final = "conformance-report/1"
@@ -38,17 +39,28 @@ class Environment(_Part, frozen=True, kw_only=True):
 
 
 class Run(_Part, frozen=True, kw_only=True):
-    """How the campaign was run; `complete` is False when it was interrupted or ran out of time."""
+    """How the campaign was run; `complete` is False when it ended early: `ended` says why.
+
+    `unanswered` counts conversations on which the authority gave no answer, by its reason: they are among `cases` and
+    judged nobody. In `layout_failures` of the others our layout does not explain the authority's text: they are judged
+    all the same, and what differs is placed by message, not by region.
+    """
 
     seed: int
     profile: str
     elapsed_s: float
     cases: int
     complete: bool
+    ended: Literal["time", "interrupted", "gone"] | None = None
+    unanswered: dict[str, int] = {}
+    layout_failures: int = 0
 
 
 class CaseCounts(_Part, frozen=True, kw_only=True):
-    """Conversations judged: total = equal + different + rejected + crashed; inexpressible ones are apart."""
+    """Conversations judged: total = equal + different + rejected + crashed; the others are apart.
+
+    `inexpressible` ones could not be asked, `refused` ones the target said it cannot take.
+    """
 
     total: int = 0
     equal: int = 0
@@ -56,6 +68,7 @@ class CaseCounts(_Part, frozen=True, kw_only=True):
     rejected: int = 0
     crashed: int = 0
     inexpressible: int = 0
+    refused: int = 0
 
 
 class Branch(_Part, frozen=True, kw_only=True):
@@ -100,7 +113,8 @@ class Example(_Part, frozen=True, kw_only=True):
     diverges earlier too; None where it was not kept). `template_line` is None where it could not be traced, or where
     nothing was written: then `origin` says between which lines.
     `structure` says in short sentences what a model reads otherwise than Harmony meant, when a server has encoded
-    `actual`: messages lost, extra or forged, other channels and recipients.
+    `actual`: messages lost, extra or forged, other channels and recipients. `reproduce` is a command line that asks a
+    server or program for the same prompt.
     """
 
     case_id: str
@@ -120,6 +134,7 @@ class Example(_Part, frozen=True, kw_only=True):
     minimal: bool = False
     actual_offset: int | None = None
     structure: list[str] = []
+    reproduce: str = ""
     origin: Origin | None = None
 
 
@@ -128,7 +143,8 @@ class Divergence(_Part, frozen=True, kw_only=True):
 
     `features` lists the case features that every conversation showing it has, most telling first.
     `needs_shapes` lists the shapes in which the example shows it, empty when every shape does. Where engines
-    disagree there is one record for each `cause`; its example's `expected` is the other engine's text.
+    disagree there is one record for each `cause`; its example's `expected` is the other engine's text. `impact` is what
+    the model loses (structure, content, wording, white space); `accepted` is the reason of a baseline that knows it.
     """
 
     rule: str
@@ -144,6 +160,8 @@ class Divergence(_Part, frozen=True, kw_only=True):
     features: list[str] = []
     cause: str = ""
     needs_shapes: list[str] = []
+    impact: str = ""
+    accepted: str = ""
 
     @property
     def key(self) -> str:
@@ -182,10 +200,30 @@ class Finding(_Part, frozen=True, kw_only=True):
     expected: str = ""
     actual: str = ""
     checked: bool = True
+    accepted: str = ""
+
+
+class Refusal(_Part, frozen=True, kw_only=True):
+    """One thing that a target says instead of a prompt, how often, and the smallest conversation it says it of.
+
+    `cause` is what it says without the names and numbers of one request, `message` the whole sentence; `share` is of
+    the conversations that it was given. Harmony renders each of them.
+    """
+
+    cause: str
+    message: str
+    count: int
+    share: float
+    case_id: str
+    case: Case
+    shape: str
 
 
 class Target(_Part, frozen=True, kw_only=True):
-    """One template and what the campaign found about it; `findings` are about the package around it."""
+    """One template and what the campaign found about it; `findings` are about the package around it.
+
+    `ignored` are rules that a gate was told not to look at, `passes` what it said: None where there was no gate.
+    """
 
     name: str
     sha256: str
@@ -203,6 +241,14 @@ class Target(_Part, frozen=True, kw_only=True):
     unclassified_share: float = 0.0
     by_engine: list[EngineResult] = []
     findings: list[Finding] = []
+    ignored: list[str] = []
+    passes: bool | None = None
+    refusals: list[Refusal] = []
+
+
+def found_in(target: Target) -> list[Divergence | Finding]:
+    """Return all that was found about a target: divergences of its prompts, and findings about its package."""
+    return [*target.divergences, *target.findings]
 
 
 class LeftOut(_Part, frozen=True, kw_only=True):
@@ -213,7 +259,7 @@ class LeftOut(_Part, frozen=True, kw_only=True):
 
 
 class Report(_Part, frozen=True, kw_only=True, rename={"schema_": "schema"}):
-    """The whole report."""
+    """The whole report; `authority` is None where nothing was compared with one."""
 
     schema_: Literal["conformance-report/1"] = SCHEMA
     tool: ToolInfo
@@ -221,6 +267,7 @@ class Report(_Part, frozen=True, kw_only=True, rename={"schema_": "schema"}):
     run: Run
     targets: list[Target]
     left_out: list[LeftOut] = []
+    authority: Authority | None = None
     precision: dict[str, Any] | None = None
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from conformance.report.cards import SEVERITY_STYLE, percent
 from conformance.report.compact import plural
-from conformance.report.model import Run, Target
+from conformance.report.model import Report, Run, Target, found_in
 from conformance.report.visible import Glyphs, inert
 
 VERDICT_STYLE = {"conforms": "bold green", "diverges": "bold red", "error": "bold magenta"}
 
+_REFUSALS = 5
 _BRANCHES = 10  # so many branches that never ran are listed
 
 
@@ -81,7 +83,8 @@ def headline(target: Target, default: str, glyphs: Glyphs) -> Table:
     style = VERDICT_STYLE[target.verdict]
     if words.startswith("error"):
         style = VERDICT_STYLE["error"]
-    mark = glyphs.good if words.startswith("conforms") else glyphs.bad
+    passes = words.startswith("conforms") if target.passes is None else target.passes
+    mark = glyphs.good if passes and not words.startswith("error") else glyphs.bad
     word, colon, rest = words.partition(":")
     line = Table.grid(padding=(0, 1))
     line.add_row(
@@ -91,6 +94,26 @@ def headline(target: Target, default: str, glyphs: Glyphs) -> Table:
     return line
 
 
+def judged_by(report: Report) -> Iterator[str]:
+    """Yield who judged, and on how many conversations that gave no answer, or one that we cannot explain.
+
+    What strangers wrote in it is not inert yet. Nothing where nothing was compared with an authority.
+    """
+    authority, run = report.authority, report.run
+    if authority is None:
+        return
+    # What it renders is the same on every platform; the hash of its file is in report.json.
+    yield f"judged by {authority}, which renders {authority.renders[:12]}"
+    for reason, count in sorted(run.unanswered.items(), key=lambda item: (-item[1], item[0])):
+        yield f"no answer on {plural(count, 'conversation')}, which judged nobody: {reason}"
+    if run.layout_failures:
+        yield (
+            f"on {plural(run.layout_failures, 'conversation')} of {run.cases:,} the authority writes otherwise than "
+            "our layout of its text: judged all the same, but differences there are placed by message, not by region; "
+            "report this with the authority's version"
+        )
+
+
 def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
     """Yield what stands below a verdict: findings, counts, coverage, branches that never ran, other names."""
     dot = f" {glyphs.dot} "
@@ -98,6 +121,12 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
     if target.error and target.verdict != "error" and target.harmony:
         yield Text(inert(target.error, glyphs=glyphs), "bold red")
     yield from _findings(target, glyphs)
+    yield from _asked(target.source, glyphs)
+    for refusal in target.refusals[:_REFUSALS]:
+        message = inert(refusal.message, 160, glyphs=glyphs)
+        yield Text.assemble((f"refused {percent(refusal.share)}", "yellow"), f"  {message}")
+    if len(target.refusals) > _REFUSALS:
+        yield Text(f"(+{len(target.refusals) - _REFUSALS} more reasons; report.json lists all)", "dim")
     if counts.total and target.harmony:
         said = [
             f"{number:,} {word}"
@@ -112,6 +141,8 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         line = dot.join(said)
         if counts.inexpressible:
             line += f"; {counts.inexpressible:,} inexpressible, counted apart"
+        if counts.refused:
+            line += f"; {counts.refused:,} refused, counted apart (Harmony renders them)"
         if target.unclassified_share:
             line += f"; {percent(target.unclassified_share)} unclassified"
         yield Text(line)
@@ -130,8 +161,22 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         yield Text(f"line {branch.line} never ran: {inert(branch.what, 80, glyphs=glyphs)}", "yellow")
     if len(never_ran) > _BRANCHES:
         yield Text(f"(+{len(never_ran) - _BRANCHES} more branches; report.json lists all)", "dim")
+    accepted = sum(bool(found.accepted) for found in found_in(target))
+    if accepted:
+        yield Text(f"{plural(accepted, 'rule')} accepted by the baseline", "dim")
+    if target.ignored:
+        yield Text(f"not looked at: {inert(', '.join(target.ignored), 200, glyphs=glyphs)}", "dim")
     if target.aliases:
         yield Text(f"the same text: {inert(', '.join(target.aliases), glyphs=glyphs)}")
+
+
+def _asked(source: dict[str, Any], glyphs: Glyphs) -> Iterator[Text]:
+    """Yield what a server says of itself: protocol, version, model, and whose template it uses."""
+    said = [
+        f"{name} {source[name]}" for name in ("protocol", "version", "model", "template") if source.get(name)
+    ]
+    if said:
+        yield Text(inert(", ".join(said), 400, glyphs=glyphs))
 
 
 def _findings(target: Target, glyphs: Glyphs) -> Iterator[Text]:

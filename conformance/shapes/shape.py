@@ -18,11 +18,17 @@ from conformance.shapes.losses import (
 )
 
 Raw: TypeAlias = dict[str, Any]
-Arguments: TypeAlias = Literal["object", "string", "parsed", "parsed-if-json"]
+Arguments: TypeAlias = Literal["object", "string", "parsed"]
 EmptyContent: TypeAlias = Literal["absent", "null", "empty"]
 Ids: TypeAlias = Literal["none", "counted", "opaque", "restarting"]
 Parts: TypeAlias = Literal["none", "one", "several"]
 Tools: TypeAlias = Literal["wrapped", "bare", "nulls", "filled"]
+
+
+class CaseRequest(Request, frozen=True):
+    """A request for a program that takes the conversation itself."""
+
+    case: Case
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Shape:
     names: bool
     parts: Parts = "none"
     tools: Tools = "wrapped"
+    thinking_beside_calls: tuple[str, ...] = ()
     cannot: tuple[str, ...] = ()
 
     def loses(self, case: Case) -> str | None:
@@ -50,8 +57,8 @@ class Shape:
             if has_it(case):
                 return reason
         conversation = case.conversation
-        if self.arguments in ("parsed", "parsed-if-json"):
-            lost = unparsable_arguments(conversation, keep_text=self.arguments == "parsed-if-json")
+        if self.arguments == "parsed":
+            lost = unparsable_arguments(conversation)
             if lost is not None:
                 return lost
         if self.ids == "none":
@@ -117,7 +124,8 @@ class Shape:
         elif self.empty_content != "absent":
             raw["content"] = None if self.empty_content == "null" else self._text("")
         if step.thinking is not None:
-            raw.update(dict.fromkeys(self.thinking, step.thinking))
+            names = (*self.thinking, *self.thinking_beside_calls) if calls else self.thinking
+            raw.update(dict.fromkeys(names, step.thinking))
         if calls:
             raw["tool_calls"] = [self._call(call, identity) for call, identity in calls]
         return raw
@@ -151,3 +159,20 @@ class Shape:
         elif self.tools != "nulls":
             function = {key: value for key, value in function.items() if value is not None}
         return function if self.tools == "bare" else {"type": "function", "function": function}
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalShape(Shape):
+    """The conversation itself, as it is: for programs that make the prompt without a template."""
+
+    def loses(self, case: Case) -> str | None:
+        """Return None: nothing is written in any other way."""
+        return None
+
+    def request(self, case: Case) -> Request:
+        """Return the case, with the messages of `hf` for those who want to look at them."""
+        # `super()` has no class to start from in a dataclass with slots.
+        plain = Shape.request(self, case)
+        return CaseRequest(
+            plain.messages, plain.tools, plain.kwargs, plain.add_generation_prompt, plain.date, case
+        )

@@ -35,7 +35,7 @@ __all__ = [
     "resolve",
 ]
 
-_HUB_ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)", re.ASCII)
+HUB_ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)", re.ASCII)
 _FILE_SUFFIXES = {".jinja", ".jinja2", ".j2", ".txt", ".gguf", ".json"}
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(?:@\S+)?", re.ASCII)
 
@@ -76,7 +76,7 @@ def _unclaimed(target: str) -> str:
     """Say in one sentence what the target is not and what to do."""
     if not target.strip() or "\0" in target:
         return f"the target {target!r} is empty or no path; give a template, a model or a catalogue name"
-    if address := _HUB_ADDRESS.match(target):
+    if address := HUB_ADDRESS.match(target):
         return f"{target} is a web address; write hf://{address[1]}"
     if "://" in target:
         return f"nothing can load {target}; a target is a path, hf://…, wheel://… or a catalogue name"

@@ -51,6 +51,10 @@ class Template(msgspec.Struct, frozen=True):
     note: str | None = None
     harmony: bool | None = None
 
+    def reproduce(self, request: object) -> str:
+        """Return nothing: `conformance replay` renders a template, and nobody else has to be asked."""
+        return ""
+
 
 class SourceSettings(msgspec.Struct, frozen=True):
     """How sources may load: without the network or with it, and which folder keeps what was fetched."""

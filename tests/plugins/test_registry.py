@@ -52,7 +52,9 @@ def test_what_is_built_in_is_imported_when_asked_for_and_not_searched_among_plug
     assert next(SOURCES.items())[0] == "wheel"
 
 
-def test_the_registry_imports_nothing_heavy() -> None:
-    code = "import sys, conformance.registry; print([m for m in sys.modules if m in ('msgspec', 'jinja2', 'rich')])"
+def test_what_the_precision_track_shares_needs_no_other_package() -> None:
+    shared = "conformance.registry, conformance.gguf.splice"
+    heavy = ("msgspec", "jinja2", "rich", "gguf", "numpy")
+    code = f"import sys, {shared}; print([m for m in sys.modules if m in {heavy}])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

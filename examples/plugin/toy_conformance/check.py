@@ -18,6 +18,8 @@ SHOUTS = register(
         why="the model answers in the same tone",
         citation="an example, cited nowhere",
         fix="write it in small letters",
+        good="listen",
+        bad="LISTEN",
     )
 )
 
