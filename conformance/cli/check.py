@@ -95,14 +95,10 @@ def check(
     concurrency: Concurrency = 4,
     api_key_variable: KeyVariable = KEY_VARIABLE,
 ) -> int:
-<<<<<<< HEAD
     """Judge templates, running servers or programs: compare with Harmony, show what differs."""
     if not targets and command is None:
         raise UsageError("Name a target, or a program with --command; see `conformance check --help`.")
-=======
-    """Judge templates or running servers: generate conversations, compare with Harmony, show what differs."""
     gate = Gate(select, ignore, severity, baseline, fail_on, write=write_baseline)
->>>>>>> main
     if any_family:
         sources = {name: context.get_parameter_source(name) for name in context.params}
         given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}

@@ -14,21 +14,10 @@ from conformance.gate.policy import FailOn
 DEFAULT_ENGINES = ("transformers",)
 
 
-<<<<<<< HEAD
-class FailOn(enum.StrEnum):
-    """From which severity on a divergence makes the command fail."""
-
-    error = "error"
-    warning = "warning"
-    never = "never"
-
-
 _TARGETS_HELP = (
     "A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
     "wheel://package==version/path, a catalogue name, or the http(s):// address of a running server."
 )
-=======
->>>>>>> main
 Targets = Annotated[
     list[str],
     typer.Argument(

@@ -18,11 +18,8 @@ from conformance.compare.classify import classify
 from conformance.errors import UnjudgedError, UsageError, printable
 from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.base import Rendering
-<<<<<<< HEAD
-from conformance.renderers.process import Answered, Failed, Renderer
-=======
 from conformance.oracles.load import authority
->>>>>>> main
+from conformance.renderers.process import Answered, Failed, Renderer
 from conformance.report.model import (
     CaseCounts,
     Coverage,
