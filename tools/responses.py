@@ -1,4 +1,4 @@
-"""`python -m tools.responses`: judge the reference response template on many steps, and write `reports/responses.json`."""
+"""`python -m tools.responses`: judge the reference response template on many steps, into `reports/responses.json`."""
 
 from __future__ import annotations
 

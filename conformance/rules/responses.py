@@ -16,6 +16,8 @@ RESPONSE_TEMPLATE_UNREADABLE = register(
         why="parse_response stops with an error on every answer.",
         citation=f"{_PARSING}; transformers src/transformers/utils/chat_parsing/response_templates.py",
         fix="Correct what the message names; `templates/gpt-oss-response.json` is one that is read.",
+        good='"version": 1',
+        bad='"version": 2',
     )
 )
 
@@ -29,6 +31,8 @@ RESPONSE_NOT_PARSED = register(
         why="The answer is lost to whoever asked, although the model did nothing wrong.",
         citation=f'{_PARSING}; Harmony docs/format.md, "Receiving tool calls"',
         fix="Let arguments that are no JSON pass as text: content_args allow_non_json.",
+        good='"content": "json", "content_args": {"allow_non_json": true}',
+        bad='"content": "json"',
     )
 )
 
@@ -42,6 +46,8 @@ RESPONSE_THINKING = register(
         why="Thinking that is lost between calls is missing from the next prompt; what is mixed in is shown to the user.",
         citation=f'{_PARSING}; Harmony docs/format.md, "Chain-of-thought"',
         fix="Give the analysis channel a field of its own, closed by `<|end|>`, with content_args strip false.",
+        good='"close": "<|end|>", "content_args": {"strip": false}',
+        bad='"close": "<|end|>"',
     )
 )
 
@@ -55,6 +61,8 @@ RESPONSE_CONTENT = register(
         why="The user reads another text than the model wrote, and the next prompt holds it.",
         citation=f'{_PARSING}; Harmony docs/format.md, "Channels"',
         fix="Open the content at the final channel, and at commentary without recipient; set content_args strip false.",
+        good="<\\\\|channel\\\\|>(?:final|commentary)<\\\\|message\\\\|>",
+        bad="<\\\\|channel\\\\|>final<\\\\|message\\\\|>",
     )
 )
 
@@ -68,6 +76,8 @@ RESPONSE_CALLS = register(
         why="Another function runs than the model called, or none.",
         citation=f'{_PARSING}; Harmony docs/format.md, "Receiving tool calls"',
         fix="Take the name from the recipient, wherever it stands, and the arguments as JSON; let the field repeat.",
+        good='"repeats": true',
+        bad='"repeats": false',
     )
 )
 
@@ -81,5 +91,7 @@ RESPONSE_TEMPLATE_MISSING = register(
         why="parse_response cannot be used: whoever runs the model has to take its answers apart.",
         citation=_PARSING,
         fix="Put `templates/gpt-oss-response.json` under response_template into tokenizer_config.json.",
+        good='"response_template": {"version": 1, …}',
+        bad='"chat_template": "…"',
     )
 )

@@ -109,7 +109,7 @@ def test_a_fault_is_told_alone(
     (finding,) = (finding for finding in findings(folder) if finding.checked)
     assert says in finding.message
     assert finding.code.startswith("HT8")
-    assert finding.severity == ("warning" if rule == "context-length" else "error")
+    assert finding.severity == ("warning" if rule in ("context-length", "sampling") else "error")
     if rule not in ("package-unreadable",):
         assert finding.expected
         assert finding.actual
