@@ -1,4 +1,4 @@
-"""Which branches of a template a campaign reaches: a sample of its cases runs once more, on an engine that notes them."""
+"""Which branches of a template a campaign reaches: some of its cases run once more, on an engine that notes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example of each rule: the smallest case that the campaign met, shrunk, and the lines of the template behind it."""
+"""The example of each rule: the smallest case that the campaign met, shrunk, and the template lines behind it."""
 
 from __future__ import annotations
 
@@ -60,9 +60,7 @@ class Examples:
         )
 
     def shrunk(self, target: Target, tally: Tally, late: Callable[[], bool]) -> dict[str, assemble.Shown]:
-        """Shrink the smallest case of every rule and trace the template line of each; those that are left when it is `late`
-        stay as they were seen.
-        """
+        """Shrink the smallest case of every rule and trace its line; once it is `late` the rest stay as seen."""
         shown: dict[str, assemble.Shown] = {}
         for slug, seen in tally.rules.items():
             smallest = seen.smallest
