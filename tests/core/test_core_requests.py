@@ -271,7 +271,7 @@ def test_a_case_written_to_a_file_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "case.json"
     for index in range(60):
         case = case_at(43, index)
-        path.write_text(to_json(case), encoding="utf-8")
+        path.write_bytes(to_json(case))
         assert read_case(path) == case
 
 
