@@ -21,6 +21,7 @@ from conformance.engines import confinement
 from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
+from conformance.oracles.library import OracleRefusedError
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -38,6 +39,7 @@ from conformance.report.model import (
 from conformance.rules import rule
 from conformance.rules.base import Severity
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
+from conformance.rules.impacts import impact_of
 from conformance.targets.base import Target as Judged
 from conformance.template.branches import BranchCoverage
 
@@ -200,7 +202,10 @@ def structure(answer: Answer, judgement: Judgement, slug: str) -> list[str]:
     extra = "forged" if slug == INJECTED_SPECIAL_TOKEN.slug else "extra"
     rendering = answer.rendering
     pairs = side_by_side(rendering, align(rendering, text))
-    return compare(rendering, text, pairs, judgement.ordinary, extra=extra)
+    try:
+        return compare(rendering, text, pairs, judgement.ordinary, extra=extra)
+    except OracleRefusedError as error:
+        return [f"the prompt cannot be parsed back: {error}"]
 
 
 def severity(slug: str, vanishes: Sequence[str], own: Severity | None = None) -> Severity:
@@ -246,6 +251,7 @@ def divergence(
         features=telling_features(tally, coverage),
         cause=shown.found.cause,
         needs_shapes=list(shown.needs_shapes),
+        impact=impact_of(slug),
     )
 
 
