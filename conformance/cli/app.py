@@ -18,7 +18,7 @@ from conformance.launch import distrust_current_folder
 COMMANDS = {
     "check": Command(
         "conformance.cli.check:check",
-        "Judge templates or running servers: generate conversations, compare with Harmony, show what differs.",
+        "Judge templates, running servers or programs: compare with Harmony, show what differs.",
     ),
     "scoreboard": Command(
         "conformance.cli.scoreboard:scoreboard",

@@ -11,7 +11,7 @@ from conformance.report.excerpt import excerpt, parting
 from conformance.report.issues import Issue, issues
 from conformance.report.markdown import cell, conversation, escaped, no_paths
 from conformance.report.model import Report, Target
-from conformance.report.verdicts import verdict
+from conformance.report.verdicts import judged_by, verdict
 from conformance.report.visible import inert
 from conformance.rules.impacts import impact_reason
 
@@ -45,12 +45,14 @@ def markdown(report: Report, limit: int = LIMIT) -> str:
 
 
 def _head(report: Report, found: list[Issue]) -> Iterator[str]:
-    run, packages = report.run, report.environment.packages
-    harmony = f"openai-harmony {packages['openai-harmony']}" if "openai-harmony" in packages else "Harmony"
+    run = report.run
+    judged, *gaps = [*judged_by(report)] or ["judged without an authority"]
     yield "## Chat template conformance"
     yield ""
-    yield f"Judged against {cell(harmony)}, profile `{inert(run.profile)}`, seed {run.seed}."
+    yield f"{cell(judged[:1].upper() + judged[1:])}, profile `{inert(run.profile)}`, seed {run.seed}."
     yield ""
+    for gap in gaps:
+        yield from (f"**{cell(gap)}**", "")
     if not run.complete:
         yield from (f"**Incomplete: the run ended early, after {run.cases:,} conversations.**", "")
     yield "| Template | Verdict |"
