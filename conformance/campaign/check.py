@@ -276,13 +276,14 @@ class _Campaign:
             if number in self.targets:
                 continue
             tally = self.part.tallies[number]
-            if shrink and assemble.is_harmony(target, tally):
-                shown = self.examples.shrunk(target, tally, self._late)
-            else:
-                shown = self.examples.smallest(target, tally)
+            deeper = shrink and assemble.is_harmony(target, tally)
+            found = self.examples
+            shown = found.shrunk(target, tally, self._late) if deeper else found.smallest(target, tally)
             divergences = [
                 self._divergence(number, slug, shown[slug]) for slug in tally.rules if slug in shown
             ]
+            if deeper and number not in self.part.errors:
+                divergences += self.examples.masks(target, self.part.cases)
             divergences.sort(key=lambda d: (-d.count, d.code))
             result = assemble.target(
                 target,

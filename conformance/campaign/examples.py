@@ -6,14 +6,19 @@ from collections.abc import Callable
 
 from conformance.campaign import assemble
 from conformance.campaign.locate import Locator
+from conformance.campaign.mask import check_mask
 from conformance.campaign.runner import Runner
 from conformance.campaign.shrink import Shrinker
 from conformance.campaign.tally import RuleTally, Sighting, Tally
 from conformance.engines.host import Host
+from conformance.errors import UnjudgedError
+from conformance.report.model import Divergence
 from conformance.rules.behaviour import DOES_NOT_COMPILE, RESOURCE_LIMIT
 from conformance.shapes import shapes
 from conformance.targets.base import Target
 
+# A third of so many conversations is trained on.
+_MASKED_CASES = 600
 # Each smaller case would cost the whole limit once more; no case is to blame for the other.
 _NOT_SHRUNK = frozenset({RESOURCE_LIMIT.slug, DOES_NOT_COMPILE.slug})
 
@@ -100,6 +105,20 @@ class Examples:
                 target.reproduce(small.shape.request(small.case)),
             )
         return shown
+
+    def masks(self, target: Target, judged: int) -> list[Divergence]:
+        """Judge what training would learn from some of the `judged` cases; transformers alone makes masks."""
+        if target.text is None or "transformers" not in self._runner.hosts:
+            return []
+        drawn = (self._runner.drawn(index) for index in range(min(_MASKED_CASES, judged)))
+        cases = [(item.case, item.shape) for item in drawn if item.lost is None]
+        limits = self._runner.settings.limits
+        try:
+            return check_mask(
+                target.name, target.text, cases, self._runner.judge, self._locator, limits=limits
+            )
+        except UnjudgedError:
+            return []
 
     def close(self) -> None:
         """End the workers that find lines."""

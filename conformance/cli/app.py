@@ -24,6 +24,10 @@ COMMANDS = {
         "conformance.cli.scoreboard:scoreboard",
         "Judge the whole catalogue and write scoreboard.md and scoreboard.json.",
     ),
+    "compare": Command(
+        "conformance.cli.compare:compare",
+        "Say what a change to a template makes better or worse, as Markdown.",
+    ),
     "diff": Command(
         "conformance.cli.diff:diff", "Show one conversation as Harmony and as a target write it."
     ),

@@ -10,7 +10,7 @@ from conformance.report.cards import known_rule, percent, replay_command
 from conformance.report.excerpt import excerpt, parting
 from conformance.report.issues import Issue, issues
 from conformance.report.markdown import cell, conversation, escaped, no_paths
-from conformance.report.model import Report, Target
+from conformance.report.model import Divergence, Report, Target
 from conformance.report.verdicts import judged_by, verdict
 from conformance.report.visible import inert
 from conformance.rules.impacts import impact_reason
@@ -93,7 +93,7 @@ def _details(report: Report, issue: Issue) -> Iterator[str]:
         yield escaped(issue.details)
     else:
         yield f"{conversation(divergence)}"
-        yield from _difference(issue)
+        yield from difference(divergence)
         if known is not None:
             yield from ("", f"**Why** {known.why}  ", f"**Fix** {known.fix}  ")
             yield f"**Source** {known.citation}  "
@@ -120,10 +120,9 @@ def _named(report: Report, issue: Issue) -> Target | None:
     return next((target for target in report.targets if inert(target.name) == issue.target), None)
 
 
-def _difference(issue: Issue) -> Iterator[str]:
+def difference(divergence: Divergence) -> Iterator[str]:
     """Yield both texts around the place where they part; every line begins with a mark, so that no fence can end."""
-    assert issue.divergence is not None
-    example = issue.divergence.example
+    example = divergence.example
     yield from ("", "```diff")
     if example.actual is None or example.failure is not None:
         yield f"! {inert(example.failure or 'no text', 400)}"
