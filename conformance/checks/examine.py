@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from conformance.checks.assistant_mask import TAG
 from conformance.checks.base import Finding, checks
 from conformance.checks.bench import Bench
 from conformance.checks.content import fitting
@@ -28,6 +27,7 @@ from conformance.rules.behaviour import DOES_NOT_COMPILE
 from conformance.rules.impacts import impact_of
 from conformance.sources import Template
 from conformance.template.lines import LineTracer
+from conformance.template.mask_engine import has_marks
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
@@ -87,7 +87,7 @@ def examine(
         if problem is not None:
             found.problems[engine] = problem
             continue
-        masked = mask_host if engine == "transformers" and TAG.search(template.text) else None
+        masked = mask_host if engine == "transformers" and has_marks(template.text) else None
         bench = Bench(template.text, host, engine, masked)
         fit, about_content = fitting(bench, probes)
         found.seen += [Seen("texts", engine, finding) for finding in about_content]
@@ -154,12 +154,13 @@ def _example(
     line = finding.line
     if line is None and finding.actual is not None and finding.actual_offset is not None:
         host = hosts[shown.engine]
-        tracer = tracers.setdefault(shown.engine, LineTracer(host, found.template.text))
+        if shown.engine not in tracers:  # cutting a template up takes as long as some rendering
+            tracers[shown.engine] = LineTracer(host, found.template.text)
         for generation in (probe.asks, False):
             request = probe.request(generation=generation)
             (outcome,) = host.render_many(found.template.text, [request])
             if outcome == Rendered(finding.actual):
-                line = tracer.line(request, finding.actual, finding.actual_offset)
+                line = tracers[shown.engine].line(request, finding.actual, finding.actual_offset)
                 break
     others = {
         seen.finding.rule
