@@ -25,7 +25,7 @@ from conformance.errors import (
     UnjudgedError,
     UsageError,
 )
-from conformance.generate import Hints
+from conformance.generate import Hints, corners
 from conformance.generate.coverage import CoverageCounter
 from conformance.package_checks import examine
 from conformance.report.model import Divergence, Finding, LeftOut, Report, Run
@@ -211,7 +211,7 @@ class _Campaign:
             if number not in self.part.errors:
                 # What a template waits for is its own; the tally is the same, so that both parts add up.
                 own = Part([self.part.tallies[number]], CoverageCounter())
-                hints = Hints() if target.text is None else hints_of(target.text)
+                hints = self._hints(target)
                 self._judge([number], own, plain, settings.cases, hints, deadline)
                 if own.errors:
                     self.part.errors[number] = own.errors[0]
@@ -365,6 +365,13 @@ class _Campaign:
             self.targets[number] = result
             self.listener.finished(result)
 
+    def _hints(self, target: Target) -> Hints:
+        """Return what steers the last cases: half of them at most are the corners of schemas."""
+        hints = Hints() if target.text is None else hints_of(target.text)
+        hinted = int(self.runner.settings.cases * HINTED)
+        first = self.runner.settings.cases - hinted
+        return replace(hints, corners=(first, first + min(corners.COUNT, hinted // 2)))
+
     def _masks(self, target: Target) -> list[Divergence]:
         """Judge what training with a template would learn; transformers alone makes masks."""
         if target.text is None or "transformers" not in self.runner.hosts:
@@ -394,7 +401,7 @@ class _Campaign:
         plain = settings.cases - hinted
         step = _stride(plain, self.runner.choices)
         drawn = [self.runner.drawn(index) for index in range(0, min(plain, self.part.cases), step)]
-        hints = hints_of(target.text)
+        hints = self._hints(target)
         step = _stride(hinted, self.runner.choices)
         drawn += [self.runner.drawn(index, hints) for index in range(plain, settings.cases, step)]
         requests = [item.shape.request(item.case) for item in drawn if item.lost is None]
