@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from conformance.campaign.check import HINTED
 from conformance.campaign.runner import DEFAULT_CASES
 from conformance.conversation import check_case
 from conformance.engines.base import Rendered
@@ -37,8 +38,8 @@ def test_every_seed_has_all_corners_and_harmony_takes_them() -> None:
     assert oracle.layout_failures == 0
 
 
-def test_half_of_the_steered_cases_at_most_are_corners() -> None:
-    assert int(DEFAULT_CASES * 0.1) // 2 >= COUNT
+def test_the_default_budget_has_room_for_all_corners() -> None:
+    assert int(int(DEFAULT_CASES * HINTED) * 0.4) >= COUNT
     hints = replace(Hints(), corners=(10, 12))
     assert case_at(1, 10, hints) == corner(1, 0)
     assert case_at(1, 12, hints) == case_at(1, 12)
