@@ -30,6 +30,7 @@ _TABLE: Final[dict[Impact, dict[str, tuple[str, ...]]]] = {
             "call-terminator", "return-or-end", "generation-prompt", "empty-final", "message-added",
             "injected-special-token", "token-mismatch", "section-order", "generation-prompt-not-suffix",
             "generation-prompt-uninvited", "continuation-broken", "text-reordered", "assistant-mask",
+            "generation-marks-missing",
         ),
         "a call or a message is missing from the conversation": (
             "parallel-calls-dropped", "message-dropped", "tool-dropped", "functions-note",
@@ -37,7 +38,13 @@ _TABLE: Final[dict[Impact, dict[str, tuple[str, ...]]]] = {
         _NO_PROMPT: (
             "template-crashed", "template-rejected", "does-not-compile", "resource-limit", "package-unreadable",
         ),
-        _STOPS: ("stop-tokens", "special-token-ids", "special-token-type", "bos-added"),
+        _STOPS: (
+            "stop-tokens", "special-token-ids", "special-token-type", "bos-added", "eos-token", "pad-token",
+            "added-token-flags",
+        ),
+        "a call of the model's answer does not reach the program": (
+            "response-calls", "response-template-unreadable", "response-not-parsed", "response-template-missing",
+        ),
         "nobody knows yet what differs": ("unclassified",),
     },
     "content": {
@@ -45,6 +52,7 @@ _TABLE: Final[dict[Impact, dict[str, tuple[str, ...]]]] = {
             "thinking-retention", "thinking-dropped", "text-lost", "nested-object", "unsupported-input", "enum-values",
             "array-items", "current-date", "reasoning-effort", "context-length",
         ),
+        "what the model answered is not given back as it was written": ("response-thinking", "response-content"),
         _ALTERED: (
             "instructions-altered", "default-literal", "arguments-double-encoded", "arguments-altered",
             "result-json-encoded", "text-altered", "text-trimmed", "text-repeated", "python-repr", "template-drift",
@@ -57,6 +65,7 @@ _TABLE: Final[dict[Impact, dict[str, tuple[str, ...]]]] = {
             "nullable-ignored", "type-union", "one-of-layout", "array-without-items", "schema-comments-dropped",
             "type-name", "required-mark", "tool-layout", "property-comma",
         ),
+        "the model is asked in another way than its makers recommend": ("sampling",),
         _FIXED: ("system-text", "content-type-marker", "empty-instructions"),
         "the arguments are the same value, written otherwise": ("arguments-formatting",),
     },
