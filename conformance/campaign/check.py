@@ -351,7 +351,9 @@ class _Campaign:
                 continue
             shape = shapes([smallest.shape])[0][0]
             shrinker = self._shrinker(template, host, smallest)
-            small = shrinker.shrink(smallest.case, shape, slug)
+            small = shrinker.shrink(
+                smallest.case, shape, slug, unexplained=not seen.explained and not smallest.found.readings
+            )
             if small is None:
                 if fallback is not None:
                     shown[slug] = fallback

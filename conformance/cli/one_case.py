@@ -14,6 +14,7 @@ from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
 from conformance.importers import looks_like_case_id, read_case
+from conformance.oracles.profile import written
 from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.json_file import find_example, read
 from conformance.report.terminal import TerminalWriter
@@ -54,8 +55,8 @@ def run_diff(
         Finding(
             found.rule,
             region_words(found),
-            found.vanishes_under,
-            severity(found.rule, found.vanishes_under, found.severity),
+            [written(reading) for reading in found.readings],
+            severity(found.rule, found.readings, found.severity),
         )
         for found in judgement.found
     ]

@@ -104,12 +104,25 @@ class Example(_Part, frozen=True, kw_only=True):
     structure: list[str] = []
 
 
+class Reading(_Part, frozen=True, kw_only=True):
+    """A reading of the format under which a divergence is none, and on whose word."""
+
+    setting: str
+    value: str
+    citation: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}={self.value}"
+
+
 class Divergence(_Part, frozen=True, kw_only=True):
     """One rule that a target breaks, with how many conversations show it and the smallest example.
 
     `features` lists the case features that every conversation showing it has, most telling first.
-    `needs_shapes` lists the shapes in which the example shows it, empty when every shape does. Where engines
-    disagree there is one record for each `cause`; its example's `expected` is the other engine's text.
+    `readings` are the cited readings that explain it everywhere, one value of each setting; `vanishes_under` the
+    profiles that have them. `needs_shapes` lists the shapes in which the example shows it, empty when every shape
+    does. Where engines disagree there is one record for each `cause`; its example's `expected` is the other engine's
+    text.
     """
 
     rule: str
@@ -123,6 +136,7 @@ class Divergence(_Part, frozen=True, kw_only=True):
     vanishes_under: list[str]
     example: Example
     features: list[str] = []
+    readings: list[Reading] = []
     cause: str = ""
     needs_shapes: list[str] = []
 
@@ -166,7 +180,10 @@ class Finding(_Part, frozen=True, kw_only=True):
 
 
 class Target(_Part, frozen=True, kw_only=True):
-    """One template and what the campaign found about it; `findings` are about the package around it."""
+    """One template and what the campaign found about it; `findings` are about the package around it.
+
+    `right_under_readings` is the share of conversations that are right under some cited readings taken together.
+    """
 
     name: str
     sha256: str
@@ -178,6 +195,7 @@ class Target(_Part, frozen=True, kw_only=True):
     coverage: Coverage
     right_under: dict[str, float]
     divergences: list[Divergence]
+    right_under_readings: float | None = None
     error: str | None = None
     harmony: bool = True
     aliases: list[str] = []

@@ -145,7 +145,7 @@ def test_targets_do_not_depend_on_each_other() -> None:
 
 
 def test_an_interruption_while_shrinking_keeps_every_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: Any) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(check_module.Shrinker, "shrink", interrupted)
