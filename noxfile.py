@@ -53,7 +53,22 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Read mutated files with every reader: `nox -s fuzz -- --mutations 100000 --seed 1`."""
+    session.install("-e", ".[precision]", TORCH)
+    session.run("python", "-m", "tools.fuzz", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time the campaign as ratios to the bare renders, in one run."""
     session.install("-e", ".")
     session.run("python", "-m", "tools.bench", *session.posargs)
+
+
+@nox.session
+def renew(session: nox.Session) -> None:
+    """Renew all that is generated: tables, pages, vectors, the score of the planted faults, cards of rules."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tools.renew")
+    session.run("pytest", "-q", "--snapshot-update", "tests/rules/test_rules_table.py")

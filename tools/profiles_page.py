@@ -1,12 +1,6 @@
-"""The readings and profiles as Markdown tables, for docs/profiles.md; a test keeps the two alike.
-
-`python -m tools.profiles_page docs/profiles.md` writes the tables between their marks.
-"""
+"""The readings and profiles as Markdown tables, for docs/profiles.md, which `nox -s renew` keeps."""
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
 
 from conformance.oracles.profile import profiles, setting_citations
 from conformance.report.markdown import between
@@ -49,8 +43,3 @@ def updated(text: str) -> str:
     Raises ValueError when the marks are not there.
     """
     return between(between(text, *READINGS, readings_table()), *PROFILES, profiles_table())
-
-
-if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")

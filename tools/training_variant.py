@@ -14,7 +14,7 @@ from conformance.resources import resource
 SOURCE = "gpt-oss.jinja"
 TARGET = "gpt-oss-training.jinja"
 
-_NOTE = f"{{#- Made from {SOURCE} by `python -m tools.training_variant`; edit that file, not this one. -#}}\n"
+_NOTE = f"{{#- Made from {SOURCE} by `nox -s renew`; edit that file, not this one. -#}}\n"
 _MARKS = {
     "{#- training: generation -#}": "{%- generation -%}",
     "{#- training: endgeneration -#}": "{%- endgeneration -%}",

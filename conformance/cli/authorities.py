@@ -2,62 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.padding import Padding
+from rich.text import Text
 
 from conformance.cli import completion
+from conformance.cli.console import new_console, say
+from conformance.cli.streams import complain
+from conformance.errors import EXIT_CONFORMS, EXIT_USAGE, UsageError
+from conformance.oracles.authorities import find, pinned
+from conformance.oracles.copies import copy_of
+from conformance.oracles.copies import fetch as fetch_copy
+from conformance.oracles.installed import installed
+from conformance.report.terminal import TerminalWriter
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console
-
-app = typer.Typer(
-    help="The libraries that say what is right, and where they differ.", invoke_without_command=True
-)
+app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()
-def _authorities(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        raise typer.Exit(run_list(_console()))
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()
+def _authorities(context: typer.Context) -> int:
+    return EXIT_CONFORMS if context.invoked_subcommand else list_()
 
 
 @app.command("list")
-def list_() -> None:
+def list_() -> int:
     """List the authorities: which is installed, which has a copy here."""
-    raise typer.Exit(run_list(_console()))
-
-
-@app.command()
-def fetch(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", autocompletion=completion.authorities)
-    ] = None,
-) -> None:
-    """Fetch copies of authorities with pip into the cache; all of them when none is named."""
-    raise typer.Exit(run_fetch(names or [], _console()))
-
-
-def run_list(console: Console) -> int:
-    """Print a line an authority: name, version and state, and below it what it is."""
-    from rich.padding import Padding
-    from rich.text import Text
-
-    from conformance.errors import EXIT_CONFORMS
-    from conformance.oracles.authorities import pinned
-    from conformance.oracles.copies import copy_of
-    from conformance.oracles.installed import installed
-    from conformance.report.terminal import TerminalWriter
-
-    out, here = TerminalWriter(console), installed()
+    out, here = TerminalWriter(new_console()), installed()
     for name, entry in pinned().items():
         live = here is not None and (here.distribution, here.version) == (entry.distribution, entry.version)
         states = ["installed"] * live + ["own copy"] * (copy_of(entry) is not None)
@@ -72,16 +44,13 @@ def run_list(console: Console) -> int:
     return EXIT_CONFORMS
 
 
-def run_fetch(names: Sequence[str], console: Console) -> int:
-    """Fetch copies; exit code 2 when one could not be had.
-
-    Raises UsageError when a named authority does not exist.
-    """
-    from conformance.cli.streams import complain
-    from conformance.errors import EXIT_CONFORMS, EXIT_USAGE, UsageError
-    from conformance.oracles.authorities import find, pinned
-    from conformance.oracles.copies import fetch as fetch_copy
-
+@app.command()
+def fetch(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", autocompletion=completion.authorities)
+    ] = None,
+) -> int:
+    """Fetch copies of authorities with pip into the cache; all of them when none is named."""
     code = EXIT_CONFORMS
     for entry in [find(name) for name in dict.fromkeys(names or pinned())]:
         try:
@@ -90,5 +59,5 @@ def run_fetch(names: Sequence[str], console: Console) -> int:
             complain(str(error))
             code = EXIT_USAGE
         else:
-            console.print(f"{entry.name}  {word}", markup=False, highlight=False, soft_wrap=True)
+            say(new_console(), f"{entry.name}  {word}")
     return code

@@ -16,9 +16,9 @@ from conformance.checks.examine import examine, target
 from conformance.checks.family import probes
 from conformance.checks.hosts import open_hosts
 from conformance.checks.probe import Probe
-from conformance.cli.common import all_engines, check_engines, load_templates
 from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
+from conformance.cli.targets import all_engines, check_engines, load_templates
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
 from conformance.report.model import Report, Run, Target
 from conformance.report.terminal import TerminalWriter
@@ -41,7 +41,6 @@ def run_check_any(
     cards: int,
     fail_on: str,
     offline: bool,
-    console: Console,
 ) -> int:
     """Try all properties on the targets, write the reports asked for, and return the exit code.
 
@@ -51,12 +50,12 @@ def run_check_any(
     engines, no_engine = all_engines(engines)
     _validate(engines, seed, examples, unused)
     tried = probes(seed, DEFAULT_GENERATED if examples is None else examples)
-    publisher = Publisher.of(formats, output, cards)
+    publisher = Publisher(formats, output, cards)
     templates, left_out = load_templates(targets, offline=offline)
     for left in left_out:
         complain(left.reason)
     begin = time.monotonic()
-    found = _examine(templates, tried, engines, console, shown=publisher.shows)
+    found = _examine(templates, tried, engines, publisher.console, shown=publisher.shows)
     report = Report(
         tool=assemble.tool_info(),
         environment=assemble.environment(),
@@ -70,7 +69,7 @@ def run_check_any(
         targets=found,
         left_out=[*left_out, *no_engine],
     )
-    publisher.publish(report, publisher.folder(templates[0].name), console)
+    publisher.publish(report, publisher.folder(templates[0].name))
     # Unknown is not pass: who asked for all engines did not get all.
     unknown = EXIT_UNJUDGED if no_engine else EXIT_CONFORMS
     return max(exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS, unknown)
@@ -79,7 +78,7 @@ def run_check_any(
 def _validate(engines: Sequence[str], seed: int, examples: int | None, unused: Sequence[str]) -> None:
     if unused:
         raise UsageError(
-            f"--{unused[0]} is for the comparison with the oracle; leave it out, or leave out --any."
+            f"--{unused[0].replace('_', '-')} is for the comparison with the oracle; leave it out, or leave out --any."
         )
     if examples is not None and examples < 0:
         raise UsageError(f"--examples is {examples}; give 0 or more.")

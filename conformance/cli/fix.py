@@ -5,20 +5,41 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from conformance.campaign.runner import Runner, Settings
 from conformance.cli.check import validate
-from conformance.cli.fix_report import print_diff, print_line, print_reference, print_repair
+from conformance.cli.console import new_console, say
+from conformance.cli.fix_report import print_diff, print_reference, print_repair
+from conformance.cli.options import Examples, Offline, Seed, Target
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
-from conformance.fixes.gguf_file import write_gguf
 from conformance.fixes.repair import repair
+from conformance.gguf.splice import write_gguf
 from conformance.report.files import write_where_named
 from conformance.sources import Template, resolve
 from conformance.vectors import reported_cases
 
 _SHARD = re.compile(r"-00001-of-(\d{5})$")
+
+
+def fix(
+    target: Target,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Where the repaired template or GGUF file is written."
+        ),
+    ] = None,
+    examples: Examples = 2000,
+    seed: Seed = 0,
+    offline: Offline = False,
+) -> int:
+    """Repair a template, as far as a campaign before and after proves it; the target itself is never changed."""
+    settings = Settings(seed=seed, cases=examples)
+    return run_fix(target, settings, output=output, offline=offline, console=new_console())
 
 
 def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bool, console: Console) -> int:
@@ -33,7 +54,7 @@ def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bo
     _check_output(target, template, output)
     if len(templates) > 1:
         others = ", ".join(each.name for each in templates[1:])
-        print_line(console, f"Only {template.name} is repaired; as they are stay {others}.")
+        say(console, f"Only {template.name} is repaired; as they are stay {others}.")
     with Runner(settings) as runner:
         runner.compile_check(template)
         with console.status(f"Judging {template.name}") as status:
@@ -47,25 +68,23 @@ def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bo
             )
     before = result.main.before
     if not before.seen:
-        print_line(console, "No conversation was judged, so nothing is known about this template.")
+        say(console, "No conversation was judged, so nothing is known about this template.")
         return EXIT_UNJUDGED
     if not before.counts:
         count = f"{len(before.seen):,} conversations"
-        print_line(console, f"{template.name} conforms in {count}; there is nothing to repair.")
+        say(console, f"{template.name} conforms in {count}; there is nothing to repair.")
         if output is not None and output.suffix.lower() == ".gguf":
-            print_line(console, f"{output} was not written, since it would be the same.")
+            say(console, f"{output} was not written, since it would be the same.")
         elif output is not None:
             # Who goes on with the output finds what is right, and nothing old.
             write_where_named(output, template.text.encode("utf-8"))
-            print_line(console, f"Wrote {output}, unchanged")
+            say(console, f"Wrote {output}, unchanged")
         return EXIT_CONFORMS
     if not (before.is_harmony if template.harmony is None else template.harmony):
-        print_line(
-            console, f"{template.name} does not write Harmony, so there is nothing to repair it towards."
-        )
+        say(console, f"{template.name} does not write Harmony, so there is nothing to repair it towards.")
         print_reference(console, "Where the model is gpt-oss after all, the")
         if output is not None:
-            print_line(console, f"{output} was not written.")
+            say(console, f"{output} was not written.")
         return EXIT_DIVERGES
     changed = result.text != template.text
     if changed:
@@ -74,9 +93,9 @@ def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bo
     if changed and output is not None:
         with console.status(f"Writing {output}"):
             _write(template, result.text, output)
-        print_line(console, f"Wrote {output}")
+        say(console, f"Wrote {output}")
     elif output is not None:
-        print_line(console, f"{output} was not written, since no fix could be proven.")
+        say(console, f"{output} was not written, since no fix could be proven.")
     return EXIT_DIVERGES if result.remaining else EXIT_CONFORMS
 
 

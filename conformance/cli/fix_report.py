@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conformance.cli.console import say
 from conformance.fixes.base import fixes
 from conformance.fixes.reference import NAME
 from conformance.fixes.repair import Compared, Repair
@@ -20,11 +21,6 @@ from conformance.rules import rule
 from conformance.sources import Template
 
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
-
-
-def print_line(console: Console, line: str) -> None:
-    """Print a sentence that may hold a path, unbroken, so that it can be pasted."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_diff(console: Console, template: Template, text: str) -> None:
@@ -101,7 +97,7 @@ def print_repair(console: Console, result: Repair, profile: str) -> None:
             _print_item(console, f"Not applied {refused.fix}: {refused.reason}. For {', '.join(rules)}.")
     for name in result.remaining:
         if name not in told:
-            known = any(name in rules for _, rules in fixes())
+            known = any(name in fix.rules for fix in fixes())
             why = (
                 "left by the fixes that were applied"
                 if result.applied and known
@@ -114,9 +110,7 @@ def print_repair(console: Console, result: Repair, profile: str) -> None:
 def print_reference(console: Console, where: str = "The") -> None:
     """Offer the reference template; `where` begins the sentence."""
     place = resource(*NAME.split("/"))
-    print_line(
-        console, f"{where} reference template renders exactly as Harmony and can stand in its place: {place}"
-    )
+    say(console, f"{where} reference template renders exactly as Harmony and can stand in its place: {place}")
 
 
 def _print_item(console: Console, text: str) -> None:

@@ -2,54 +2,38 @@
 
 from __future__ import annotations
 
-import enum
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from conformance.campaign.check import exit_code
+from conformance.cli.console import new_console, say
+from conformance.cli.lazy import help_without_command
+from conformance.cli.options import FailOn, FailOnOption, Formats, Profile, Seed
+from conformance.cli.publish import Destinations
+from conformance.cli.runs import newest_run
+from conformance.cli.vectors_report import print_report, write_folder
+from conformance.conversation import Case
+from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
+from conformance.importers import looks_like_case_id, read_case
+from conformance.oracles.profile import profile as profile_named
+from conformance.report.files import make_folder, write_file
+from conformance.report.json_file import find_example, read
+from conformance.vectors.export import differences, grow, normalise, promote, rendered_files
+from conformance.vectors.files import Family, default_folder, read_folder
+from conformance.vectors.judging import judge_renderer
+from conformance.vectors.renderer import Renderer
 
-    from rich.console import Console
-
-    from conformance.conversation import Case
-    from conformance.vectors.files import Family
-
-app = typer.Typer(
-    help="Language-neutral test vectors, and the check of any renderer against them.",
-    invoke_without_command=True,
-)
-
-
-@app.callback()
-def _vectors(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        from conformance.errors import EXIT_USAGE
-
-        typer.echo(context.get_help())
-        raise typer.Exit(EXIT_USAGE)
-
-
-class FailOn(enum.StrEnum):
-    """From which severity on a divergence makes the command fail."""
-
-    error = "error"
-    warning = "warning"
-    never = "never"
-
+app = typer.Typer(callback=help_without_command, invoke_without_command=True)
 
 Vectors = Annotated[
     Path | None,
     typer.Option("--vectors", metavar="DIR", help="Folder of the vectors. Default: those shipped."),
 ]
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()
 
 
 @app.command()
@@ -61,11 +45,9 @@ def export(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail when a file is not as it would be written.")
     ] = False,
-) -> None:
-    """Write the vectors anew: ids, texts, tokens, rules and formatting."""
-    from conformance.vectors.files import default_folder
-
-    raise typer.Exit(run_export(vectors or default_folder(), output, check=check, console=_console()))
+) -> int:
+    """Write the vectors anew: ids, texts, tokens, flags and formatting."""
+    return run_export(vectors or default_folder(), output, check=check, console=new_console())
 
 
 @app.command()
@@ -84,26 +66,31 @@ def check(
     ] = None,
     limit: Annotated[float, typer.Option(metavar="S", help="Seconds that one answer may take.")] = 10.0,
     cards: Annotated[int, typer.Option(metavar="N", help="Failure cards to print.")] = 5,
-    format: Annotated[list[str] | None, typer.Option("--format", help="Report format; repeatable.")] = None,
+    format: Formats = None,
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="Where reports are written.")] = None,
-    fail_on: Annotated[FailOn, typer.Option(help="From which severity on to exit with 1.")] = FailOn.error,
-) -> None:
+    fail_on: FailOnOption = FailOn.error,
+) -> int:
     """Judge a renderer in any language by the vectors."""
-    from conformance.vectors.files import default_folder, read_folder
-
+    # Written so that NaN fails too.
+    if not 0 < limit < math.inf:
+        raise UsageError(f"--limit is {limit:g}; give a positive number of seconds.")
+    destinations = Destinations(format or (), cards)
     families = _selected(read_folder(vectors or default_folder()), family or (), profile or (), vector or ())
-    raise typer.Exit(
-        run_check(
-            command,
-            families,
-            limit_s=limit,
-            cards=max(cards, 0),
-            formats=tuple(dict.fromkeys(format or ("terminal",))),
-            output=output,
-            fail_on=fail_on.value,
-            console=_console(),
-        )
-    )
+    if output is not None:
+        make_folder(output)
+    console = destinations.console
+    with Renderer(command, limit_s=limit) as renderer:
+        report, results = judge_renderer(renderer, families)
+        early = list(renderer.early_exits)
+    if output is not None:
+        write_folder(output, report, results)
+    destinations.write(report, output or Path(), terminal=False)
+    if destinations.shows:
+        print_report(console, report, results, command=command, cards=cards, early_exits=early)
+        if output is not None:
+            say(console, f"Report: {output / 'report.json'}")
+    # Unknown is not pass: what was not asked is not known.
+    return max(exit_code(report, fail_on), EXIT_CONFORMS if report.run.complete else EXIT_UNJUDGED)
 
 
 @app.command()
@@ -116,40 +103,31 @@ def add(
         ),
     ] = None,
     why: Annotated[str | None, typer.Option(help="Why the case matters, in one sentence.")] = None,
-    profile: Annotated[
-        str, typer.Option(help="Which of the contested choices the oracle makes.")
-    ] = "harmony",
+    profile: Profile = "harmony",
     family: Annotated[str, typer.Option(help="File that the vector goes to.")] = "reported",
     vectors: Vectors = None,
     generated: Annotated[
         int, typer.Option(metavar="N", help="Instead of a case: add N generated ones for coverage.")
     ] = 0,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")] = 0,
-) -> None:
+    seed: Seed = 0,
+) -> int:
     """Make a case a vector: what a campaign found, or somebody reported."""
-    from conformance.vectors.files import default_folder
-
-    raise typer.Exit(
-        run_add(
-            case,
-            vectors or default_folder(),
-            why=why,
-            profile_name=profile,
-            family=family,
-            generated=generated,
-            seed=seed,
-            console=_console(),
-        )
-    )
+    folder, console = vectors or default_folder(), new_console()
+    if (case is None) == (generated == 0):
+        raise UsageError("Name either a case file or --generated N, and not both.")
+    if generated < 0 or seed < 0:
+        raise UsageError("--generated and --seed are numbers of 0 or more.")
+    if case is None:
+        added = grow(folder, generated, seed=seed)
+        say(console, f"{len(added)} generated vectors added to {folder}.")
+        return EXIT_CONFORMS
+    vector, file = promote(folder, _reported(case), profile_named(profile), why=why, family=family)
+    say(console, f"Vector {vector.id} added to {file}: {len(vector.tokens)} tokens. {vector.why}")
+    return EXIT_CONFORMS
 
 
 def run_export(folder: Path, output: Path | None, *, check: bool, console: Console) -> int:
     """Write the vectors of a folder, or with `check` say what would change; 1 when something would."""
-    from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES
-    from conformance.report.files import write_file
-    from conformance.vectors.export import differences, normalise, rendered_files
-    from conformance.vectors.files import read_folder
-
     if check:
         read_folder(folder)
     families = normalise(folder)
@@ -159,43 +137,14 @@ def run_export(folder: Path, output: Path | None, *, check: bool, console: Conso
     count = sum(len(family.vectors) for family in families)
     if check:
         for problem in problems:
-            _say(console, f"{problem}; run `conformance vectors export`.")
+            say(console, f"{problem}; run `conformance vectors export`.")
         if not problems:
-            _say(console, f"{count} vectors in {len(families)} families are as the tool writes them.")
+            say(console, f"{count} vectors in {len(families)} families are as the tool writes them.")
         return EXIT_DIVERGES if problems else EXIT_CONFORMS
     for name, data in wanted.items():
         if not (target / name).is_file() or (target / name).read_bytes() != data:
             write_file(target / name, data)
-    _say(console, f"{count} vectors in {len(families)} families in {target}; {len(problems)} files changed.")
-    return EXIT_CONFORMS
-
-
-def run_add(
-    path: Path | None,
-    folder: Path,
-    *,
-    why: str | None,
-    profile_name: str,
-    family: str,
-    generated: int,
-    seed: int,
-    console: Console,
-) -> int:
-    """Promote a case to a vector, or add generated ones, and say which."""
-    from conformance.errors import EXIT_CONFORMS, UsageError
-    from conformance.oracles.profile import profile
-    from conformance.vectors.export import grow, promote
-
-    if (path is None) == (generated == 0):
-        raise UsageError("Name either a case file or --generated N, and not both.")
-    if generated < 0 or seed < 0:
-        raise UsageError("--generated and --seed are numbers of 0 or more.")
-    if path is None:
-        added = grow(folder, generated, seed=seed)
-        _say(console, f"{len(added)} generated vectors added to {folder}.")
-        return EXIT_CONFORMS
-    vector, file = promote(folder, _reported(path), profile(profile_name), why=why, family=family)
-    _say(console, f"Vector {vector.id} added to {file}: {len(vector.tokens)} tokens. {vector.why}")
+    say(console, f"{count} vectors in {len(families)} families in {target}; {len(problems)} files changed.")
     return EXIT_CONFORMS
 
 
@@ -204,10 +153,6 @@ def _reported(path: Path) -> Case:
 
     Raises UsageError when there is none.
     """
-    from conformance.cli.runs import newest_run
-    from conformance.importers import looks_like_case_id, read_case
-    from conformance.report.json_file import find_example, read
-
     if path.is_file() or not looks_like_case_id(str(path)):
         return read_case(path)
     _, divergence = find_example(read(newest_run()), str(path), None)
@@ -221,9 +166,6 @@ def _selected(
 
     Raises UsageError when an option chooses none.
     """
-    from conformance.errors import UsageError
-    from conformance.vectors.files import Family
-
     vectors = [vector for family in families for vector in family.vectors]
     for option, given, known in (
         ("--family", names, {family.name for family in families}),
@@ -251,54 +193,3 @@ def _selected(
     if not any(family.vectors for family in chosen):
         raise UsageError("No vector has the family, profile and id that were asked for.")
     return chosen
-
-
-def run_check(
-    command: str,
-    families: Sequence[Family],
-    *,
-    limit_s: float,
-    cards: int,
-    formats: Sequence[str],
-    output: Path | None,
-    fail_on: str,
-    console: Console,
-) -> int:
-    """Ask a renderer for every vector, write the reports asked for, and return the exit code."""
-    from conformance.campaign.check import exit_code
-    from conformance.cli.vectors_report import print_report, write_folder
-    from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, UsageError
-    from conformance.report.base import Output, writer
-    from conformance.report.files import make_folder
-    from conformance.report.json_file import encode
-    from conformance.vectors.judging import judge_renderer
-    from conformance.vectors.renderer import Renderer
-
-    # Written so that NaN fails too.
-    if not 0 < limit_s < math.inf:
-        raise UsageError(f"--limit is {limit_s:g}; give a positive number of seconds.")
-    writers = {name: writer(name) for name in formats}
-    if output is None and set(formats) - {"terminal", "json"}:
-        raise UsageError("Name a folder for the report with --output.")
-    if output is not None:
-        make_folder(output)
-    with Renderer(command, limit_s=limit_s) as renderer:
-        report, results = judge_renderer(renderer, families)
-        early = list(renderer.early_exits)
-    if output is not None:
-        write_folder(output, report, results)
-        for name, write in writers.items():
-            if name not in ("terminal", "json"):
-                write(report, Output(folder=output, console=console, examples=cards))
-    elif "json" in formats:
-        console.file.write(encode(report).decode())
-    if "terminal" in formats:
-        print_report(console, report, results, command=command, cards=cards, early_exits=early)
-        if output is not None:
-            _say(console, f"Report: {output / 'report.json'}")
-    # Unknown is not pass: what was not asked is not known.
-    return max(exit_code(report, fail_on), EXIT_CONFORMS if report.run.complete else EXIT_UNJUDGED)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -11,6 +10,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from conformance.errors import UsageError
+from conformance.toml_file import read_toml
 
 MODULE = "openai_harmony"  # all of them install this one
 DEFAULT = "openai-harmony"
@@ -66,8 +66,8 @@ def read_authorities(path: Path) -> dict[str, Pinned]:
     Raises UsageError when it is missing or broken.
     """
     try:
-        entries = msgspec.convert(tomllib.loads(path.read_text("utf-8")), dict[str, Pinned])
-    except (OSError, ValueError) as error:  # msgspec's and tomllib's errors are ValueErrors
+        entries = msgspec.convert(read_toml(path, "the list of authorities"), dict[str, Pinned])
+    except msgspec.ValidationError as error:
         raise UsageError(
             f"{path.name} does not describe authorities: {error}; reinstall this package"
         ) from None

@@ -124,7 +124,10 @@ def _decoded(data: bytes, form: type[_Form]) -> _Form:
             plain = None
         if plain is None:
             raise
-        return msgspec.convert(plain, form, strict=False)
+        try:
+            return msgspec.convert(plain, form, strict=False)
+        except UnicodeEncodeError as error:  # a number written as text, with half of a character in it
+            raise msgspec.ValidationError(str(error)) from None
 
 
 def _config(folder: Path, package: Package) -> None:

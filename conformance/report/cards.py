@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.errors import UsageError
-from conformance.report import compact
+from conformance.report import compact, origin_words
 from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE, Excerpt, Parting, excerpt, parting
 from conformance.report.model import Divergence, Example, Target
 from conformance.report.property_card import LABELS, statement
@@ -65,7 +65,9 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     ]
     if compact.is_small(example.case):
         parts += ["", _conversation(example, width, glyphs)]
-    labels = ("one", "other") if divergence.cause else LABELS.get(divergence.check, ("oracle", "template"))
+    kind = target.source.get("kind")
+    wrote = kind if kind in ("server", "renderer") else "template"
+    labels = ("one", "other") if divergence.cause else LABELS.get(divergence.check, ("oracle", wrote))
     if divergence.check == "tokens" and example.failure is None:
         shown = _control_token(example, width - 2, glyphs)
     else:
@@ -81,6 +83,9 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
         else f"conformance check --any {shlex.quote(location)}{_engine(divergence)}"
     )
     parts.append(again.append(inert(command, glyphs=glyphs), "cyan"))
+    if example.reproduce:
+        asked = Text("  ", no_wrap=True, overflow="ignore").append("Ask   ", "bold")
+        parts.append(asked.append(inert(example.reproduce, glyphs=glyphs), "cyan"))
     return Group(*parts)
 
 
@@ -95,9 +100,9 @@ def _headline(target: Target, divergence: Divergence, width: int, glyphs: Glyphs
     left.append(f"{glyphs.dot if note else glyphs.bad} ", SEVERITY_STYLE[divergence.severity])
     left.append(f"{inert(divergence.code, glyphs=glyphs)} {inert(divergence.rule, glyphs=glyphs)}", "bold")
     middle = inert_text(target.name, max(width // 3, 12), glyphs=glyphs)
-    line = divergence.example.template_line
-    if line is not None:
-        middle.append(f" line {line}", "bold")
+    place = origin_words.headline(divergence.example)
+    if place is not None:
+        middle.append(f" {place}", "bold")
     elif divergence.example.minimal and divergence.example.actual is not None and not note:
         # Lines are traced on shrunk cases only; on others there is nothing to say yet.
         middle.append(" line unknown", MARK_STYLE)
@@ -202,6 +207,8 @@ def _explanation(target: Target, divergence: Divergence, width: int, glyphs: Gly
     example = divergence.example
     if example.structure:
         table.add_row("Reads", Text("\n".join(inert(words, glyphs=glyphs) for words in example.structure)))
+    if (source := origin_words.sentence(example)) is not None:
+        table.add_row("From", Text(source))
     table.add_row("Seen", _seen(target, divergence, glyphs))
     if divergence.readings or divergence.vanishes_under:
         table.add_row("But", Text("\n".join(_readings(divergence, glyphs))))

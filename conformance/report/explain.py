@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.report.cards import SEVERITY_STYLE
-from conformance.report.visible import Glyphs, glyphs_for
+from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE
+from conformance.report.visible import Glyphs, glyphs_for, units
 from conformance.rules import Rule
 
 _TEXT_WIDTH = 100
@@ -29,6 +30,8 @@ def explain_rule(rule: Rule, console: Console) -> RenderableType:
     table.add_column(ratio=1, overflow="fold")
     for label, text in (("What", rule.what), ("Why", rule.why), ("Spec", rule.citation), ("Try", rule.fix)):
         table.add_row(label, Text(glyphs.plain(text)))
+    for label, text, style in (("Right", rule.good, EXPECTED_STYLE), ("Wrong", rule.bad, ACTUAL_STYLE)):
+        table.add_row(label, Text("".join(unit.shown for unit in units(text, glyphs=glyphs)), style))
     if rule.setting:
         setting = f"the profile setting {rule.setting}: under another of its values this may be right"
         table.add_row("But", Text(setting))

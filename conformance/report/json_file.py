@@ -50,7 +50,7 @@ def read(path: Path) -> Report:
         raise UsageError(f"{path} has the schema {head.schema!r}; this version reads {SCHEMA} only.")
     try:
         return msgspec.json.decode(data, type=Report)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is a broken report: {error}.") from None
 
 
@@ -78,6 +78,6 @@ def find_example(report: Report, case_id: str, target: str | None = None) -> tup
 
 
 @register("json")
-def write_json(report: Report, output: Output) -> Path:
-    """Write `report.json` into the output folder."""
-    return write(report, output.folder)
+def write_json(report: Report, output: Output) -> bytes:
+    """Return the report as `report.json` holds it."""
+    return encode(report)

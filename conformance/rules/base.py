@@ -18,8 +18,8 @@ Severity: TypeAlias = Literal["error", "warning", "note"]
 class Rule:
     """A kind of divergence: what it is called, why the model cares, who says so, and how to fix it.
 
-    `citation` names a Harmony document or source, or a public issue. `setting` is the profile setting
-    whose other values may explain the divergence.
+    `citation` names a Harmony document or source, or a public issue. `good` and `bad` are a few characters of a prompt or a
+    template without and with it; `setting` is the profile setting whose other values may explain the divergence.
     """
 
     code: str
@@ -30,6 +30,8 @@ class Rule:
     why: str
     citation: str
     fix: str
+    good: str
+    bad: str
     setting: str | None = None
 
 

@@ -18,6 +18,8 @@ PREFIX_UNSTABLE = register(
         citation="vLLM and SGLang documentation on prefix caching",
         fix="Render each message independently of what follows it, and tools in front of all messages; only earlier "
         "thinking may be dropped.",
+        good="the tools stand before all messages",
+        bad="the tools stand behind the last message",
     )
 )
 
@@ -31,6 +33,8 @@ END_UNSTABLE = register(
         why="A model that is trained on whole conversations sees another end of turn than it is asked to write.",
         citation="Harmony docs/format.md: `<|return|>` ends a reply and is `<|end|>` in history; transformers, chat templating",
         fix="Write the same end behind every message, or only in training, and say so beside the template.",
+        good="<|end|> behind every answer",
+        bad="<|return|> behind the last answer, <|end|> behind the others",
     )
 )
 
@@ -44,6 +48,8 @@ GENERATION_PROMPT_NOT_SUFFIX = register(
         why="What the model was trained on without generation prompt is not what it is asked with.",
         citation="transformers documentation, chat templating, add_generation_prompt",
         fix="Use add_generation_prompt behind the last message only.",
+        good="{% if add_generation_prompt %} behind the loop over messages",
+        bad="{% if add_generation_prompt %} within that loop",
     )
 )
 
@@ -57,6 +63,8 @@ GENERATION_PROMPT_UNINVITED = register(
         why="Training data ends in a turn that nobody wrote, and a prefilled answer cannot be continued.",
         citation="transformers documentation, chat templating, add_generation_prompt",
         fix="Put the assistant's header under {% if add_generation_prompt %}.",
+        good="{% if add_generation_prompt %}<|start|>assistant{% endif %}",
+        bad="<|start|>assistant",
     )
 )
 
@@ -70,6 +78,8 @@ CONTINUATION_BROKEN = register(
         why="transformers raises an error, other servers let the model go on from another text than the client sent.",
         citation="transformers documentation, chat templating, continue_final_message",
         fix="Write the content of the last assistant message unchanged and in one piece.",
+        good="{{ message.content }}",
+        bad="{{ message.content | trim }}",
     )
 )
 
@@ -83,6 +93,8 @@ TEXT_LOST = register(
         why="The model answers without it: instructions are not obeyed, results are asked for again.",
         citation=_MESSAGES,
         fix="Render the message, or refuse it by raise_exception.",
+        good="{{ message.content }} for every role",
+        bad="{{ message.content }} for user and assistant only",
     )
 )
 
@@ -96,6 +108,8 @@ TEXT_REPEATED = register(
         why="The model sees a conversation that did not happen, and pays for it in context.",
         citation=_MESSAGES,
         fix="Write each message in one place.",
+        good="{{ message.content }} once",
+        bad="{{ message.content }} as instructions and as a message",
     )
 )
 
@@ -109,6 +123,8 @@ TEXT_REORDERED = register(
         why="Answers stand before their questions.",
         citation=_MESSAGES,
         fix="Write the messages in the order in which they come.",
+        good="{% for message in messages %}",
+        bad="{% for message in messages | sort(attribute='role') %}",
     )
 )
 
@@ -122,6 +138,8 @@ PYTHON_REPR = register(
         why="The model was trained on JSON or text, and engines in other languages print the value otherwise.",
         citation="transformers documentation, writing a chat template: use tojson",
         fix="Print values through tojson, and test for absent and null ones first.",
+        good='{{ value | tojson }}, as in {"a": true}',
+        bad="{{ value }}, as in {'a': True}",
     )
 )
 
@@ -135,6 +153,8 @@ NOT_REPRODUCIBLE = register(
         why="Prompt caches miss, and no result can be repeated.",
         citation="vLLM and SGLang documentation on prefix caching",
         fix="Let nothing but the conversation, the options and the date reach the prompt.",
+        good="{{ message.content }}",
+        bad="{{ message.content }}{{ range(9) | random }}",
     )
 )
 
@@ -148,6 +168,8 @@ ASSISTANT_MASK = register(
         why="Training learns the user's or a tool's text, or does not learn part of the answer.",
         citation="transformers documentation, chat templating, return_assistant_tokens_mask",
         fix="Put {% generation %} around the assistant's texts, calls and end of turn, outside of macros and set blocks.",
+        good="{% generation %}{{ message.content }}<|end|>{% endgeneration %}",
+        bad="{% generation %}{{ message.content }}{% endgeneration %}<|end|>",
     )
 )
 
@@ -161,5 +183,7 @@ UNSUPPORTED_INPUT = register(
         why="A client that sends it gets an answer that knows nothing of it.",
         citation=_MESSAGES,
         fix="Refuse it by raise_exception, or say beside the template what it supports.",
+        good="{{ raise_exception('Images are not supported.') }}",
+        bad="nothing at all where an image was",
     )
 )

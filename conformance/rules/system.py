@@ -17,6 +17,8 @@ SYSTEM_TEXT = register(
         why="gpt-oss was trained on one exact system message; other wording moves it off its training data.",
         citation=_SYSTEM,
         fix="Write identity, knowledge cutoff, date, effort and channels as Harmony does, with one empty line between blocks.",
+        good="You are ChatGPT, a large language model trained by OpenAI.\n",
+        bad="You are GPT-OSS, a large language model trained by OpenAI.\n",
     )
 )
 
@@ -30,6 +32,8 @@ FUNCTIONS_NOTE = register(
         why="The line tells the model which channel function calls belong to; without it calls land in analysis.",
         citation=f'{_SYSTEM}: "If you are defining functions"',
         fix="End the system message with this line exactly when function tools are defined.",
+        good="for every message.\nCalls to these tools must go to the commentary channel: 'functions'.<|end|>",
+        bad="for every message.<|end|>",
     )
 )
 
@@ -43,6 +47,8 @@ REASONING_EFFORT = register(
         why="The effort line is how the model learns how long it should think.",
         citation='Harmony docs/format.md, "Reasoning"',
         fix="Write `Reasoning: low`, `medium` or `high`; medium when nothing was asked for.",
+        good="Reasoning: high\n\n",
+        bad="Reasoning: medium\n\n",
     )
 )
 
@@ -56,6 +62,8 @@ CURRENT_DATE = register(
         why="The model dates everything it knows against this line.",
         citation=_SYSTEM,
         fix='Write `Current date: ` and strftime_now("%Y-%m-%d").',
+        good="Current date: 2025-06-28\n\n",
+        bad="Current date: 28 June 2025\n\n",
     )
 )
 
@@ -69,6 +77,8 @@ BUILTIN_TOOLS = register(
         why="The built-in tools were trained with one exact description; a changed one is an unknown tool.",
         citation='Harmony docs/format.md, "Built-in tools"',
         fix="Copy the sections from Harmony, browser before python, between the effort and the channels.",
+        good="Reasoning: medium\n\n# Tools\n\n## python\n\n",
+        bad="Reasoning: medium\n\n# Tools\n\n# Valid channels",
     )
 )
 
@@ -82,6 +92,8 @@ INSTRUCTIONS_TRAILING_NEWLINES = register(
         why="Every conversation with instructions starts with tokens that the model never saw there in training.",
         citation=f"{_DEVELOPER}: `# Instructions`, an empty line, the instructions, `<|end|>`",
         fix="Write the empty line between the sections only when a tools section follows.",
+        good="# Instructions\n\na<|end|>",
+        bad="# Instructions\n\na\n\n<|end|>",
     )
 )
 
@@ -95,6 +107,8 @@ SECTION_ORDER = register(
         why="The model looks for instructions first and tools second, each under its heading.",
         citation=_DEVELOPER,
         fix="Write `# Instructions`, then `# Tools`, each only when it has something to say.",
+        good="<|start|>developer<|message|># Tools\n\n## functions\n\n",
+        bad="<|start|>developer<|message|>## functions\n\n",
     )
 )
 
@@ -109,6 +123,8 @@ EMPTY_INSTRUCTIONS = register(
         citation=f"{_DEVELOPER}; profiles.toml, empty_instructions",
         setting="empty_instructions",
         fix="Write the instructions section only when there are instructions, and no developer message without content.",
+        good="<|end|><|start|>user<|message|>",
+        bad="<|end|><|start|>developer<|message|><|end|><|start|>user<|message|>",
     )
 )
 
@@ -122,5 +138,7 @@ INSTRUCTIONS_ALTERED = register(
         why="The model reads other instructions than the developer gave.",
         citation=_DEVELOPER,
         fix="Write the text as it was given: no trimming, escaping or replacing.",
+        good="# Instructions\n\na<|end|>",
+        bad="# Instructions\n\nA<|end|>",
     )
 )

@@ -9,7 +9,9 @@ _SOURCE = "openai-harmony src/encoding.rs, json_schema_to_typescript"
 _TRAINED = "gpt-oss learned to call functions from this exact notation"
 
 
-def _rule(number: int, slug: str, what: str, why: str, fix: str, citation: str = _SOURCE) -> Rule:
+def _rule(
+    number: int, slug: str, what: str, why: str, fix: str, citation: str = _SOURCE, *, good: str, bad: str
+) -> Rule:
     return register(
         Rule(
             code=f"HT{number}",
@@ -20,6 +22,8 @@ def _rule(number: int, slug: str, what: str, why: str, fix: str, citation: str =
             why=why,
             citation=citation,
             fix=fix,
+            good=good,
+            bad=bad,
         )
     )
 
@@ -30,6 +34,8 @@ MISSING_DESCRIPTION = _rule(
     "A tool or property without a description gets a comment line, or loses one.",
     "An empty or made-up comment stands where the model expects what the function does.",
     "Write `// ` lines only for descriptions that are there and not empty.",
+    good="\n\ntype f = () => any;\n",
+    bad="\n\n// \ntype f = () => any;\n",
 )
 
 MULTILINE_DESCRIPTION = _rule(
@@ -38,6 +44,8 @@ MULTILINE_DESCRIPTION = _rule(
     "A description of several lines is commented otherwise than Harmony comments it.",
     "A tool's second line without `// ` reads as code, and the model takes it for part of the type.",
     "Start every line of a tool's description with `// `; print a property's description after one `// ` as it is.",
+    good="// \n//  \ntype f = () => any;\n",
+    bad="// \n \ntype f = () => any;\n",
 )
 
 DEFAULT_COMMENT_PLACEMENT = _rule(
@@ -47,6 +55,8 @@ DEFAULT_COMMENT_PLACEMENT = _rule(
     "The comma that ends the property is inside the comment the model reads.",
     "Write the comma that ends the property before ` // default: …`.",
     _SECTION,
+    good="a?: any, // default: 0\n",
+    bad="a?: any // default: 0,\n",
 )
 
 DEFAULT_LITERAL = _rule(
@@ -55,6 +65,8 @@ DEFAULT_LITERAL = _rule(
     "A default's value is missing or written differently.",
     "The model fills in arguments from the default it reads; a wrong literal becomes a wrong argument.",
     "Print strings in double quotes (bare for enums), everything else as compact JSON.",
+    good='a?: any, // default: ""\n',
+    bad="a?: any, // default: \n",
 )
 
 EMPTY_PARAMETERS = _rule(
@@ -63,6 +75,8 @@ EMPTY_PARAMETERS = _rule(
     "A tool whose parameters have no properties is printed differently.",
     f"{_TRAINED}; `() => any` means that no parameters were given at all.",
     "Write `() => any` only when parameters are absent; an object without properties is `(_: {`, newline, `}) => any`.",
+    good="type f = (_: {\n}) => any;\n",
+    bad="type f = () => any;\n",
 )
 
 NULLABLE_IGNORED = _rule(
@@ -71,6 +85,8 @@ NULLABLE_IGNORED = _rule(
     "` | null` is missing from a nullable type, or stands where it should not.",
     "The model does not learn that it may pass null.",
     "Append ` | null` to every type with `nullable: true`, whatever the type, unless the text holds null already.",
+    good="a?: any | null,\n",
+    bad="a?: any,\n",
 )
 
 TYPE_UNION = _rule(
@@ -79,6 +95,8 @@ TYPE_UNION = _rule(
     'A list of types such as `["integer", "null"]` is printed differently.',
     f"{_TRAINED}, which knows number but not integer.",
     "Join the names with ` | ` and print integer as number.",
+    good="a?: number,\n",
+    bad="a?: integer,\n",
 )
 
 ONE_OF_LAYOUT = _rule(
@@ -87,6 +105,8 @@ ONE_OF_LAYOUT = _rule(
     "A oneOf is laid out differently.",
     "Variants on one line behind a `//` comment are commented out: the model sees only the first.",
     "Write each variant on a line of its own: newline, indent, ` | `, the type, then ` // ` and its comments.",
+    good="a?:\n | string\n,\n",
+    bad="a?: | string\n,\n",
 )
 
 NESTED_OBJECT = _rule(
@@ -95,6 +115,8 @@ NESTED_OBJECT = _rule(
     "An object inside another loses its descriptions or has other lines and indents.",
     "Descriptions, optional marks and defaults of nested properties never reach the model.",
     "Print nested objects with the same macro as the top level, four blanks deeper at each property.",
+    good="a?: {\n    },\n",
+    bad="a?: {\n        },\n",
 )
 
 ARRAY_ITEMS = _rule(
@@ -103,6 +125,8 @@ ARRAY_ITEMS = _rule(
     "An array's element type is printed differently.",
     "The model does not learn what the elements are, `any[]` for objects most often.",
     "Print the type of `items` whatever it is, then `[]`.",
+    good="a?: string[],\n",
+    bad="a?: any[],\n",
 )
 
 ARRAY_WITHOUT_ITEMS = _rule(
@@ -111,6 +135,8 @@ ARRAY_WITHOUT_ITEMS = _rule(
     "An array without `items` is not printed as `Array<any>`.",
     f"{_TRAINED}; `any[]` is another notation than the one it learned.",
     "Write `Array<any>` when `items` is absent.",
+    good="a?: Array<any>,\n",
+    bad="a?: any[],\n",
 )
 
 ENUM_VALUES = _rule(
@@ -120,6 +146,8 @@ ENUM_VALUES = _rule(
     "The model picks its argument from this list; a wrong list gives calls that the tool refuses.",
     'Print the string values of a string enum as `"a" | "b"`, and the plain type for any other enum.',
     _SECTION,
+    good='a?: "",\n',
+    bad="a?: '',\n",
 )
 
 SCHEMA_COMMENTS_DROPPED = _rule(
@@ -128,6 +156,8 @@ SCHEMA_COMMENTS_DROPPED = _rule(
     "A title, examples, or the description of an object or property is missing or changed.",
     "What the tool's author wrote about the parameter never reaches the model.",
     "Print title and an empty comment, description, then `// Examples:` with one line for each string.",
+    good="// a\na?: any,\n",
+    bad="(_: {\na?: any,\n",
 )
 
 TYPE_NAME = _rule(
@@ -136,6 +166,8 @@ TYPE_NAME = _rule(
     "A type's name is printed differently.",
     f"{_TRAINED}, with the names string, number, boolean and any.",
     "Print integer as number, and any for everything without a known type.",
+    good="a?: number,\n",
+    bad="a?: integer,\n",
 )
 
 REQUIRED_MARK = _rule(
@@ -145,6 +177,8 @@ REQUIRED_MARK = _rule(
     "The model leaves out what it must give, or invents what it may leave out.",
     "Put `?` after the name exactly when it is not in the object's own `required` list.",
     _SECTION,
+    good="a?: string,\n",
+    bad="a: string,\n",
 )
 
 TOOL_DROPPED = _rule(
@@ -154,6 +188,8 @@ TOOL_DROPPED = _rule(
     "The model cannot call what it was not shown.",
     "Print all tools and all properties in the order given.",
     _SECTION,
+    good="type f = () => any;\n\ntype g = () => any;\n",
+    bad="type f = () => any;\n\n}",
 )
 
 TOOL_LAYOUT = _rule(
@@ -163,6 +199,8 @@ TOOL_LAYOUT = _rule(
     f"{_TRAINED}, frame included.",
     "Follow Harmony's frame: heading, namespace, an empty line before each tool, the closing comment.",
     _SECTION,
+    good="\n\n} // namespace functions<|end|>",
+    bad=";\n} // namespace functions<|end|>",
 )
 
 PROPERTY_COMMA = _rule(
@@ -172,4 +210,6 @@ PROPERTY_COMMA = _rule(
     f"{_TRAINED}, with a comma after every property, the last one included.",
     "Write `,` and a newline after each property's type, whether another follows or not.",
     _SECTION,
+    good="a?: string,\n",
+    bad="a?: string\n",
 )

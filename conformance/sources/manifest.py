@@ -11,6 +11,7 @@ import msgspec
 from conformance.errors import UsageError, printable
 from conformance.resources import resource
 from conformance.sources.wheel_member import parse_target
+from conformance.toml_file import read_toml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -42,15 +43,8 @@ def read_catalogue(path: Path) -> tuple[Entry, ...]:
 
     Raises UsageError if it is missing, broken, or names a template twice.
     """
-    import tomllib  # this and difflib below cost 6 ms at every start, for the few runs that need them
-
     where = path.name
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the catalogue {path}: {error.strerror or error}; reinstall") from error
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise UsageError(f"{where} is not valid TOML: {error}") from error
+    content = read_toml(path, "the catalogue")
     try:
         entries = msgspec.convert(content, _Catalogue).template
     except msgspec.ValidationError as error:

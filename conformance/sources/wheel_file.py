@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import lzma
 import tempfile
 import warnings
 import zipfile
@@ -18,6 +19,13 @@ from conformance.sources.wheel_member import WheelMember
 from conformance.wheel_download import download
 
 MAX_MODULE_BYTES = 2 * 2**20  # ast.parse takes some hundred times as much memory
+
+
+# What Python's zipfile and its decompressors raise over a damaged archive.
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError,
+    UnicodeDecodeError,
+)  # fmt: skip
 
 
 def fetch_all(groups: Sequence[Sequence[WheelMember]]) -> dict[WheelMember, bytes | UsageError]:
@@ -62,7 +70,7 @@ def read_member(wheel: Path, member: WheelMember) -> bytes:
                 raise UsageError(f"{title} has no file {member.path}{close}") from None
             with archive.open(info) as file:
                 data = file.read(limit + 1)  # the size in the header may be a lie
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except _DAMAGED as error:
         raise UsageError(f"{title} is damaged: {error}; try again, or clear pip's cache") from error
     if len(data) > limit:
         raise UsageError(f"{member.path} in {title} is larger than {limit // 2**20} MB")

@@ -1,4 +1,4 @@
-"""Derive what a vector's author does not write: id, text, tokens, flags, features, rules and server shapes."""
+"""Derive what a vector's author does not write: id, text, tokens, flags and server shapes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Any
 
 from conformance.conversation import Case
 from conformance.errors import UsageError
-from conformance.generate.coverage import features
 from conformance.generate.features import MEANINGS
 from conformance.oracles.base import Rendering
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.oracles.profile import Profile, profiles
 from conformance.shapes import default_families
-from conformance.vectors.faults import exercised
 from conformance.vectors.model import Origin, Vector, choices, vector_id
 
 # What a flag means is told in fixtures/vectors/README.md.
@@ -55,8 +53,6 @@ def derive(
         why=why,
         origin=origin,
         flags=tuple(_flags(case, rendering, oracle)),
-        features=tuple(sorted(features(case))),
-        rules=tuple(sorted(exercised(case, rendering, profile) | token_rules(rendering, oracle))),
         profile=chosen,
         conversation=case.conversation,
         options=case.options,
@@ -69,22 +65,6 @@ def derive(
 def special_count(tokens: Sequence[int]) -> int:
     """Return how many tokens are special ones."""
     return sum(token >= _FIRST_SPECIAL for token in tokens)
-
-
-def token_rules(rendering: Rendering, oracle: HarmonyOracle) -> set[str]:
-    """Return the rules about tokens that a vector exercises.
-
-    `injected-special-token` where reading the finished text makes more special tokens, `token-mismatch` where
-    encoding it line by line gives other tokens: the two shortcuts that renderers take.
-    """
-    rules = set()
-    whole = oracle.encode(rendering.text)
-    if special_count(whole) > special_count(rendering.tokens):
-        rules.add("injected-special-token")
-    by_line = [token for line in rendering.text.splitlines(keepends=True) for token in oracle.encode(line)]
-    if by_line != rendering.tokens and special_count(by_line) == special_count(rendering.tokens):
-        rules.add("token-mismatch")
-    return rules
 
 
 def _flags(case: Case, rendering: Rendering, oracle: HarmonyOracle) -> list[str]:

@@ -35,7 +35,7 @@ class _Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     origin: Origin = "written"
     id: Any = None
     flags: Any = None
-    features: Any = None
+    features: Any = None  # of conformance-vector/1, as are the rules
     rules: Any = None
     text: Any = None
     tokens: Any = None

@@ -35,7 +35,7 @@ from conformance.oracles.profile import (
     profiles,
 )
 
-SCHEMA_ID = "conformance-vector/1"
+SCHEMA_ID = "conformance-vector/2"
 CUSTOM = "custom"
 
 Origin: TypeAlias = Literal["written", "generated", "reported"]
@@ -83,17 +83,14 @@ class Vector(
 ):
     """One vector: an author gives origin, why, profile, conversation and options, the tool writes the rest.
 
-    `id` names the input (conversation, options and profile), not the answer. `rules` are the slugs of the
-    catalogue that a renderer which breaks them would show here; `shapes` holds the same conversation as
-    servers receive it.
+    `id` names the input (conversation, options and profile), not the answer. `shapes` holds the same conversation
+    as servers receive it.
     """
 
     id: Id
     why: Sentence
     origin: Origin
     flags: tuple[str, ...]
-    features: tuple[str, ...]
-    rules: tuple[str, ...]
     profile: Choices
     conversation: Conversation
     options: Options
@@ -144,8 +141,6 @@ def to_line(vector: Vector) -> str:
         "why": vector.why,
         "origin": vector.origin,
         "flags": vector.flags,
-        "features": vector.features,
-        "rules": vector.rules,
         "profile": msgspec.to_builtins(vector.profile),
         **spelled_out(vector.case),
         "text": vector.text,

@@ -72,17 +72,25 @@ def test_fail_on_chooses_what_fails(run: Run, fail_on: str, code: int) -> None:
     assert run("check", "newlines.jinja", *FAST, "--fail-on", fail_on).code == code
 
 
-def test_json_alone_leaves_standard_output_empty(run: Run) -> None:
+def test_json_has_standard_output_to_itself(run: Run) -> None:
     result = run("check", "newlines.jinja", *FAST, "--format", "json", "--output", "o")
-    assert result == (1, "", "")
+    assert (result.code, result.err) == (1, "")
+    assert result.out == Path("o", "report.json").read_text()
     assert sorted(path.name for path in Path("o").iterdir()) == ["events.jsonl", "report.json"]
 
 
 def test_json_alone_says_where_when_nobody_chose_the_folder(run: Run) -> None:
     result = run("check", "newlines.jinja", *FAST, "--format", "json")
-    assert (result.code, result.out) == (1, "")
+    assert result.code == 1
     path = Path(result.err.removeprefix("Report: ").strip())
-    assert json.loads(path.read_text())["schema"] == "conformance-report/1"
+    assert path.read_text() == result.out
+    assert json.loads(result.out)["schema"] == "conformance-report/1"
+
+
+def test_beside_json_what_is_for_people_goes_to_standard_error(run: Run) -> None:
+    result = run("check", "newlines.jinja", *FAST, "--format", "json", "--format", "terminal")
+    assert json.loads(result.out)["targets"][0]["verdict"] == "diverges"
+    assert "instructions-trailing-newlines" in result.err
 
 
 def test_cards_limits_cards_only(run: Run) -> None:
@@ -142,13 +150,21 @@ def test_equal_texts_are_judged_once(run: Run, place: Path) -> None:
     assert "copy" in result.out
 
 
-def test_a_run_whose_time_is_up_is_incomplete_but_judged(run: Run) -> None:
+def test_a_run_whose_time_is_up_proves_nothing(run: Run) -> None:
     options = ("--engine", "jinja2", "--examples", 10**6, "--seconds", 1.5, "--output", "o")
     result = run("check", "right.jinja", *options)
-    assert result.code == 0
+    assert result.code == 3
+    assert "conforms" not in result.out
     assert "Incomplete: ended after" in result.out
     footer = json.loads(Path("o/events.jsonl").read_text().splitlines()[-1])
     assert (footer["event"], footer["complete"], footer["reason"]) == ("footer", False, "its time was up")
+
+
+@pytest.mark.parametrize("wrong", [(3,), (0, "--seconds", 1), (10**7, "--seconds", 1)])
+def test_a_least_number_that_makes_no_sense(run: Run, wrong: tuple[object, ...]) -> None:
+    result = run("check", "right.jinja", "--at-least", *wrong)
+    assert result.code == 2
+    assert "--at-least" in result.err
 
 
 def test_an_endless_template_costs_its_own_cases(

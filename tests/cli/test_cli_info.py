@@ -14,7 +14,8 @@ from cli_helpers import FAST, Run, normal, subprocess_run
 from syrupy.assertion import SnapshotAssertion
 
 from conformance import __version__
-from conformance.cli import app
+from conformance.cli.app import COMMANDS
+from conformance.cli.lazy import LazyCommands
 from conformance.rules import catalogue as rules
 from conformance.sources import catalogue
 
@@ -27,9 +28,9 @@ def test_help_of_check(run: Run, snapshot: SnapshotAssertion) -> None:
     assert normal(result.out) == snapshot
 
 
-@pytest.mark.parametrize("command", [command.callback.__name__ for command in app.registered_commands])
+@pytest.mark.parametrize("command", list(COMMANDS))
 def test_every_command_has_help(run: Run, command: str) -> None:
-    result = run(command.replace("_", "-"), "--help")
+    result = run(command, "--help")
     assert (result.code, result.err) == (0, "")
     assert "Usage: conformance" in result.out
 
@@ -39,6 +40,11 @@ def test_no_command_is_wrong_usage_and_prints_the_help(run: Run, arguments: tupl
     result = run(*arguments)
     assert (result.code, result.err) == (2, "")
     assert "Commands:" in result.out
+
+
+def test_the_list_says_of_a_command_what_its_own_help_says() -> None:
+    for name, command in LazyCommands(COMMANDS).items():
+        assert command.help == COMMANDS[name].help
 
 
 def test_version(run: Run) -> None:

@@ -28,8 +28,8 @@ def judged(run: Run) -> Judged:
 
     def check(target: str) -> list[dict[str, object]]:
         result = run("check", target, *FAST, "--format", "json", "--output", "o")
-        assert result == (0, "", "")
-        return [found["source"] for found in json.loads(Path("o/report.json").read_text())["targets"]]
+        assert (result.code, result.err) == (0, "")
+        return [found["source"] for found in json.loads(result.out)["targets"]]
 
     return check
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -112,8 +113,12 @@ def results() -> list[Result]:
     found = edits(SourceTree(REFERENCE))
     text = next(edit for edit in found["white-space"] if edit.text.endswith("commentary json<|message|> '"))
     unseen = Edit("delete", Span(0, 1), REFERENCE[0], 1, (1, 1))
-    with EngineHost("transformers") as host:
-        bench = Bench("gpt-oss", REFERENCE, Judge(profile("harmony")), host, cases=160, tell_apart=0)
+    with (
+        EngineHost("transformers") as host,
+        closing(
+            Bench("gpt-oss", REFERENCE, Judge(profile("harmony")), host, cases=160, tell_apart=0)
+        ) as bench,
+    ):
         return [result for edit in (text, unseen) if (result := bench.run(edit)) is not None]
 
 
@@ -122,6 +127,7 @@ def test_a_mutant_is_told_apart_caught_and_named(results: list[Result]) -> None:
     assert shown.distinguishable
     assert shown.caught
     assert shown.named
+    assert shown.located
     assert not unseen.distinguishable
     assert unseen.alarms == 0
     assert unseen.conversations > 150
@@ -131,4 +137,4 @@ def test_the_report_holds_what_was_counted(results: list[Result], tmp_path: Path
     write_report(results, tmp_path, seed=0)
     record = json.loads((tmp_path / "mutation.json").read_bytes())
     assert (record["tried"], record["distinguishable"], record["caught"], record["named"]) == (2, 1, 1, 1)
-    assert "| gpt-oss | 2 | 1 | 1 | 1 |" in (tmp_path / "mutation.md").read_text()
+    assert "| gpt-oss | 2 | 0 | 1 | 1 | 1 |" in (tmp_path / "mutation.md").read_text()

@@ -83,11 +83,11 @@ def test_export_repairs_what_is_derived_and_check_says_what(
 ) -> None:
     assert run(capsys, "export", "--vectors", str(folder))[0] == 0
     before = (folder / "ends.jsonl").read_bytes()
-    edit(folder, '"rules":[', '"rules":["unclassified",')
+    edit(folder, '"flags":[', '"flags":["hostile",')
     code, out, _ = run(capsys, "export", "--check", "--vectors", str(folder))
     assert code == 1
     assert "ends.jsonl, line 1 (vector " in out
-    assert "): rules differ; run `conformance vectors export`." in out
+    assert "): flags differ; run `conformance vectors export`." in out
     assert run(capsys, "export", "--vectors", str(folder))[0] == 0
     assert (folder / "ends.jsonl").read_bytes() == before
     assert run(capsys, "export", "--check", "--vectors", str(folder))[0] == 0
@@ -164,7 +164,7 @@ def test_what_was_added_is_replayed_first(
 def test_add_promotes_what_a_campaign_found(
     capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("CONFORMANCE_RUNS", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     text = resource("templates", "gpt-oss.jinja").read_text("utf-8")
     (tmp_path / "t.jinja").write_text(text.replace("Knowledge cutoff: 2024-06", "Knowledge cutoff: 2024"))
@@ -284,8 +284,9 @@ def test_check_reports_as_check_does(
     command = fake_command("wrong-effort", vector.id, few)
     folder = tmp_path / "out"
     words = ("check", "--vectors", str(few), "--command", command, "--output", str(folder))
-    code, out, _ = run(capsys, *words, "--format", "terminal", "--format", "json")
+    code, printed, out = run(capsys, *words, "--format", "terminal", "--format", "json")
     assert code == 1
+    assert printed == (folder / "report.json").read_text()
     assert "HT103 reasoning-effort" in out
     assert f"case {vector.id}" in out
     # The command is pasted as it is, so it may be longer than the terminal is wide.

@@ -8,25 +8,21 @@ from collections import Counter
 import jsonschema
 import pytest
 
+from conformance.campaign.judge import Judge
 from conformance.cli.vectors import run_export
 from conformance.conversation import case_id
+from conformance.engines.in_process import InProcessHost
 from conformance.importers import case_from_request
-from conformance.oracles.profile import Profile
-from conformance.rules import catalogue
+from conformance.oracles.profile import Profile, profile
+from conformance.rules.behaviour import RESOURCE_LIMIT, TEMPLATE_CRASHED, TEMPLATE_REJECTED
+from conformance.shapes import shapes
 from conformance.vectors import reported_cases, vector_schema
 from conformance.vectors.derive import FLAGS, oracle_for
 from conformance.vectors.files import Family, default_folder
+from tools import mutants
 
-# No single text shows these: they need a program that runs, several engines, or two prompts.
-NOT_IN_A_TEXT = {
-    "template-crashed",
-    "template-rejected",
-    "resource-limit",
-    "does-not-compile",
-    "engine-disagrees",
-    "prefix-unstable",
-    "unclassified",
-}
+# A renderer that fails has no text.
+NOT_IN_A_TEXT = {rule.slug for rule in (TEMPLATE_CRASHED, TEMPLATE_REJECTED, RESOURCE_LIMIT)}
 SETTINGS = {
     "content_type": {"json", "constrain", "constrain-spaced"},
     "thinking_inference": {"harmony", "documented", "keep-all"},
@@ -53,13 +49,24 @@ def test_there_are_enough_and_most_are_written_by_hand(shipped: tuple[Family, ..
     assert origins["written"] >= 60
 
 
-def test_every_rule_that_a_text_can_break_is_exercised(shipped: tuple[Family, ...]) -> None:
-    counts = Counter(slug for vector in vectors(shipped) for slug in vector.rules)
-    # What is asked of any family of templates, or of the files around one, is no matter of Harmony's text.
-    families = {"package", "properties"}
-    wanted = {rule.slug for rule in catalogue() if rule.family not in families} - NOT_IN_A_TEXT
-    assert {slug for slug in wanted if counts[slug] < 2} == set()
-    assert set(counts) <= wanted
+def test_every_planted_fault_of_a_text_shows_in_some_vector(shipped: tuple[Family, ...]) -> None:
+    """The faults are those of fixtures/mutants; a rule that no vector can show would go unnoticed by a renderer."""
+    judge, host = Judge(profile("harmony")), InProcessHost("transformers")
+    cases = [vector.case for vector in vectors(shipped) if vector.profile.name == "harmony"]
+    given = [(case, next(shape for (shape, *_) in shapes() if not shape.loses(case))) for case in cases]
+    answers = [judge.answer(case) for case in cases]
+    requests = [shape.request(case) for case, shape in given]
+    faults = [fault for fault in mutants.load() if fault.engine is None and fault.rule not in NOT_IN_A_TEXT]
+    missing = {fault.rule for fault in faults}
+    for fault in faults:
+        if fault.rule not in missing:
+            continue
+        template = mutants.as_template(fault, mutants.reference_text())
+        outcomes = host.collect(host.submit(template.text, requests))
+        judged = (judge.judge(a, o, confirm=False) for a, o in zip(answers, outcomes, strict=True) if a)
+        if sum(any(found.rule == fault.rule for found in each.found) for each in judged) >= 2:
+            missing.discard(fault.rule)
+    assert missing == set()
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -119,4 +126,3 @@ def test_only_what_was_reported_is_replayed(shipped: tuple[Family, ...]) -> None
 def test_tokens_only_vectors_are_there(shipped: tuple[Family, ...]) -> None:
     flagged = [vector for vector in vectors(shipped) if "tokens-only" in vector.flags]
     assert len(flagged) >= 8
-    assert all("injected-special-token" in vector.rules for vector in flagged)

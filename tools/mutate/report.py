@@ -16,8 +16,11 @@ _ABOUT = (
     f"{TELL_APART:,} others, otherwise than its original; it is run until {ENOUGH} conversations have shown it. "
     "Caught: the suite's findings differ from the original's. Named: a rule is found that the operator's place lets "
     "expect (the region of Harmony's text in which the mutant's text differs from the original's), and no other in "
-    "more conversations. Clean: no other at all. Line: the line that the suite shows for the rule lies within the "
-    "block that was edited. False alarms are counted on the mutants that no conversation can tell from their original."
+    "more conversations. Clean: no other at all. Line: the line that the suite shows for the rule, the lines between "
+    "which nothing was written, or the condition named for it lie within the block that was edited; any line: also one "
+    "that printed the text on, or that the condition reads. Masked, and counted no further: wherever the mutant shows, "
+    "its original already breaks a rule that names it. "
+    "False alarms are counted on the mutants that no conversation can tell from their original."
 )
 
 
@@ -42,15 +45,21 @@ def _of(results: Sequence[Result], template: str) -> list[Result]:
     return [result for result in results if result.template == template]
 
 
+def _told(results: Sequence[Result]) -> list[Result]:
+    return [result for result in results if result.distinguishable and not result.masked]
+
+
 def _counts(results: Sequence[Result]) -> dict[str, int]:
-    told = [result for result in results if result.distinguishable]
+    told = _told(results)
     return {
         "tried": len(results),
+        "masked": sum(result.masked for result in results),
         "distinguishable": len(told),
         "caught": sum(result.caught for result in told),
         "named": sum(result.named for result in told),
         "clean": sum(result.clean for result in told),
         "located": sum(result.located for result in told),
+        "led": sum(result.led for result in told),
         "false_alarms": sum(result.alarms for result in results),
     }
 
@@ -66,17 +75,20 @@ def _mutant(result: Result) -> dict[str, Any]:
         "caught": result.caught,
         "named": result.named,
         "located": result.located,
+        "masked": result.masked,
         "conversations": result.conversations,
         "right": dict(result.right.most_common()),
         "wrong": dict(result.wrong.most_common()),
         "expected": sorted({slug for one in result.shown for slug in one.expected}),
         "shown_lines": result.lines,
+        "condition_lines": result.also,
+        "led_here": result.led_here,
     }
 
 
 def _markdown(results: Sequence[Result], folder: Path) -> str:
-    head = "| | tried | distinguishable | caught | named | clean | line | false alarms |"
-    lines = ["# Mutants", "", _ABOUT, "", head, "|---|---|---|---|---|---|---|---|"]
+    head = "| | tried | masked | distinguishable | caught | named | clean | line | any line | false alarms |"
+    lines = ["# Mutants", "", _ABOUT, "", head, "|---|---|---|---|---|---|---|---|---|---|"]
     templates = list(dict.fromkeys(result.template for result in results))
     for name in templates:
         lines.append(_row(name, _counts(_of(results, name))))
@@ -84,12 +96,22 @@ def _markdown(results: Sequence[Result], folder: Path) -> str:
     planted = folder / "mutants.json"
     if planted.exists():
         known = msgspec.json.decode(planted.read_bytes())
-        row = [known["planted"], known["planted"], known["caught"], known["rightly_named"], "", "", ""]
+        row = [
+            known["planted"],
+            "",
+            known["planted"],
+            known["caught"],
+            known["rightly_named"],
+            "",
+            "",
+            "",
+            "",
+        ]
         lines.append(f"| planted by hand ([mutants.md](mutants.md)) | {' | '.join(map(str, row))} |")
-    lines += ["", head.replace("| |", "| operator |"), "|---|---|---|---|---|---|---|---|"]
+    lines += ["", head.replace("| |", "| operator |"), "|---|---|---|---|---|---|---|---|---|---|"]
     for operator in dict.fromkeys(result.edit.operator for result in results):
         lines.append(_row(operator, _counts([r for r in results if r.edit.operator == operator])))
-    told = [result for result in results if result.distinguishable]
+    told = _told(results)
     lines += ["", "## Not caught", "", "| template | mutant | why |", "|---|---|---|"]
     for result in told:
         if not result.caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, pairwise, zip_longest
 
@@ -12,6 +13,7 @@ from jinja2.exceptions import TemplateSyntaxError
 
 from conformance.campaign.assemble import severity
 from conformance.campaign.judge import Answer, Judge, Judgement
+from conformance.campaign.locate import Locator
 from conformance.campaign.runner import CASE_LIMITS
 from conformance.campaign.shrink import Shrinker, Shrunk
 from conformance.compare.base import Found
@@ -21,7 +23,6 @@ from conformance.generate import case_at
 from conformance.oracles.profile import profile
 from conformance.rules import rule
 from conformance.shapes import Shape, draw, shapes
-from conformance.template.lines import LineTracer
 from tools.mutate.expect import Expectation
 from tools.mutate.operators import Edit, edits
 from tools.mutate.tree import SourceTree
@@ -53,7 +54,8 @@ class Result:
     """What became of one mutant.
 
     `missed_by_campaign` says that only conversations of the other seed show it; `alarms` counts findings that the
-    original does not have on conversations that both write alike.
+    original does not have on conversations that both write alike. `lines` are the line that the card shows, or those
+    between which nothing was written; `also` the condition and the last line that ran, `led_here` what led to them.
     """
 
     template: str
@@ -65,6 +67,8 @@ class Result:
     caught: bool = False
     alarms: int = 0
     lines: tuple[int, int] | None = None
+    also: list[int] = field(default_factory=list)
+    led_here: list[int] = field(default_factory=list)
 
     @property
     def found(self) -> Counter[str]:
@@ -94,9 +98,23 @@ class Result:
 
     @property
     def located(self) -> bool:
-        """Whether the line that is shown lies within the block that was edited."""
+        """Whether the line that is shown, or the condition named beside it, lies within the block that was edited."""
         first, last = self.edit.block
-        return self.lines is not None and self.lines[0] <= last and first <= self.lines[1]
+        shown = self.lines is not None and self.lines[0] <= last and first <= self.lines[1]
+        return shown or any(first <= line <= last for line in self.also)
+
+    @property
+    def led(self) -> bool:
+        """Whether any line on the card does: also what printed the text on, and what the condition reads."""
+        first, last = self.edit.block
+        return self.located or any(first <= line <= last for line in self.led_here)
+
+    @property
+    def masked(self) -> bool:
+        """Whether nothing new can be said: where the mutant shows, the original breaks a rule that names it already."""
+        return bool(self.shown) and all(
+            not one.new and not one.expected.isdisjoint(_blamed(one.item.judgement)) for one in self.shown
+        )
 
 
 @dataclass(slots=True)
@@ -143,6 +161,7 @@ class Bench:
         # How many conversations there are up to a number of the campaign: what no shape can carry is left out.
         self._marks = {(seed, 0): 0, (seed + 1, 0): 0}
         self._choices = shapes(())
+        self._locator = Locator(limits=CASE_LIMITS)
         self._bounds = [*(start for start in _WINDOWS if start < cases), cases]
         self._tell_apart = tell_apart
 
@@ -217,10 +236,15 @@ class Bench:
                 found, judgement, request = small.found, small.judgement, small.shape.request(small.case)
         if judgement.line is not None:
             result.lines = judgement.line, judgement.line
-        elif found.difference is not None and judgement.text is not None and found.difference.actual:
-            tracer = LineTracer(self._host, changed)
-            line = tracer.line(request, judgement.text, found.difference.actual_offset)
+        elif found.difference is not None and judgement.text is not None:
+            line, origin = self._locator.locate(
+                changed, "transformers", self._host, request, judgement.text, found.difference
+            )
             result.lines = (line, line) if line is not None else None
+            if origin is not None:
+                result.lines = result.lines or (origin.between[0], origin.between[-1])
+                result.also = [each for each in (origin.condition, origin.nearest) if each is not None]
+                result.led_here = [*origin.trail, *origin.sets]
 
     def _original(self, small: Shrunk) -> Judgement:
         request = small.shape.request(small.case)
@@ -231,6 +255,10 @@ class Bench:
         items = self._drawn(seed, start, stop)
         ticket = self._host.submit(text, [item.request for item in items])
         yield from zip(items, self._host.collect(ticket), strict=True)
+
+    def close(self) -> None:
+        """End the worker that finds lines."""
+        self._locator.close()
 
     def _drawn(self, seed: int, start: int, stop: int) -> list[Item]:
         """Return the conversations of these numbers, but those that no shape can carry or Harmony refuses."""
@@ -292,18 +320,18 @@ def run(
     judge = Judge(profile("harmony"))
     with EngineHost("transformers", limits=CASE_LIMITS) as host:
         for name, text in templates.items():
-            bench = Bench(name, text, judge, host, seed=seed)
-            left = wanted[name]
-            for edit in chosen(bench.tree, seed):
-                if left == 0:
-                    break
-                if only is not None and edit.name not in only:
-                    continue
-                result = bench.run(edit)
-                if result is None:
-                    continue
-                left -= result.distinguishable
-                results.append(result)
-                if on_result is not None:
-                    on_result(result)
+            with closing(Bench(name, text, judge, host, seed=seed)) as bench:
+                left = wanted[name]
+                for edit in chosen(bench.tree, seed):
+                    if left == 0:
+                        break
+                    if only is not None and edit.name not in only:
+                        continue
+                    result = bench.run(edit)
+                    if result is None:
+                        continue
+                    left -= result.distinguishable and not result.masked
+                    results.append(result)
+                    if on_result is not None:
+                        on_result(result)
     return results

@@ -1,8 +1,8 @@
-"""What several commands need: loading templates, run folders, the shapes and engines of an example."""
+"""What a command is given: the templates of its targets, and the engines by name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -50,10 +50,11 @@ def _place(template: Template) -> str:
     return printable(location if member is None else f"{location}:{member}", 200)
 
 
-def all_engines(names: Sequence[str]) -> tuple[tuple[str, ...], list[LeftOut]]:
+def all_engines(names: Iterable[str]) -> tuple[tuple[str, ...], list[LeftOut]]:
     """Replace the engine name `all` by those that work here; return also those that do not, each with the cure."""
+    names = tuple(dict.fromkeys(names))
     if ALL not in names:
-        return tuple(names), []
+        return names, []
     from conformance.engines import engine_names, get_engine
 
     # What every user has comes first: the others are compared with it.

@@ -1,29 +1,19 @@
-"""`conformance explain`, `settings`, `templates`, `doctor`, `schema`: what the tool knows and what works here."""
+"""`conformance doctor`: what works here, and how to get the rest."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import json
 import platform
-from collections.abc import Sequence
 
-from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from conformance import __version__
+from conformance.cli.console import new_console
 from conformance.cli.runs import runs_folder
-from conformance.cli.streams import complain, write_bytes
-from conformance.conversation import case_schema
-from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, ConformanceError, UsageError
-from conformance.oracles.profile import profiles, setting_citations, written
-from conformance.report.explain import explain_all, explain_rule
-from conformance.report.model import report_schema
+from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, ConformanceError
 from conformance.report.terminal import TerminalWriter
-from conformance.rules import catalogue as rule_catalogue
-from conformance.rules import rule
 from conformance.sources import catalogue
 
 # Those that come with the package; the others are extras, and nothing is broken without them.
@@ -31,83 +21,8 @@ _REQUIRED_ENGINES = ("transformers", "jinja2")
 _REINSTALL = "python -m pip install --force-reinstall --no-deps"
 
 
-def run_explain(slug: str | None, console: Console) -> int:
-    """Print one rule, or the list of all."""
-    shown = explain_all(rule_catalogue(), console) if slug is None else explain_rule(rule(slug), console)
-    TerminalWriter(console).print(shown)
-    return EXIT_CONFORMS
-
-
-def run_settings(console: Console) -> int:
-    """Print every setting with its readings and citations, and what each profile departs in."""
-    out = TerminalWriter(console)
-    for setting, values in setting_citations().items():
-        out.print(Text(setting, "bold"))
-        for value, said in values.items():
-            out.print(Padding(Text(f"{value}  {said}"), (0, 0, 0, 2)))
-    out.print(Text("profiles", "bold"))
-    default, *others = profiles().values()
-    out.print(Padding(Text(f"{default.name}  the default"), (0, 0, 0, 2)))
-    for chosen in others:
-        differs = ", ".join(
-            written((setting, value))
-            for setting, value in chosen.readings().items()
-            if setting in chosen.differs_in(default)
-        )
-        out.print(Padding(Text(f"{chosen.name}  {differs}"), (0, 0, 0, 2)))
-    return EXIT_CONFORMS
-
-
-def run_schema(which: str) -> int:
-    """Print a published JSON Schema: that of a case file or of a report."""
-    schema = case_schema() if which == "case" else report_schema()
-    write_bytes(json.dumps(schema, indent=2, ensure_ascii=False).encode() + b"\n")
-    return EXIT_CONFORMS
-
-
-def run_templates_list(console: Console) -> int:
-    """Print the catalogue: a line of facts a template, and what it is below."""
-    out = TerminalWriter(console)
-    for entry in catalogue.entries():
-        facts = [
-            entry.sha256[:12],
-            entry.licence or "licence unknown",
-            "Harmony" if entry.harmony else "not Harmony",
-            "cached" if catalogue.is_cached(entry.name) else "not cached",
-        ]
-        out.print(Text.assemble((entry.name, "bold"), "  ", ("  ".join(facts), "dim")))
-        also = f"; also called {', '.join(entry.aliases)}" if entry.aliases else ""
-        out.print(Padding(Text(f"{entry.note}{also}"), (0, 0, 0, 4)))
-    return EXIT_CONFORMS
-
-
-def run_templates_show(name: str, *, offline: bool) -> int:
-    """Write one catalogue template's text to standard output, byte by byte.
-
-    Raises UsageError when it cannot be had.
-    """
-    fetched = catalogue.fetch([name], offline=offline)[0]
-    if fetched.template is None:
-        raise UsageError(fetched.error or f"{name} was not fetched")
-    write_bytes(fetched.template.text.encode())
-    return EXIT_CONFORMS
-
-
-def run_templates_fetch(names: Sequence[str], console: Console) -> int:
-    """Fetch catalogue templates into the cache; exit code 2 when one could not be had."""
-    code = EXIT_CONFORMS
-    for fetched in catalogue.fetch(names or None):
-        if fetched.template is None:
-            complain(fetched.error or f"{fetched.entry.name} was not fetched")
-            code = EXIT_USAGE
-            continue
-        word = "was cached" if fetched.from_cache else "fetched"
-        console.print(f"{fetched.entry.name}  {word}", markup=False, highlight=False, soft_wrap=True)
-    return code
-
-
-def run_doctor(console: Console) -> int:
-    """Say what works here and how to get the rest; exit code 3 when a template could not be judged."""
+def doctor() -> int:
+    """Say what works here and how to get the rest."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("part", "state", "detail"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "detail")
@@ -123,7 +38,7 @@ def run_doctor(console: Console) -> int:
         style = {"ok": "green", "missing": "bold red", "broken": "bold red"}.get(state, "yellow")
         broken |= state in ("missing", "broken")
         table.add_row(name, Text(state, style), detail)
-    TerminalWriter(console).print(table)
+    TerminalWriter(new_console()).print(table)
     return EXIT_UNJUDGED if broken else EXIT_CONFORMS
 
 

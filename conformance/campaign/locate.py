@@ -1,0 +1,70 @@
+"""Where in the template a divergence comes from: its lines, by the best means that its engine allows."""
+
+from __future__ import annotations
+
+from conformance.compare.base import Difference
+from conformance.engines.base import Engine, Limits, Request
+from conformance.engines.host import EngineHost, Host
+from conformance.errors import UnjudgedError
+from conformance.report.model import Origin
+from conformance.template.lines import LineTracer
+from conformance.template.origin import OriginTracer
+from conformance.template.provenance import Jinja2Provenance, TransformersProvenance
+
+Located = tuple[int | None, Origin | None]
+
+
+class Locator:
+    """Finds lines of templates; `close` ends its workers, each of which starts with the first question.
+
+    Text that transformers or Jinja2 write too is traced there, with all that Jinja2 can tell; what only another engine
+    writes is traced by marks in the template, on that engine.
+    """
+
+    def __init__(self, *, limits: Limits | None = None) -> None:
+        self._limits = limits
+        self._hosts: dict[type[Engine], EngineHost] = {}
+        self._useless: set[type[Engine]] = set()
+        self._origins: dict[tuple[type[Engine], str], OriginTracer] = {}
+        self._lines: dict[tuple[str, str], LineTracer] = {}
+
+    def locate(
+        self, template: str, engine: str, host: Host, request: Request, text: str, difference: Difference
+    ) -> Located:
+        """Return the line that wrote what differs, None where nothing was written or it is unknown, and the rest.
+
+        `text` is what the template wrote for the request on the engine behind the host.
+        """
+        program = Jinja2Provenance if engine == "jinja2" else TransformersProvenance
+        try:
+            line, origin = self._origin(program, template).origin(
+                request, text, difference.actual_start, difference.expected, difference.actual
+            )
+            if origin is not None:
+                return line, origin
+        except UnjudgedError:
+            # This version of transformers cannot be noted in; the marks need nothing of it.
+            self._useless.add(program)
+        if not difference.actual:
+            return None, None
+        key = (engine, template)
+        if key not in self._lines:
+            self._lines[key] = LineTracer(host, template)
+        return self._lines[key].line(request, text, difference.actual_offset), None
+
+    def _origin(self, program: type[Engine], template: str) -> OriginTracer:
+        if program in self._useless:
+            raise UnjudgedError(f"The engine {program.name} does not work here.")
+        if program not in self._hosts:
+            self._hosts[program] = EngineHost(program, limits=self._limits)
+        key = (program, template)
+        if key not in self._origins:
+            self._origins[key] = OriginTracer(self._hosts[program], template)
+        return self._origins[key]
+
+    def close(self) -> None:
+        """End the workers."""
+        for host in self._hosts.values():
+            host.close()
+        self._hosts.clear()
+        self._origins.clear()

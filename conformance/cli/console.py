@@ -1,0 +1,15 @@
+"""The console of all commands, and plain lines on it."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+
+def new_console(*, stderr: bool = False) -> Console:
+    """Return a console on standard output, or on standard error where a report in JSON has the other."""
+    return Console(stderr=stderr)
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is: brackets are brackets, and it breaks where the terminal breaks it."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,130 @@
+"""`conformance diff`: one conversation, the oracle's text beside the template's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from msgspec.structs import replace
+from rich.console import Console
+
+from conformance.campaign.assemble import region_words, severity, structure
+from conformance.campaign.judge import REFUSED
+from conformance.campaign.runner import CASE_LIMITS, Runner, Settings, own_shapes
+from conformance.cli import completion
+from conformance.cli.check import validate
+from conformance.cli.console import new_console
+from conformance.cli.groups import ServerOptions, one_group
+from conformance.cli.options import KeyVariable, Model, Offline, Plain, Profile, Server, Target, Timeout
+from conformance.compare.align import align, side_by_side
+from conformance.conversation import Case, case_id
+from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
+from conformance.importers import read_case
+from conformance.oracles.profile import written
+from conformance.report.diff_view import Finding, plain_diff, render_diff
+from conformance.report.terminal import TerminalWriter
+from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
+from conformance.servers.client import KEY_VARIABLE
+from conformance.shapes import families, shapes
+from conformance.targets.base import Group
+
+
+def diff(
+    target: Target,
+    case: Annotated[
+        Path,
+        typer.Option(
+            "--case", metavar="FILE", help="A case, or an OpenAI chat-completions request, as JSON."
+        ),
+    ],
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", autocompletion=completion.shapes, help="Shape to hand the conversation over in."
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", autocompletion=completion.engines, help="Engine to render with.")
+    ] = "transformers",
+    profile: Profile = "harmony",
+    plain: Plain = False,
+    offline: Offline = False,
+    server: Server = None,
+    model: Model = None,
+    timeout: Timeout = 30.0,
+    api_key_variable: KeyVariable = KEY_VARIABLE,
+) -> int:
+    """Show one conversation as Harmony and as a target write it."""
+    validate(Settings(engines=(engine,), shapes=(shape,) if shape else (), profile=profile))
+    read, servers = read_case(case), ServerOptions(server, model, timeout, key_variable=api_key_variable)
+    with one_group(target, servers, offline=offline) as group:
+        return run_diff(
+            group, read, shape_name=shape, engine=engine, profile=profile, plain=plain, console=new_console()
+        )
+
+
+def run_diff(
+    group: Group,
+    case: Case,
+    *,
+    shape_name: str | None,
+    engine: str,
+    profile: str,
+    plain: bool,
+    console: Console,
+) -> int:
+    """Render one case with the oracle and with a group's one target, print both, and return the exit code."""
+    target = group.targets[0]
+    if group.date is not None and case.options.date != group.date:
+        # A server's clock cannot be set.
+        case = replace(case, options=replace(case.options, date=group.date))
+    engine = next(iter(group.hosts), engine)
+    names = [shape_name] if shape_name else list(group.shapes or (*own_shapes([engine]), *families()))
+    candidates = [shape for name in names for shape in shapes([name])[0]]
+    shape = next((shape for shape in candidates if not shape.loses(case)), None)
+    if shape is None:
+        first = candidates[0]
+        raise UsageError(
+            f"The shape {first.name} cannot carry this case: {first.loses(case)}; choose another --shape."
+        )
+    settings = Settings(profile=profile, engines=(engine,), limits=CASE_LIMITS)
+    with Runner(settings, hosts=group.hosts) as runner:
+        runner.compile_check(target)
+        answer = runner.judge.answer(case)
+        if answer is None:
+            raise UsageError("Harmony refuses this case, so there is nothing to compare the target with.")
+        host = runner.hosts[engine]
+        outcome = host.collect(host.submit(target.text or "", [shape.request(case)]))[0]
+        judgement = runner.judge.judge(answer, outcome)
+    findings = [
+        Finding(
+            found.rule,
+            region_words(found),
+            [written(reading) for reading in found.readings],
+            severity(found.rule, found.readings, found.severity),
+        )
+        for found in judgement.found
+    ]
+    if judgement.status == REFUSED:
+        raise UnjudgedError(
+            f"{target.name} refuses this conversation, which Harmony renders: {judgement.failure}."
+        )
+    injected = any(found.rule == INJECTED_SPECIAL_TOKEN.slug for found in judgement.found)
+    read = structure(answer, judgement, INJECTED_SPECIAL_TOKEN.slug if injected else "")
+    failure = judgement.failure
+    if failure is not None and judgement.line is not None:
+        failure = f"{failure} (line {judgement.line})"
+    messages = None
+    if judgement.text is not None:
+        messages = side_by_side(answer.rendering, align(answer.rendering, judgement.text))
+    if plain or not console.is_terminal:
+        text = plain_diff(messages, findings=findings, failure=failure, structure=read)
+        console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
+    else:
+        title = f"{target.name} · case {case_id(case)} · shape {shape.name} · engine {engine}"
+        writer = TerminalWriter(console)
+        writer.print(title)
+        writer.print(render_diff(console, messages, findings=findings, failure=failure, structure=read))
+    worse = any(finding.severity != "note" for finding in findings)
+    return EXIT_DIVERGES if worse else EXIT_CONFORMS

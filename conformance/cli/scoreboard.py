@@ -1,0 +1,66 @@
+"""`conformance scoreboard`: the whole catalogue judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conformance.campaign.check import exit_code
+from conformance.campaign.runner import Settings
+from conformance.cli.check import cut_short, judge, validate
+from conformance.cli.console import new_console
+from conformance.cli.options import DEFAULT_ENGINES, Engines, Examples, Jobs, Offline, Profile, Seed
+from conformance.cli.publish import keep, say_where
+from conformance.cli.runs import new_run_folder
+from conformance.cli.targets import all_engines
+from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED
+from conformance.report.engines_matrix import engines_json, engines_markdown
+from conformance.report.files import make_folder, write_file
+from conformance.report.model import LeftOut
+from conformance.report.scoreboard import scoreboard_json, scoreboard_markdown
+from conformance.report.terminal import TerminalWriter
+from conformance.sources import catalogue
+from conformance.targets.base import Group
+
+
+def scoreboard(
+    engine: Engines = None,
+    examples: Examples = 2000,
+    seed: Seed = 0,
+    profile: Profile = "harmony",
+    jobs: Jobs = 1,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the scoreboard is written.")] = Path(
+        "reports"
+    ),
+    offline: Offline = False,
+) -> int:
+    """Judge the whole catalogue and write scoreboard.md and scoreboard.json."""
+    # With several engines it is the matrix template × engine, in engines.md and engines.json. The exit code is
+    # 0 whatever diverges, 3 when nothing could be judged, or when the campaign was cut_short.
+    chosen, no_engine = all_engines(engine or DEFAULT_ENGINES)
+    settings = Settings(seed=seed, cases=examples, profile=profile, engines=chosen, jobs=jobs)
+    console = new_console()
+    validate(settings)
+    make_folder(output)
+    templates, left_out = [], list(no_engine)
+    for fetched in catalogue.fetch(offline=offline):
+        if fetched.template is not None:
+            templates.append(fetched.template)
+        else:
+            left_out.append(LeftOut(name=fetched.entry.name, reason=fetched.error or "not fetched"))
+    folder = new_run_folder("scoreboard")
+    report = judge([Group(templates)], settings, folder, console, left_out=left_out)
+    keep(report, folder)
+    if report.run.complete and report.targets:
+        if len(settings.engines) > 1:
+            write_file(output / "engines.json", engines_json(report))
+            write_file(output / "engines.md", engines_markdown(report).encode())
+        else:
+            write_file(output / "scoreboard.json", scoreboard_json(report))
+            write_file(output / "scoreboard.md", scoreboard_markdown(report).encode())
+    TerminalWriter(console).write(report, cards=False)
+    say_where(console, folder)
+    code = max(exit_code(report, "never"), EXIT_UNJUDGED if no_engine else EXIT_CONFORMS)
+    return max(code, EXIT_UNJUDGED) if cut_short(report, settings) else code

@@ -1,0 +1,239 @@
+"""Every reader of files from outside, with small valid files to begin from."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import msgspec
+
+from conformance import importers
+from conformance.oracles.authorities import read_authorities
+from conformance.package_checks.folder import read_folder as read_package
+from conformance.package_checks.gguf import read_gguf_package
+from conformance.report import events, json_file
+from conformance.resources import resource
+from conformance.sources.gguf import read_gguf
+from conformance.sources.manifest import read_catalogue
+from conformance.sources.model_folder import folder_templates
+from conformance.sources.wheel_file import read_member
+from conformance.sources.wheel_member import WheelMember
+from conformance.vectors import files as vectors
+from conformance.vectors import renderer
+
+
+class Reader(NamedTuple):
+    """A reader of files; `file` is what the mutated bytes are saved as."""
+
+    file: str
+    seeds: Callable[[], list[bytes]]
+    read: Callable[[Path], object]
+
+
+def _gguf() -> list[bytes]:
+    import gguf
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "m.gguf"
+        writer = gguf.GGUFWriter(path, "gpt-oss")
+        writer.add_chat_template(
+            [{"name": "tool_use", "template": "{{ 1 }}"}, {"name": "default", "template": "x"}]
+        )
+        writer.add_token_list(["a", "<|start|>", "<|end|>"])
+        writer.add_token_types([1, 3, 3])
+        writer.add_eos_token_id(2)
+        writer.add_context_length(131072)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.close()
+        return [path.read_bytes()]
+
+
+def _json(*values: object) -> Callable[[], list[bytes]]:
+    return lambda: [json.dumps(value).encode() for value in values]
+
+
+def _wheel() -> list[bytes]:
+    found = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w", method) as archive:
+            archive.writestr("p/t.jinja", "{{ messages }}" * 9)
+            archive.writestr("p/m.py", "A = 'x'\nT = ('a' 'b')\n")
+        found.append(data.getvalue())
+    return found
+
+
+def _in_wheel(path: Path) -> None:
+    for member in (WheelMember("p", "1", "p/t.jinja", None), WheelMember("p", "1", "p/m.py", "T")):
+        read_member(path, member)
+
+
+def _shipped(*parts: str) -> Callable[[], list[bytes]]:
+    return lambda: [resource(*parts).read_bytes()]
+
+
+def _vectors() -> list[bytes]:
+    return [
+        path.read_bytes()[:20_000].rpartition(b"\n")[0]
+        for path in vectors.vector_files(vectors.default_folder())
+    ]
+
+
+def _answer(path: Path) -> None:
+    try:
+        renderer._decoded(path.read_bytes(), "v1")
+    except renderer._GoneError:
+        return  # a sentence about the renderer
+
+
+@functools.cache
+def _run() -> tuple[bytes, bytes]:
+    """Return the report and the events of a small run."""
+    from conformance.cli.app import main
+
+    with TemporaryDirectory() as folder:
+        template = Path(folder) / "t.jinja"
+        template.write_text(
+            "{% for m in messages %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endfor %}"
+        )
+        # The command line exits when it is done.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+            main(["check", str(template), "--examples", "30", "--output", folder, "--fail-on", "never"])
+        return (Path(folder) / "report.json").read_bytes(), (Path(folder) / "events.jsonl").read_bytes()
+
+
+_REQUEST = {
+    "messages": [
+        {"role": "system", "content": [{"type": "text", "text": "be kind"}]},
+        {"role": "user", "content": "hi", "name": "u"},
+        {
+            "role": "assistant",
+            "content": None,
+            "reasoning_content": "t",
+            "tool_calls": [
+                {
+                    "id": "1",
+                    "type": "function",
+                    "function": {"name": "f", "arguments": '{"a": 1.5, "b": [1e20]}'},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": "ok"},
+    ],
+    "tools": [
+        {
+            "type": "function",
+            "function": {
+                "name": "f",
+                "description": "d",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"a": {"type": ["number", "null"], "default": 1}},
+                },
+            },
+        }
+    ],
+    "reasoning_effort": "high",
+}
+_TOKENIZER_CONFIG = {
+    "chat_template": [{"name": "default", "template": "{{ 1 }}"}],
+    "eos_token": {"content": "<|return|>"},
+    "bos_token": "<|startoftext|>",
+    "added_tokens_decoder": {"200006": {"content": "<|start|>", "special": True}},
+    "model_max_length": 131072,
+}
+_TOKENIZER = {
+    "added_tokens": [{"id": 200006, "content": "<|start|>", "special": True}],
+    "model": {"type": "BPE", "vocab": {"a": 1}, "merges": []},
+    "post_processor": {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]},
+}
+_CONFIG = {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "eos_token_id": [200002, 199999]}
+
+
+def _folder(path: Path) -> None:
+    try:
+        folder_templates(path.parent, str(path.parent))
+    finally:
+        read_package(path.parent, "package")
+
+
+def _safetensors() -> list[bytes]:
+    from tests.precision.checkpoints import hf_tensors, layers, write_folder
+
+    with TemporaryDirectory() as folder:
+        return [(write_folder(Path(folder), hf_tensors(layers()[:1])) / "model.safetensors").read_bytes()]
+
+
+def _expert_gguf() -> list[bytes]:
+    from tests.precision.checkpoints import gguf_tensors, layers, write_gguf
+
+    with TemporaryDirectory() as folder:
+        return [
+            write_gguf(Path(folder) / "m.gguf", gguf_tensors(layers()[:1], kind)).read_bytes()
+            for kind in _KINDS
+        ]
+
+
+_KINDS = ("MXFP4", "Q8_0")
+
+
+def _checkpoint(path: Path) -> None:
+    import torch
+
+    from conformance.precision.checkpoints.checkpoint import open_checkpoint
+
+    open_checkpoint(path).layer(0, torch.device("cpu"))
+
+
+def _configured(path: Path) -> None:
+    """Read a checkpoint whose file is mutated beside a configuration that is right."""
+    from tests.precision.checkpoints import layers, write_folder
+
+    if not (path.parent / "config.json").exists():
+        kept = path.read_bytes()
+        write_folder(path.parent, {}, num_hidden_layers=len(layers()[:1]))
+        path.write_bytes(kept)
+    _checkpoint(path.parent)
+
+
+READERS = {
+    "gguf": Reader("m.gguf", _gguf, lambda path: (read_gguf(path, "m"), read_gguf_package(path, "m"))),
+    "tokenizer_config": Reader("tokenizer_config.json", _json(_TOKENIZER_CONFIG), _folder),
+    "chat_template.json": Reader("chat_template.json", _json({"chat_template": "x"}, {"a": 1}), _folder),
+    "tokenizer": Reader("tokenizer.json", _json(_TOKENIZER), lambda path: read_package(path.parent, "p")),
+    "config": Reader("config.json", _json(_CONFIG), lambda path: read_package(path.parent, "p")),
+    "generation_config": Reader(
+        "generation_config.json",
+        _json({"eos_token_id": [200002]}),
+        lambda path: read_package(path.parent, "p"),
+    ),
+    "wheel": Reader("p.whl", _wheel, _in_wheel),
+    "catalogue": Reader("catalogue.toml", _shipped("templates", "catalogue.toml"), read_catalogue),
+    "authorities": Reader(
+        "authorities.toml",
+        lambda: [(Path(importers.__file__).parent / "oracles" / "authorities.toml").read_bytes()],
+        read_authorities,
+    ),
+    "request": Reader("request.json", _json(_REQUEST), importers.read_case),
+    "case": Reader(
+        "case.json",
+        lambda: [msgspec.json.encode(importers.case_from_request(_REQUEST))],
+        importers.read_case,
+    ),
+    "vectors": Reader("v.jsonl", _vectors, lambda path: vectors.read_folder(path.parent)),
+    "renderer": Reader(
+        "answer", _json({"id": "v1", "text": "x", "tokens": [1, 2]}, {"id": "v1", "error": "no"}), _answer
+    ),
+    "safetensors": Reader("model.safetensors", _safetensors, _configured),
+    "experts gguf": Reader("m.gguf", _expert_gguf, _checkpoint),
+    "report": Reader("report.json", lambda: [_run()[0]], json_file.read),
+    "events": Reader("events.jsonl", lambda: [_run()[1]], events.read_events),
+}
