@@ -21,6 +21,7 @@ from conformance.engines import confinement
 from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
+from conformance.oracles.library import OracleRefusedError
 from conformance.oracles.profile import Reading, citation
 from conformance.report.model import (
     CaseCounts,
@@ -200,7 +201,10 @@ def structure(answer: Answer, judgement: Judgement, slug: str) -> list[str]:
     extra = "forged" if slug == INJECTED_SPECIAL_TOKEN.slug else "extra"
     rendering = answer.rendering
     pairs = side_by_side(rendering, align(rendering, text))
-    return compare(rendering, text, pairs, judgement.ordinary, extra=extra)
+    try:
+        return compare(rendering, text, pairs, judgement.ordinary, extra=extra)
+    except OracleRefusedError as error:
+        return [f"the prompt cannot be parsed back: {error}"]
 
 
 def severity(slug: str, readings: Sequence[Reading], own: Severity | None = None) -> Severity:

@@ -114,6 +114,8 @@ def check(
             campaign.close()
         targets = campaign.targets
         cases = campaign.cases
+        unanswered, layout_failures = campaign.unanswered
+        authority = runner.judge.oracle.authority
     run = Run(
         seed=settings.seed,
         profile=settings.profile,
@@ -121,6 +123,8 @@ def check(
         cases=cases,
         complete=campaign.ended is None,
         ended=campaign.ended,
+        unanswered=unanswered,
+        layout_failures=layout_failures,
     )
     return Report(
         tool=assemble.tool_info(),
@@ -128,6 +132,7 @@ def check(
         run=run,
         targets=[targets[number] for number in sorted(targets)],
         left_out=list(left_out),
+        authority=authority,
     )
 
 
@@ -273,6 +278,16 @@ class _Campaign:
     def cases(self) -> int:
         """How many conversations each target was given."""
         return self.part.cases + max((own.cases for own in self._own.values()), default=0)
+
+    @property
+    def unanswered(self) -> tuple[dict[str, int], int]:
+        """On how many conversations the authority gave no answer, by reason, and how many answers nothing explains."""
+        unanswered: dict[str, int] = {}
+        parts = (self.part, *self._own.values())
+        for part in parts:
+            for reason, count in part.unanswered.items():
+                unanswered[reason] = unanswered.get(reason, 0) + count
+        return unanswered, sum(part.layout_failures for part in parts)
 
     def _tell(self, number: int, slugs: Sequence[str], tally: Tally) -> None:
         for slug in slugs:

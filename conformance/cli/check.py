@@ -22,6 +22,7 @@ from conformance.cli.groups import ServerOptions, load_groups
 from conformance.cli.options import (
     DEFAULT_ENGINES,
     AtLeast,
+    Authority,
     Cards,
     Concurrency,
     Engines,
@@ -44,8 +45,9 @@ from conformance.cli.options import (
 )
 from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
-from conformance.cli.targets import all_engines, check_engines
+from conformance.cli.targets import all_engines, check_engines, obtain_authority
 from conformance.errors import EXIT_UNJUDGED, UsageError
+from conformance.oracles.authorities import DEFAULT, find
 from conformance.oracles.profile import profile as profile_named
 from conformance.report.events import EventLog, Header
 from conformance.report.model import Divergence, LeftOut, Report, Target
@@ -63,6 +65,7 @@ def check(
     engine: Engines = None,
     shape: Shapes = None,
     profile: Profile = "harmony",
+    authority: Authority = DEFAULT,
     examples: Examples = 2000,
     seconds: Seconds = None,
     at_least: AtLeast = None,
@@ -92,7 +95,7 @@ def check(
             engines=engine or DEFAULT_ENGINES,
             seed=seed,
             examples=examples if "examples" in given else None,
-            unused=sorted(given & {"shape", "profile", "seconds", "at_least", "jobs"}),
+            unused=sorted(given & {"authority", "shape", "profile", "seconds", "at_least", "jobs"}),
             formats=format or (),
             output=output,
             cards=cards,
@@ -104,6 +107,7 @@ def check(
         seed=seed,
         cases=examples,
         profile=profile,
+        authority=authority,
         shapes=tuple(shape or ()),
         engines=engines,
         seconds=seconds,
@@ -116,6 +120,7 @@ def check(
     with load_groups(targets, servers, offline=offline) as loaded:
         for left in loaded.left_out:
             complain(left.reason)
+        obtain_authority(authority, offline=offline)
         folder = publisher.folder(loaded.groups[0].targets[0].name)
         report = judge(
             loaded.groups,
@@ -175,6 +180,7 @@ def validate(settings: Settings) -> None:
     if settings.seed < 0:
         raise UsageError(f"--seed is {settings.seed}; give 0 or more.")
     profile_named(settings.profile)
+    find(settings.authority)
     shapes(settings.shapes)
     check_engines(settings.engines)
 
@@ -205,6 +211,7 @@ def judge(
         environment=assemble.environment(),
         seed=settings.seed,
         profile=settings.profile,
+        authority=settings.authority,
         targets=list(dict.fromkeys(target.name for group in groups for target in group.targets)),
     )
     with ExitStack() as stack:

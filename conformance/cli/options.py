@@ -63,6 +63,14 @@ Profile = Annotated[
         "(`conformance settings` lists them).",
     ),
 ]
+Authority = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=completion.authorities,
+        help="Whose library says what is right; `conformance authorities` lists them.",
+    ),
+]
 Server = Annotated[
     str | None,
     typer.Option(

@@ -16,10 +16,12 @@ from conformance.cli.lazy import help_without_command
 from conformance.cli.options import FailOn, FailOnOption, Formats, Profile, Seed
 from conformance.cli.publish import Destinations
 from conformance.cli.runs import newest_run
+from conformance.cli.targets import obtain_authority
 from conformance.cli.vectors_report import print_report, write_folder
 from conformance.conversation import Case
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.importers import looks_like_case_id, read_case
+from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.profile import profile as profile_named
 from conformance.report.files import make_folder, write_file
 from conformance.report.json_file import find_example, read
@@ -79,6 +81,7 @@ def check(
     if output is not None:
         make_folder(output)
     console = destinations.console
+    obtain_authority(DEFAULT, offline=False)
     with Renderer(command, limit_s=limit) as renderer:
         report, results = judge_renderer(renderer, families)
         early = list(renderer.early_exits)
@@ -117,6 +120,7 @@ def add(
         raise UsageError("Name either a case file or --generated N, and not both.")
     if generated < 0 or seed < 0:
         raise UsageError("--generated and --seed are numbers of 0 or more.")
+    obtain_authority(DEFAULT, offline=False)
     if case is None:
         added = grow(folder, generated, seed=seed)
         say(console, f"{len(added)} generated vectors added to {folder}.")
@@ -128,6 +132,7 @@ def add(
 
 def run_export(folder: Path, output: Path | None, *, check: bool, console: Console) -> int:
     """Write the vectors of a folder, or with `check` say what would change; 1 when something would."""
+    obtain_authority(DEFAULT, offline=False)
     if check:
         read_folder(folder)
     families = normalise(folder)

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from conformance.conversation import Case
+from conformance.oracles.authorities import Authority
 from conformance.rules.base import Severity
 
 SCHEMA: Final = "conformance-report/1"
@@ -38,7 +39,12 @@ class Environment(_Part, frozen=True, kw_only=True):
 
 
 class Run(_Part, frozen=True, kw_only=True):
-    """How the campaign was run; `complete` is False when it ended early: `ended` says why."""
+    """How the campaign was run; `complete` is False when it ended early: `ended` says why.
+
+    `unanswered` counts conversations on which the authority gave no answer, by its reason: they are among `cases` and
+    judged nobody. In `layout_failures` of the others our layout does not explain the authority's text: they are judged
+    all the same, and what differs is placed by message, not by region.
+    """
 
     seed: int
     profile: str
@@ -46,6 +52,8 @@ class Run(_Part, frozen=True, kw_only=True):
     cases: int
     complete: bool
     ended: Literal["time", "interrupted", "gone"] | None = None
+    unanswered: dict[str, int] = {}
+    layout_failures: int = 0
 
 
 class CaseCounts(_Part, frozen=True, kw_only=True):
@@ -255,7 +263,7 @@ class LeftOut(_Part, frozen=True, kw_only=True):
 
 
 class Report(_Part, frozen=True, kw_only=True, rename={"schema_": "schema"}):
-    """The whole report."""
+    """The whole report; `authority` is None where nothing was compared with one."""
 
     schema_: Literal["conformance-report/1"] = SCHEMA
     tool: ToolInfo
@@ -263,6 +271,7 @@ class Report(_Part, frozen=True, kw_only=True, rename={"schema_": "schema"}):
     run: Run
     targets: list[Target]
     left_out: list[LeftOut] = []
+    authority: Authority | None = None
     precision: dict[str, Any] | None = None
 
 

@@ -18,7 +18,7 @@ from conformance.report.cards import card
 from conformance.report.model import Report, Run, Target
 from conformance.report.severities import worst_first
 from conformance.report.tables import engines_table, rules_table, targets_table
-from conformance.report.verdicts import details, headline
+from conformance.report.verdicts import details, headline, judged_by
 from conformance.report.visible import glyphs_for, inert
 
 
@@ -83,6 +83,8 @@ class TerminalWriter:
         for left in report.left_out:
             name, reason = (inert(text, glyphs=self._glyphs) for text in (left.name, left.reason))
             self.print(Text.assemble(("left out ", "bold"), name, ": ", reason))
+        for line in judged_by(report, self._glyphs):
+            self.print(line)
         if unguarded := report.environment.unguarded:
             reach = ", ".join(unguarded)
             self.print(

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from conformance.report.cards import SEVERITY_STYLE, percent
 from conformance.report.compact import plural
-from conformance.report.model import Run, Target
+from conformance.report.model import Report, Run, Target
 from conformance.report.visible import Glyphs, inert
 
 VERDICT_STYLE = {"conforms": "bold green", "diverges": "bold red", "error": "bold magenta"}
@@ -94,6 +94,26 @@ def headline(target: Target, default: str, glyphs: Glyphs) -> Table:
         Text.assemble((inert(target.name, glyphs=glyphs), "bold"), "  ", (word, style), colon, rest),
     )
     return line
+
+
+def judged_by(report: Report, glyphs: Glyphs) -> Iterator[Text]:
+    """Yield who judged, and on how many conversations that gave no answer or one that we cannot explain."""
+    authority, run = report.authority, report.run
+    if authority is None:
+        return
+    # What it renders is the same on every platform; the hash of its file is in report.json.
+    said = f"judged by {authority}, which renders {authority.renders[:12]}"
+    yield Text(inert(said, glyphs=glyphs), "dim")
+    for reason, count in sorted(run.unanswered.items(), key=lambda item: (-item[1], item[0])):
+        words = f"no answer on {plural(count, 'conversation')}, which judged nobody: {reason}"
+        yield Text(inert(words, 400, glyphs=glyphs), "yellow")
+    if run.layout_failures:
+        yield Text(
+            f"on {plural(run.layout_failures, 'conversation')} of {run.cases:,} the authority writes otherwise than "
+            "our layout of its text: judged all the same, but differences there are placed by message, not by region; "
+            "report this with the authority's version",
+            "yellow",
+        )
 
 
 def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
