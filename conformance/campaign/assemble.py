@@ -41,6 +41,7 @@ from conformance.report.model import Reading as ReadingRecord
 from conformance.rules import rule
 from conformance.rules.base import Severity
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
+from conformance.rules.impacts import impact_of
 from conformance.targets.base import Target as Judged
 from conformance.template.branches import BranchCoverage
 
@@ -175,7 +176,14 @@ def example(shown: Shown) -> Example:
     )
 
 
-def refusal(cause: str, tally: RefusalTally, asked: int) -> Refusal:
+def refusals(tally: Tally) -> list[Refusal]:
+    """Return the records of what a target refused, the most frequent cause first."""
+    asked = tally.total + tally.refused
+    most = sorted(tally.refusals.items(), key=lambda item: (-item[1].count, item[0]))
+    return [_refusal(cause, refused, asked) for cause, refused in most]
+
+
+def _refusal(cause: str, tally: RefusalTally, asked: int) -> Refusal:
     """Return the record of one cause of refusals; `asked` counts the conversations that the target was given."""
     return Refusal(
         cause=cause,
@@ -254,6 +262,7 @@ def divergence(
         features=telling_features(tally, coverage),
         cause=shown.found.cause,
         needs_shapes=list(shown.needs_shapes),
+        impact=impact_of(slug),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from conformance.campaign import assemble
 from conformance.campaign.locate import Locator
+from conformance.campaign.mask import check_mask
 from conformance.campaign.parallel import run_parallel
 from conformance.campaign.runner import Runner, Settings
 from conformance.campaign.shrink import Shrinker
@@ -27,7 +28,7 @@ from conformance.errors import (
 from conformance.generate import Hints
 from conformance.generate.coverage import CoverageCounter
 from conformance.package_checks import examine
-from conformance.report.model import Divergence, Finding, LeftOut, Refusal, Report, Run
+from conformance.report.model import Divergence, Finding, LeftOut, Report, Run
 from conformance.report.model import Target as Result
 from conformance.rules.base import Severity
 from conformance.rules.behaviour import DOES_NOT_COMPILE, RESOURCE_LIMIT
@@ -41,6 +42,8 @@ from conformance.template.hints import hints_of
 HINTED = 0.1
 # So many cases of either kind are run once more to see which branches they reach.
 _PROBED_CASES = 250
+# A third of so many conversations is trained on.
+_MASKED_CASES = 600
 # Each smaller case would cost the whole limit once more; no case is to blame for the other.
 _NOT_SHRUNK = frozenset({RESOURCE_LIMIT.slug, DOES_NOT_COMPILE.slug})
 
@@ -338,6 +341,7 @@ class _Campaign:
             divergences = [
                 self._divergence(number, slug, shown[slug]) for slug in tally.rules if slug in shown
             ]
+            divergences += self._masks(target) if smaller and number not in self.part.errors else []
             divergences.sort(key=lambda d: (-d.count, d.code))
             result = assemble.target(
                 target,
@@ -354,18 +358,26 @@ class _Campaign:
                 profiles=self.runner.judge.names,
                 aliases=self.aliases[number],
                 findings=self.findings.get(target.sha256, []),
-                refusals=self._refusals(tally),
+                refusals=assemble.refusals(tally),
                 error=self.part.errors.get(number),
                 short=self._short(number),
             )
             self.targets[number] = result
             self.listener.finished(result)
 
-    def _refusals(self, tally: Tally) -> list[Refusal]:
-        """Make the records of what a target refused, the most frequent cause first."""
-        asked = tally.total + tally.refused
-        most = sorted(tally.refusals.items(), key=lambda item: (-item[1].count, item[0]))
-        return [assemble.refusal(cause, refusal, asked) for cause, refusal in most]
+    def _masks(self, target: Target) -> list[Divergence]:
+        """Judge what training with a template would learn; transformers alone makes masks."""
+        if target.text is None or "transformers" not in self.runner.hosts:
+            return []
+        drawn = (self.runner.drawn(index) for index in range(min(_MASKED_CASES, self.part.cases)))
+        cases = [(item.case, item.shape) for item in drawn if item.lost is None]
+        limits = self.runner.settings.limits
+        try:
+            return check_mask(
+                target.name, target.text, cases, self.runner.judge, self._locator, limits=limits
+            )
+        except UnjudgedError:
+            return []
 
     def gone(self, reason: str) -> None:
         """Note why a target answers no more; what it answered so far stays judged."""
@@ -465,12 +477,12 @@ def exit_code(report: Report, fail_on: str = "error") -> int:
     """Return the exit code of a report: the highest of its targets' and of what was left out.
 
     0 conforms, 1 divergences or findings at least as bad as `fail_on` (error, warning or never), 2 an unreadable
-    target, 3 could not be judged.
+    target, 3 could not be judged. Where a gate has judged the targets, its word holds.
     """
     codes = [EXIT_CONFORMS]
     if not report.targets or report.run.cases == 0:
         codes.append(EXIT_UNJUDGED)
-    levels = {"error": ("error",), "warning": ("error", "warning"), "never": ()}[fail_on]
+    levels = {"error": ("error",), "warning": ("error", "warning")}.get(fail_on, ())
     for target in report.targets:
         if target.verdict == "error":
             unreadable = target.cases.total == 0 and target.error not in (
@@ -479,6 +491,8 @@ def exit_code(report: Report, fail_on: str = "error") -> int:
                 assemble.ALL_REFUSED,
             )
             codes.append(EXIT_USAGE if unreadable else EXIT_UNJUDGED)
+        elif target.passes is not None:
+            codes.append(EXIT_CONFORMS if target.passes else EXIT_DIVERGES)
         elif not target.harmony:
             codes.append(EXIT_CONFORMS if fail_on == "never" else EXIT_DIVERGES)
         elif not _severities(target).isdisjoint(levels):

@@ -72,7 +72,7 @@ class Shrinker:
         """
         self._renders = self._limits = 0
         self._unexplained = unexplained
-        plain = families()[shape.family][0]
+        plain = families().get(shape.family, (shape,))[0]
         best = None
         for candidate in dict.fromkeys((plain, shape)):
             best = self._first([case], candidate, rule)

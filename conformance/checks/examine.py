@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from conformance.checks.assistant_mask import TAG
 from conformance.checks.base import Finding, checks
 from conformance.checks.bench import Bench
 from conformance.checks.content import fitting
@@ -25,8 +24,10 @@ from conformance.report.model import (
 from conformance.rules import rule
 from conformance.rules.base import Severity
 from conformance.rules.behaviour import DOES_NOT_COMPILE
+from conformance.rules.impacts import impact_of
 from conformance.sources import Template
 from conformance.template.lines import LineTracer
+from conformance.template.mask_engine import has_marks
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
@@ -86,7 +87,7 @@ def examine(
         if problem is not None:
             found.problems[engine] = problem
             continue
-        masked = mask_host if engine == "transformers" and TAG.search(template.text) else None
+        masked = mask_host if engine == "transformers" and has_marks(template.text) else None
         bench = Bench(template.text, host, engine, masked)
         fit, about_content = fitting(bench, probes)
         found.seen += [Seen("texts", engine, finding) for finding in about_content]
@@ -141,6 +142,7 @@ def _divergence(
         engines=sorted({seen.engine for seen in group}),
         shapes=sorted({seen.finding.probe.shape for seen in group}),
         vanishes_under=[],
+        impact=impact_of(known.slug),
         example=_example(found, shown, hosts, tracers),
     )
 
@@ -194,6 +196,7 @@ def _of_problem(found: Examination, engine: str, problem: SyntaxProblem) -> Dive
         engines=[engine],
         shapes=[],
         vanishes_under=[],
+        impact=impact_of(known.slug),
         example=Example(
             case_id=case_id(probe.case),
             case=probe.case,

@@ -18,6 +18,7 @@ from conformance.campaign.check import check as run_campaign
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
 from conformance.cli.check_any import run_check_any
+from conformance.cli.gate_options import BaselineFile, Gate, Ignore, Select, Severities, WriteBaseline
 from conformance.cli.groups import ServerOptions, load_groups
 from conformance.cli.options import (
     DEFAULT_ENGINES,
@@ -27,26 +28,27 @@ from conformance.cli.options import (
     Concurrency,
     Engines,
     Examples,
-    FailOn,
     FailOnOption,
     Formats,
     Jobs,
     KeyVariable,
     Model,
     Offline,
+    OptionalTargets,
     Output,
     Profile,
+    Renderer,
     Seconds,
     Seed,
     Server,
     Shapes,
-    Targets,
     Timeout,
 )
 from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines, check_engines, obtain_authority
 from conformance.errors import EXIT_UNJUDGED, UsageError
+from conformance.gate.policy import FailOn
 from conformance.oracles.authorities import DEFAULT, find
 from conformance.oracles.profile import profile as profile_named
 from conformance.report.events import EventLog, Header
@@ -56,12 +58,14 @@ from conformance.servers.client import KEY_VARIABLE
 from conformance.shapes import shapes
 from conformance.targets.base import Group
 from conformance.targets.base import Target as Judged
+from conformance.targets.renderer import open_renderer
 from conformance.vectors import reported_cases
 
 
 def check(
     context: typer.Context,
-    targets: Targets,
+    targets: OptionalTargets = None,
+    command: Renderer = None,
     engine: Engines = None,
     shape: Shapes = None,
     profile: Profile = "harmony",
@@ -75,6 +79,11 @@ def check(
     format: Formats = None,
     output: Output = None,
     fail_on: FailOnOption = FailOn.error,
+    select: Select = None,
+    ignore: Ignore = None,
+    severity: Severities = None,
+    baseline: BaselineFile = None,
+    write_baseline: WriteBaseline = False,
     any_family: Annotated[
         bool,
         typer.Option("--any", help="Any family of template: try the properties that need no oracle."),
@@ -86,12 +95,15 @@ def check(
     concurrency: Concurrency = 4,
     api_key_variable: KeyVariable = KEY_VARIABLE,
 ) -> int:
-    """Judge templates or running servers: generate conversations, compare with Harmony, show what differs."""
+    """Judge templates, running servers or programs: compare with Harmony, show what differs."""
+    if not targets and command is None:
+        raise UsageError("Name a target, or a program with --command; see `conformance check --help`.")
+    gate = Gate(select, ignore, severity, baseline, fail_on, write=write_baseline)
     if any_family:
         sources = {name: context.get_parameter_source(name) for name in context.params}
         given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
         return run_check_any(
-            targets,
+            targets or (),
             engines=engine or DEFAULT_ENGINES,
             seed=seed,
             examples=examples if "examples" in given else None,
@@ -99,7 +111,7 @@ def check(
             formats=format or (),
             output=output,
             cards=cards,
-            fail_on=fail_on,
+            gate=gate,
             offline=offline,
         )
     engines, no_engine = all_engines(engine or DEFAULT_ENGINES)
@@ -117,7 +129,8 @@ def check(
     validate(settings)
     publisher = Publisher(format or (), output, cards)
     servers = ServerOptions(server, model, timeout, concurrency, api_key_variable)
-    with load_groups(targets, servers, offline=offline) as loaded:
+    program = None if command is None else open_renderer(command, limit_s=timeout, readings=profile)
+    with load_groups(targets or (), servers, offline=offline, program=program) as loaded:
         for left in loaded.left_out:
             complain(left.reason)
         obtain_authority(authority, offline=offline)
@@ -130,8 +143,9 @@ def check(
             shown=publisher.shows,
             left_out=[*loaded.left_out, *no_engine],
         )
+    report = gate.apply(report)
     publisher.publish(report, folder)
-    codes = [exit_code(report, fail_on), loaded.exit_code]
+    codes = [exit_code(report), gate.exit_code(report), loaded.exit_code]
     # Unknown is not pass: who asked for all engines did not get all.
     codes += [EXIT_UNJUDGED] if no_engine or cut_short(report, settings) else []
     return max(codes)

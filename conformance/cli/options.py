@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from conformance.cli import completion
+from conformance.gate.policy import FailOn
 
 # What every user has.
 DEFAULT_ENGINES = ("transformers",)
 
 
-class FailOn(enum.StrEnum):
-    """From which severity on a divergence makes the command fail."""
-
-    error = "error"
-    warning = "warning"
-    never = "never"
-
-
+_TARGETS_HELP = (
+    "A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
+    "wheel://package==version/path, a catalogue name, or the http(s):// address of a running server."
+)
 Targets = Annotated[
     list[str],
     typer.Argument(
         metavar="TARGET...",
         autocompletion=completion.targets,
-        help="A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
-        "wheel://package==version/path, a catalogue name, or the http(s):// address of a running server.",
+        help=_TARGETS_HELP,
+    ),
+]
+OptionalTargets = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[TARGET]", autocompletion=completion.targets, help=_TARGETS_HELP),
+]
+Renderer = Annotated[
+    str | None,
+    typer.Option(
+        "--command", metavar="COMMAND", help="A program as target: reads lines of JSON, writes one for each."
     ),
 ]
 Target = Annotated[
@@ -104,7 +109,9 @@ AtLeast = Annotated[
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Processes that judge.")]
-FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="From which severity on to exit with 1.")]
+FailOnOption = Annotated[
+    FailOn, typer.Option("--fail-on", help="From which severity or which impact on to exit with 1.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
 Formats = Annotated[
     list[str] | None,

@@ -13,22 +13,23 @@ from rich.console import Console
 from conformance.campaign.check import exit_code
 from conformance.cli.console import new_console, say
 from conformance.cli.lazy import help_without_command
-from conformance.cli.options import FailOn, FailOnOption, Formats, Profile, Seed
+from conformance.cli.options import FailOnOption, Formats, Profile, Seed
 from conformance.cli.publish import Destinations
 from conformance.cli.runs import newest_run
 from conformance.cli.targets import obtain_authority
 from conformance.cli.vectors_report import print_report, write_folder
 from conformance.conversation import Case
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
+from conformance.gate.policy import FailOn, Policy
 from conformance.importers import looks_like_case_id, read_case
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.profile import profile as profile_named
+from conformance.renderers.process import Renderer
 from conformance.report.files import make_folder, write_file
 from conformance.report.json_file import find_example, read
 from conformance.vectors.export import differences, grow, normalise, promote, rendered_files
 from conformance.vectors.files import Family, default_folder, read_folder
 from conformance.vectors.judging import judge_renderer
-from conformance.vectors.renderer import Renderer
 
 app = typer.Typer(callback=help_without_command, invoke_without_command=True)
 
@@ -93,7 +94,10 @@ def check(
         if output is not None:
             say(console, f"Report: {output / 'report.json'}")
     # Unknown is not pass: what was not asked is not known.
-    return max(exit_code(report, fail_on), EXIT_CONFORMS if report.run.complete else EXIT_UNJUDGED)
+    return max(
+        exit_code(Policy(fail_on=fail_on).apply(report)),
+        EXIT_CONFORMS if report.run.complete else EXIT_UNJUDGED,
+    )
 
 
 @app.command()

@@ -80,13 +80,18 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     command = (
         replay_command(example.case_id, target.name)
         if location is None
-        else f"conformance check --any {shlex.quote(location)}{_engine(divergence)}"
+        else f"conformance check {_any(divergence)}{shlex.quote(location)}{_engine(divergence)}"
     )
     parts.append(again.append(inert(command, glyphs=glyphs), "cyan"))
     if example.reproduce:
         asked = Text("  ", no_wrap=True, overflow="ignore").append("Ask   ", "bold")
         parts.append(asked.append(inert(example.reproduce, glyphs=glyphs), "cyan"))
     return Group(*parts)
+
+
+def _any(divergence: Divergence) -> str:
+    # What training would learn of a gpt-oss template is asked with the oracle's conversations.
+    return "" if divergence.check == "mask" else "--any "
 
 
 def _engine(divergence: Divergence) -> str:
@@ -111,8 +116,14 @@ def _headline(target: Target, divergence: Divergence, width: int, glyphs: Glyphs
     table.add_column(ratio=1, no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    table.add_row(left, middle, Text(divergence.severity, SEVERITY_STYLE[divergence.severity]))
+    table.add_row(left, middle, Text(_weight(divergence, glyphs), SEVERITY_STYLE[divergence.severity]))
     return table
+
+
+def _weight(divergence: Divergence, glyphs: Glyphs) -> str:
+    """Return severity and impact: how sure it is that this is wrong, and what the model loses."""
+    impact = inert(divergence.impact, glyphs=glyphs)
+    return f"{divergence.severity}{f' {glyphs.dot} {impact}' if impact else ''}"
 
 
 def _place(example: Example, glyphs: Glyphs) -> Text:

@@ -10,9 +10,10 @@ from conformance.report.cards import known_rule, percent, replay_command
 from conformance.report.excerpt import excerpt, parting
 from conformance.report.issues import Issue, issues
 from conformance.report.markdown import cell, conversation, escaped, no_paths
-from conformance.report.model import Report, Target
-from conformance.report.verdicts import verdict
+from conformance.report.model import Divergence, Report, Target
+from conformance.report.verdicts import judged_by, verdict
 from conformance.report.visible import inert
+from conformance.rules.impacts import impact_reason
 
 # GitHub refuses comments of more characters; a job summary may have sixteen times as many.
 LIMIT = 65_000
@@ -44,18 +45,21 @@ def markdown(report: Report, limit: int = LIMIT) -> str:
 
 
 def _head(report: Report, found: list[Issue]) -> Iterator[str]:
-    run, packages = report.run, report.environment.packages
-    harmony = f"openai-harmony {packages['openai-harmony']}" if "openai-harmony" in packages else "Harmony"
+    run = report.run
+    judged, *gaps = [*judged_by(report)] or ["judged without an authority"]
     yield "## Chat template conformance"
     yield ""
-    yield f"Judged against {cell(harmony)}, profile `{inert(run.profile)}`, seed {run.seed}."
+    yield f"{cell(judged[:1].upper() + judged[1:])}, profile `{inert(run.profile)}`, seed {run.seed}."
     yield ""
+    for gap in gaps:
+        yield from (f"**{cell(gap)}**", "")
     if not run.complete:
         yield from (f"**Incomplete: the run ended early, after {run.cases:,} conversations.**", "")
     yield "| Template | Verdict |"
     yield "|---|---|"
     for target in report.targets[:200]:
-        mark = "✅" if target.verdict == "conforms" else "❌"
+        passes = target.verdict == "conforms" if target.passes is None else target.passes
+        mark = "✅" if passes and target.verdict != "error" else "❌"
         yield f"| {mark} {cell(no_paths(target.name))} | {cell(no_paths(verdict(target, run.profile)))} |"
     for left in report.left_out[:200]:
         yield f"| ❌ {cell(no_paths(left.name))} | not judged: {cell(no_paths(left.reason))} |"
@@ -67,8 +71,9 @@ def _head(report: Report, found: list[Issue]) -> Iterator[str]:
     for issue in listed[:100]:
         line = f":{issue.place.line}" if issue.place.line is not None else ""
         seen = percent(issue.divergence.share) if issue.divergence is not None else ""
+        mark = "accepted" if issue.accepted else _MARKS[issue.severity]
         yield (
-            f"| {_MARKS[issue.severity]} | {escaped(issue.code)} {escaped(issue.rule)} | {escaped(issue.target)} "
+            f"| {mark} | {escaped(issue.code)} {escaped(issue.rule)} | {escaped(issue.target)} "
             f"| {escaped(issue.place.uri)}{line} | {seen} |"
         )
     if len(listed) > 100:
@@ -88,12 +93,16 @@ def _details(report: Report, issue: Issue) -> Iterator[str]:
         yield escaped(issue.details)
     else:
         yield f"{conversation(divergence)}"
-        yield from _difference(issue)
+        yield from difference(divergence)
         if known is not None:
             yield from ("", f"**Why** {known.why}  ", f"**Fix** {known.fix}  ")
             yield f"**Source** {known.citation}  "
         target = _named(report, issue)
         total = target.cases.total if target is not None else report.run.cases
+        if issue.impact:
+            yield f"**Impact** {escaped(issue.impact)}: {impact_reason(issue.rule)}  "
+        if issue.accepted:
+            yield f"**Accepted** {escaped(issue.accepted)}  "
         yield f"**Seen** in {percent(divergence.share)} of {total:,} generated conversations"
         if divergence.vanishes_under:
             yield f"<br>**Accepted under** {cell(', '.join(divergence.vanishes_under))}"
@@ -111,10 +120,9 @@ def _named(report: Report, issue: Issue) -> Target | None:
     return next((target for target in report.targets if inert(target.name) == issue.target), None)
 
 
-def _difference(issue: Issue) -> Iterator[str]:
+def difference(divergence: Divergence) -> Iterator[str]:
     """Yield both texts around the place where they part; every line begins with a mark, so that no fence can end."""
-    assert issue.divergence is not None
-    example = issue.divergence.example
+    example = divergence.example
     yield from ("", "```diff")
     if example.actual is None or example.failure is not None:
         yield f"! {inert(example.failure or 'no text', 400)}"

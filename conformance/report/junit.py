@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 from conformance.report.base import Output, register
 from conformance.report.issues import Issue, issues
 from conformance.report.model import Report
-from conformance.report.verdicts import verdict
+from conformance.report.verdicts import judged_by, verdict
 from conformance.report.visible import inert
 
 
@@ -23,7 +23,7 @@ def write_junit(report: Report, output: Output) -> bytes:
     root = ET.Element("testsuites", name=report.tool.name)
     words = {inert(target.name): inert(verdict(target, report.run.profile)) for target in report.targets}
     for name, found in by_target.items():
-        _suite(root, name, found, words.get(name))
+        _suite(root, name, found, words.get(name), [inert(line, 400) for line in judged_by(report)])
     for suite in root:
         _count(suite)
     _count(root)
@@ -32,17 +32,21 @@ def write_junit(report: Report, output: Output) -> bytes:
     return written + b"\n"
 
 
-def _suite(root: ET.Element, name: str, found: list[Issue], words: str | None) -> None:
+def _suite(root: ET.Element, name: str, found: list[Issue], words: str | None, judged: list[str]) -> None:
     suite = ET.SubElement(root, "testsuite", name=name)
     if words is not None:
         properties = ET.SubElement(suite, "properties")
         ET.SubElement(properties, "property", name="verdict", value=words)
+        for line in judged:
+            ET.SubElement(properties, "property", name="authority", value=line)
     for issue in found:
         case = _case(suite, name, f"{issue.code} {issue.rule}")
         case.set("file", issue.place.uri)
         if issue.place.line is not None:
             case.set("line", str(issue.place.line))
-        if issue.severity == "note":
+        if issue.accepted:
+            ET.SubElement(case, "skipped", message=f"accepted: {issue.accepted}")
+        elif issue.severity == "note":
             ET.SubElement(case, "system-out").text = f"{issue.summary} {issue.details}"
         else:
             tag = "error" if issue.kind == "unjudged" else "failure"
@@ -57,5 +61,10 @@ def _case(suite: ET.Element, target: str, name: str) -> ET.Element:
 
 
 def _count(suite: ET.Element) -> None:
-    for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
+    for attribute, tag in (
+        ("tests", "testcase"),
+        ("failures", "failure"),
+        ("errors", "error"),
+        ("skipped", "skipped"),
+    ):
         suite.set(attribute, str(len(list(suite.iter(tag)))))

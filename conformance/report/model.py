@@ -156,7 +156,8 @@ class Divergence(_Part, frozen=True, kw_only=True):
     `readings` are the cited readings that explain it everywhere, one value of each setting; `vanishes_under` the
     profiles that have them. `needs_shapes` lists the shapes in which the example shows it, empty when every shape
     does. Where engines disagree there is one record for each `cause`; its example's `expected` is the other engine's
-    text.
+    text. `impact` is what the model loses (structure, content, wording, white space); `accepted` is the reason of a
+    baseline that knows it.
     """
 
     rule: str
@@ -173,6 +174,8 @@ class Divergence(_Part, frozen=True, kw_only=True):
     readings: list[Reading] = []
     cause: str = ""
     needs_shapes: list[str] = []
+    impact: str = ""
+    accepted: str = ""
 
     @property
     def key(self) -> str:
@@ -211,6 +214,7 @@ class Finding(_Part, frozen=True, kw_only=True):
     expected: str = ""
     actual: str = ""
     checked: bool = True
+    accepted: str = ""
 
 
 class Refusal(_Part, frozen=True, kw_only=True):
@@ -233,6 +237,7 @@ class Target(_Part, frozen=True, kw_only=True):
     """One template and what the campaign found about it; `findings` are about the package around it.
 
     `right_under_readings` is the share of conversations that are right under some cited readings taken together.
+    `ignored` are rules that a gate was told not to look at, `passes` what it said: None where there was no gate.
     """
 
     name: str
@@ -252,7 +257,14 @@ class Target(_Part, frozen=True, kw_only=True):
     unclassified_share: float = 0.0
     by_engine: list[EngineResult] = []
     findings: list[Finding] = []
+    ignored: list[str] = []
+    passes: bool | None = None
     refusals: list[Refusal] = []
+
+
+def found_in(target: Target) -> list[Divergence | Finding]:
+    """Return all that was found about a target: divergences of its prompts, and findings about its package."""
+    return [*target.divergences, *target.findings]
 
 
 class LeftOut(_Part, frozen=True, kw_only=True):
