@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
+from conformance.as_sent import asks
 from conformance.conversation import (
     Assistant,
     Case,
     Conversation,
     Instructions,
     Message,
+    Mode,
     Options,
     Tool,
     ToolCall,
@@ -34,8 +35,14 @@ _BUILTIN = ("browser", "python")
 
 
 def read_case(path: Path) -> Case:
+    """Read a case from a file; see `read_given`."""
+    return read_given(path)[0]
+
+
+def read_given(path: Path) -> tuple[Case, dict[str, Any] | None]:
     """Read a case from a file: a case of ours (`conversation`) or a chat-completions request (`messages`).
 
+    Returns the case, and the request's body as it was sent where it is one.
     Raises UsageError, naming the file and the place in it, when it is neither or Harmony could not render it.
     """
     try:
@@ -63,8 +70,8 @@ def read_case(path: Path) -> Case:
             "`messages`)."
         )
     if "conversation" in raw:
-        return case_from_json(data, str(path))
-    return case_from_request(raw, str(path))
+        return case_from_json(data, str(path)), None
+    return case_from_request(raw, str(path)), raw
 
 
 def case_from_request(request: dict[str, Any], where: str = "the request") -> Case:
@@ -75,6 +82,8 @@ def case_from_request(request: dict[str, Any], where: str = "the request") -> Ca
     messages = request.get("messages")
     if not isinstance(messages, list):
         _refuse(where, "messages", "is not a list")
+    if not messages:
+        _refuse(where, "messages", "is empty; a request needs one message at least")
     if request.get("functions"):
         _refuse(where, "functions", "is the old form; write it as tools")
     reader = _Reader(where)
@@ -107,7 +116,8 @@ def _options(request: dict[str, Any], where: str) -> Options:
     builtin = extra.get("builtin_tools") or []
     if not isinstance(builtin, list) or any(name not in _BUILTIN for name in builtin):
         _refuse(where, "chat_template_kwargs.builtin_tools", f"is not a list of {', '.join(_BUILTIN)}")
-    return Options(reasoning_effort=effort, model_identity=identity, builtin_tools=tuple(builtin))
+    mode: Mode = "generation" if asks(request) else "training"
+    return Options(reasoning_effort=effort, model_identity=identity, builtin_tools=tuple(builtin), mode=mode)
 
 
 def _refuse(where: str, place: str, problem: str) -> NoReturn:
@@ -225,8 +235,3 @@ class _Reader:
 def looks_like_case_id(text: str) -> bool:
     """Say whether a word is a case id (or the beginning of one) rather than a file's name."""
     return re.fullmatch(r"[0-9a-f]{3,12}", text) is not None
-
-
-def to_file(case: Case) -> str:
-    """Return a case as the JSON that `read_case` reads, indented."""
-    return json.dumps(msgspec.to_builtins(case), ensure_ascii=False, indent=2) + "\n"

@@ -146,8 +146,8 @@ def region_words(found: Found) -> str:
     return ", ".join(words)
 
 
-def example(shown: Shown) -> Example:
-    """Return the record of a case that shows a divergence."""
+def example(shown: Shown, *, parse: bool = True) -> Example:
+    """Return the record of a case that shows a divergence; `parse` also says what a model reads in its prompt."""
     difference, judgement = shown.found.difference, shown.judgement
     block = difference.block if difference else None
     failure = judgement.failure
@@ -170,7 +170,9 @@ def example(shown: Shown) -> Example:
         also=[found.rule for found in judgement.found if found.rule != shown.found.rule],
         failure=failure,
         minimal=shown.minimal,
-        structure=[] if shown.found.against else structure(shown.answer, judgement, shown.found.rule),
+        structure=[]
+        if shown.found.against or not parse
+        else structure(shown.answer, judgement, shown.found.rule),
         origin=shown.origin,
         reproduce=shown.reproduce,
     )
@@ -240,9 +242,9 @@ def telling_features(tally: RuleTally, coverage: CoverageCounter) -> list[str]:
 
 
 def divergence(
-    slug: str, tally: RuleTally, total: int, shown: Shown, coverage: CoverageCounter
+    slug: str, tally: RuleTally, total: int, shown: Shown, coverage: CoverageCounter, *, parse: bool = True
 ) -> Divergence:
-    """Return the record of one rule on one target."""
+    """Return the record of one rule on one target; without `parse` not what a model reads in the prompt."""
     readings = tally.explained
     return Divergence(
         rule=slug,
@@ -258,7 +260,7 @@ def divergence(
             ReadingRecord(setting=setting, value=value, citation=citation((setting, value)))
             for setting, value in readings
         ],
-        example=example(shown),
+        example=example(shown, parse=parse),
         features=telling_features(tally, coverage),
         cause=shown.found.cause,
         needs_shapes=list(shown.needs_shapes),
