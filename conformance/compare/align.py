@@ -21,7 +21,7 @@ _END_TAILS = tuple(end[-6:] for end in ENDS)
 _MASK = "\ue000|start|\ue000"
 _HEAD = re.compile(r"<\|start\|>(.*?)<\|message\|>", re.DOTALL)
 _HEADER = re.compile(
-    r"<\|start\|>(?:system|developer|user|assistant|tool|functions\.[\w-]+)(?: to=[\w.-]+)?"
+    r"<\|start\|>(?:system|developer|user|assistant|tool|functions\.[\w.-]+)(?: to=[\w.-]+)?"
     r"(?:<\|channel\|>\w+)?(?: to=[\w.-]+)?(?: ?(?:<\|constrain\|>)? ?json)?<\|message\|>"
 )
 _EQUAL, _NEAR, _SAME_HEAD, _SAME_BODY, _SAME_ROLE, _SKIP, _SKIP_DROPPED = 0.0, 0.3, 0.9, 0.5, 1.8, 1.25, 0.02
