@@ -129,6 +129,21 @@ MESSAGE_ADDED = register(
     )
 )
 
+MESSAGE_MOVED = register(
+    Rule(
+        code="HT513",
+        slug=Slug("message-moved"),
+        family="messages",
+        severity="error",
+        what="A message stands in another place of the prompt.",
+        why="What the model reads last, and what an answer seems to follow, is not what happened.",
+        citation=_FORMAT,
+        fix="Write the messages in the order in which they come, the developer message right behind the system message.",
+        good="",
+        bad="",
+    )
+)
+
 TEXT_TRIMMED = register(
     Rule(
         code="HT509",
