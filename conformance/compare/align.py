@@ -293,9 +293,17 @@ def _align_middle(middle: list[_Entry], parts: list[tuple[str, int]], length: in
     best = [[0.0] * (columns + 1) for _ in range(rows + 1)]
     views = [_View(text) for text, _ in parts]
     costs = []
+    ours, theirs = {block.text for block, _, _ in middle}, {text for text, _ in parts}
     for block, _, dropped in middle:
         view = _View(block.text)
-        costs.append([_cost(block, dropped, view, other) for other in views])
+        row = [_cost(block, dropped, view, other) for other in views]
+        if block.text in theirs:
+            # Two messages that both sides have, in other places, moved and are not each other's.
+            row = [
+                _NEVER if other.text in ours and other.text != view.text else cost
+                for other, cost in zip(views, row, strict=True)
+            ]
+        costs.append(row)
     skips = [_SKIP_DROPPED if dropped else _SKIP for _, _, dropped in middle]
     for i in range(rows - 1, -1, -1):
         best[i][columns] = best[i + 1][columns] + skips[i]

@@ -139,8 +139,8 @@ MESSAGE_MOVED = register(
         why="What the model reads last, and what an answer seems to follow, is not what happened.",
         citation=_FORMAT,
         fix="Write the messages in the order in which they come, the developer message right behind the system message.",
-        good="",
-        bad="",
+        good="<|message|>{}<|call|><|start|>assistant to=functions.g<|channel|>commentary json<|message|><|call|>",
+        bad="<|message|><|call|><|start|>assistant to=functions.f<|channel|>commentary json<|message|>{}<|call|>",
     )
 )
 
