@@ -35,6 +35,10 @@ class UnjudgedError(ConformanceError):
     exit_code = EXIT_UNJUDGED
 
 
+class GoneError(UnjudgedError):
+    """A server or program does not answer, or no more (exit code 3); what it answered before stays judged."""
+
+
 def printable(text: str, limit: int = 120) -> str:
     """Return a stranger's word fit for a terminal: one line, no control characters, not too long."""
     shown = "".join(char if char.isprintable() else "\ufffd" for char in text[: limit + 1])

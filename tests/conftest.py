@@ -24,4 +24,4 @@ def _registered(request: pytest.FixtureRequest) -> Iterator[None]:
         base.register(engine)
     yield
     for engine in classes:
-        del base._REGISTRY[engine.name]
+        del base.ENGINES._known[engine.name]

@@ -63,7 +63,7 @@ def record(chosen: Sequence[Template], *, seed: int = 0, cases: int = DEFAULT_CA
             "engines": list(settings.engines),
             "profile": settings.profile,
         },
-        "fixes": {fix.name: fix.what for fix, _ in fixes()},
+        "fixes": {fix.name: fix.what for fix in fixes()},
         "templates": entries,
     }
 

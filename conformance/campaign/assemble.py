@@ -12,7 +12,7 @@ import msgspec
 
 from conformance import __version__
 from conformance.campaign.judge import Answer, Judgement, seems_harmony
-from conformance.campaign.tally import EngineTally, RuleTally, Tally
+from conformance.campaign.tally import EngineTally, RefusalTally, RuleTally, Tally
 from conformance.compare.align import align, side_by_side
 from conformance.compare.base import Found
 from conformance.compare.structure import compare
@@ -30,6 +30,7 @@ from conformance.report.model import (
     Example,
     Finding,
     Origin,
+    Refusal,
     Target,
     ToolInfo,
     Verdict,
@@ -37,7 +38,7 @@ from conformance.report.model import (
 from conformance.rules import rule
 from conformance.rules.base import Severity
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
-from conformance.sources import Template
+from conformance.targets.base import Target as Judged
 from conformance.template.branches import BranchCoverage
 
 PACKAGES = ("openai-harmony", "transformers", "jinja2", "gguf", "huggingface_hub", "hypothesis")
@@ -94,9 +95,11 @@ class Shown:
     line: int | None = None
     needs_shapes: Sequence[str] = ()
     origin: Origin | None = None
+    reproduce: str = ""
 
 
 NOTHING_JUDGED = "no conversation was judged"
+ALL_REFUSED = "it refused every conversation"
 
 
 def tool_info() -> ToolInfo:
@@ -165,6 +168,20 @@ def example(shown: Shown) -> Example:
         minimal=shown.minimal,
         structure=[] if shown.found.against else structure(shown.answer, judgement, shown.found.rule),
         origin=shown.origin,
+        reproduce=shown.reproduce,
+    )
+
+
+def refusal(cause: str, tally: RefusalTally, asked: int) -> Refusal:
+    """Return the record of one cause of refusals; `asked` counts the conversations that the target was given."""
+    return Refusal(
+        cause=cause,
+        message=tally.message,
+        count=tally.count,
+        share=tally.count / asked,
+        case_id=case_id(tally.case),
+        case=tally.case,
+        shape=tally.shape,
     )
 
 
@@ -263,7 +280,7 @@ def coverage_record(coverage: CoverageCounter, branches: BranchCoverage | None) 
 
 
 def target(
-    template: Template,
+    judged: Judged,
     tally: Tally,
     divergences: list[Divergence],
     coverage: Coverage,
@@ -273,18 +290,25 @@ def target(
     versions: Mapping[str, str] = MappingProxyType({}),
     aliases: Sequence[str] = (),
     findings: Sequence[Finding] = (),
+    refusals: Sequence[Refusal] = (),
     error: str | None = None,
+    short: str | None = None,
 ) -> Target:
-    """Return the record of one target; without a single judged conversation its verdict is error."""
+    """Return the record of one target; without a single judged conversation its verdict is error.
+
+    `short` says why too few were judged to call it conforming: what was found stands, what was not proves nothing.
+    """
     total = tally.total
-    counts = CaseCounts(total=total, inexpressible=tally.inexpressible, **tally.counts)
+    counts = CaseCounts(total=total, inexpressible=tally.inexpressible, refused=tally.refused, **tally.counts)
     verdict: Verdict = "diverges" if any(found.severity != "note" for found in divergences) else "conforms"
     if total == 0:
-        verdict, error = "error", error or NOTHING_JUDGED
+        verdict, error = "error", error or (ALL_REFUSED if tally.refused else NOTHING_JUDGED)
+    elif verdict == "conforms" and short is not None:
+        verdict, error = "error", short
     return Target(
-        name=template.name,
-        sha256=template.sha256,
-        source=msgspec.to_builtins(template.source),
+        name=judged.name,
+        sha256=judged.sha256,
+        source=msgspec.to_builtins(judged.source),
         verdict=verdict,
         engines=list(engines),
         by_engine=[
@@ -298,20 +322,21 @@ def target(
         right_under={name: tally.right.get(name, 0) / total for name in profiles} if total else {},
         divergences=divergences,
         error=error,
-        harmony=is_harmony(template, tally),
+        harmony=is_harmony(judged, tally),
         aliases=list(aliases),
         findings=list(findings),
+        refusals=list(refusals),
         unclassified_share=tally.unclassified / counts.different if counts.different else 0.0,
     )
 
 
-def is_harmony(template: Template, tally: Tally) -> bool:
-    """Say whether a template is meant to write Harmony: the catalogue's word, else what it does.
+def is_harmony(judged: Judged, tally: Tally) -> bool:
+    """Say whether a target is meant to write Harmony: the catalogue's word, else what it does.
 
-    A template that in no conversation writes the system message or a user message as Harmony does writes
+    One that in no conversation writes the system message or a user message as Harmony does writes
     something else.
     """
-    if template.harmony is not None:
-        return template.harmony
+    if judged.harmony is not None:
+        return judged.harmony
     rendered = tally.counts["equal"] + tally.counts["different"]
     return seems_harmony(rendered, tally.familiar)

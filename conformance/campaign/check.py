@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from conformance.campaign import assemble
 from conformance.campaign.locate import Locator
@@ -20,17 +20,20 @@ from conformance.errors import (
     EXIT_DIVERGES,
     EXIT_UNJUDGED,
     EXIT_USAGE,
+    GoneError,
     UnjudgedError,
     UsageError,
 )
 from conformance.generate import Hints
 from conformance.generate.coverage import CoverageCounter
 from conformance.package_checks import examine
-from conformance.report.model import Divergence, Finding, LeftOut, Report, Run, Target
+from conformance.report.model import Divergence, Finding, LeftOut, Refusal, Report, Run
+from conformance.report.model import Target as Result
 from conformance.rules.base import Severity
 from conformance.rules.behaviour import DOES_NOT_COMPILE, RESOURCE_LIMIT
 from conformance.shapes import Shape, shapes
 from conformance.sources import Template
+from conformance.targets.base import Target
 from conformance.template.branches import PROBED, BranchCoverage, BranchProbe
 from conformance.template.hints import hints_of
 
@@ -45,59 +48,67 @@ _NOT_SHRUNK = frozenset({RESOURCE_LIMIT.slug, DOES_NOT_COMPILE.slug})
 class Listener(Protocol):
     """Is told what a campaign finds while it runs; the event log and the progress bar listen."""
 
-    def started(self, template: Template, cases: int) -> None:
+    def started(self, target: Target, cases: int) -> None:
         """A target's campaign begins."""
 
-    def progress(self, template: Template, done: int, total: int) -> None:
+    def progress(self, target: Target, done: int, total: int) -> None:
         """So many conversations of a target are judged."""
 
-    def found(self, template: Template, divergence: Divergence) -> None:
+    def found(self, target: Target, divergence: Divergence) -> None:
         """A rule was seen for the first time, or its case was shrunk."""
 
-    def finished(self, target: Target) -> None:
+    def finished(self, result: Result) -> None:
         """A target's result is complete."""
 
 
 class Silent:
     """A listener that does nothing."""
 
-    def started(self, template: Template, cases: int) -> None:
+    def started(self, target: Target, cases: int) -> None:
         """Do nothing."""
 
-    def progress(self, template: Template, done: int, total: int) -> None:
+    def progress(self, target: Target, done: int, total: int) -> None:
         """Do nothing."""
 
-    def found(self, template: Template, divergence: Divergence) -> None:
+    def found(self, target: Target, divergence: Divergence) -> None:
         """Do nothing."""
 
-    def finished(self, target: Target) -> None:
+    def finished(self, result: Result) -> None:
         """Do nothing."""
 
 
 def check(
-    templates: Sequence[Template],
+    given: Sequence[Target],
     settings: Settings,
     listener: Listener | None = None,
     *,
+    hosts: Mapping[str, Host] | None = None,
     left_out: Sequence[LeftOut] = (),
     shrink: bool = True,
 ) -> Report:
-    """Judge templates and return the report; templates with the same text are judged once.
+    """Judge targets and return the report; templates with the same text are judged once.
 
-    A KeyboardInterrupt ends the campaign and not the report: what was found is in it, `complete` is False.
+    `hosts` make the prompts where the targets are no templates. A KeyboardInterrupt, or a server that is gone, ends
+    the campaign and not the report: what was found is in it, `complete` is False.
     Raises UsageError when the only target does not compile, UnjudgedError when oracle or engine is missing.
     """
     begin = time.monotonic()
     listener = listener or Silent()
-    unique, aliases = _unique(templates)
-    with Runner(settings) as runner:
-        campaign = _Campaign(runner, unique, aliases, examine(templates), listener)
+    unique, aliases = _unique(given)
+    findings = examine([target for target in given if isinstance(target, Template)])
+    with Runner(settings, hosts=hosts) as runner:
+        campaign = _Campaign(runner, unique, aliases, findings, listener, foreign=bool(hosts))
         try:
             campaign.run(begin)
             campaign.finish(shrink=shrink)
-            complete = campaign.complete
         except KeyboardInterrupt:
-            complete = False
+            campaign.ended = "interrupted"
+            campaign.finish(shrink=False)
+        except GoneError as error:
+            if campaign.cases == 0:
+                raise
+            campaign.ended = "gone"
+            campaign.gone(str(error))
             campaign.finish(shrink=False)
         finally:
             campaign.close()
@@ -108,7 +119,8 @@ def check(
         profile=settings.profile,
         elapsed_s=round(time.monotonic() - begin, 3),
         cases=cases,
-        complete=complete,
+        complete=campaign.ended is None,
+        ended=campaign.ended,
     )
     return Report(
         tool=assemble.tool_info(),
@@ -119,17 +131,17 @@ def check(
     )
 
 
-def _unique(templates: Sequence[Template]) -> tuple[list[Template], list[list[str]]]:
-    """Keep the first of the templates with one text; the names of the others become its aliases."""
+def _unique(given: Sequence[Target]) -> tuple[list[Target], list[list[str]]]:
+    """Keep the first of the targets with one text; the names of the others become its aliases."""
     by_hash: dict[str, int] = {}
-    unique: list[Template] = []
+    unique: list[Target] = []
     aliases: list[list[str]] = []
-    for template in templates:
-        if template.sha256 in by_hash:
-            aliases[by_hash[template.sha256]].append(template.name)
+    for target in given:
+        if target.sha256 in by_hash:
+            aliases[by_hash[target.sha256]].append(target.name)
         else:
-            by_hash[template.sha256] = len(unique)
-            unique.append(template)
+            by_hash[target.sha256] = len(unique)
+            unique.append(target)
             aliases.append([])
     return unique, aliases
 
@@ -149,78 +161,105 @@ class _Campaign:
     def __init__(
         self,
         runner: Runner,
-        templates: list[Template],
+        judged: list[Target],
         aliases: list[list[str]],
         findings: dict[str, list[Finding]],
         listener: Listener,
+        *,
+        foreign: bool = False,
     ) -> None:
         self.runner = runner
-        self.templates = templates
+        self.judged = judged
         self.aliases = aliases
         self.findings = findings
         self.listener = listener
-        self.part = runner.new_part(templates)
+        self.part = runner.new_part(judged)
+        # Hosts that are no engines belong to this process.
+        self.foreign = foreign
         self._own: dict[int, Part] = {}
         self._told: set[tuple[int, str]] = set()
         self._probe: BranchProbe | None = None
         self._locator = Locator(limits=runner.settings.limits)
-        self.targets: dict[int, Target] = {}
-        self.complete = True
+        self.targets: dict[int, Result] = {}
+        self.ended: Literal["time", "interrupted", "gone"] | None = None
+        self._deadline: float | None = None
 
     def run(self, begin: float) -> None:
         settings = self.runner.settings
-        for number, template in enumerate(self.templates):
+        for number, target in enumerate(self.judged):
             try:
-                self.runner.compile_check(template)
+                self.runner.compile_check(target)
             except UsageError as error:
-                if len(self.templates) == 1:
+                if len(self.judged) == 1:
                     raise
                 self.part.errors[number] = str(error)
-        for template in self.templates:
-            self.listener.started(template, settings.cases)
-        deadline = None if settings.seconds is None else begin + settings.seconds
+        for target in self.judged:
+            self.listener.started(target, settings.cases)
+        deadline = self._deadline = None if settings.seconds is None else begin + settings.seconds
         hinted = int(settings.cases * HINTED)
         plain = settings.cases - hinted
-        self._judge(list(range(len(self.templates))), self.part, 0, plain, Hints(), deadline)
-        for number, template in enumerate(self.templates):
+        self._judge(list(range(len(self.judged))), self.part, 0, plain, Hints(), deadline)
+        for number, target in enumerate(self.judged):
             if number not in self.part.errors:
                 # What a template waits for is its own; the tally is the same, so that both parts add up.
                 own = Part([self.part.tallies[number]], CoverageCounter())
-                self._judge([number], own, plain, settings.cases, hints_of(template.text), deadline)
+                hints = Hints() if target.text is None else hints_of(target.text)
+                self._judge([number], own, plain, settings.cases, hints, deadline)
                 if own.errors:
                     self.part.errors[number] = own.errors[0]
                 self._own[number] = own
-        late = deadline is not None and time.monotonic() >= deadline
         judged = [
-            self.part.cases + (self._own[number].cases if number in self._own else 0)
-            for number in range(len(self.templates))
-            if number not in self.part.errors
+            self._judged(number) for number in range(len(self.judged)) if number not in self.part.errors
         ]
-        self.complete = not (late and min(judged, default=settings.cases) < settings.cases)
+        if self._late() and min(judged, default=settings.cases) < settings.cases:
+            self.ended = "time"
+
+    def _late(self) -> bool:
+        """Return whether the time of the whole run is over."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _judged(self, number: int) -> int:
+        """Return how many cases one target was given."""
+        return self.part.cases + (self._own[number].cases if number in self._own else 0)
+
+    def _short(self, number: int) -> str | None:
+        """Return why too few cases were judged for a verdict, or None when there were enough."""
+        settings, judged = self.runner.settings, self._judged(number)
+        asked = settings.cases
+        if self.ended is None or judged >= asked:
+            return None
+        if self.ended == "time" and settings.at_least is not None and judged >= settings.at_least:
+            return None
+        why = {
+            "time": "the time was up",
+            "gone": "it answered no more",
+            "interrupted": "the run was interrupted",
+        }[self.ended]
+        return f"nothing diverged in {judged:,} of {asked:,} conversations, then {why}: too few for a verdict"
 
     def _judge(
         self, numbers: list[int], part: Part, start: int, stop: int, hints: Hints, deadline: float | None
     ) -> None:
         """Judge a range of cases on some of the targets, in this process or in several."""
         settings = self.runner.settings
-        templates = [self.templates[number] for number in numbers]
+        targets = [self.judged[number] for number in numbers]
 
         def progress(_done: int) -> None:
             for number in numbers:
                 if number not in self.part.errors:
-                    self.listener.progress(self.templates[number], start + part.cases, settings.cases)
+                    self.listener.progress(self.judged[number], start + part.cases, settings.cases)
 
         def merged() -> None:
             progress(part.cases)
             for number, tally in zip(numbers, part.tallies, strict=True):
                 self._tell(number, list(tally.rules), tally)
 
-        if settings.jobs > 1:
+        if settings.jobs > 1 and not self.foreign:
             chosen = replace(settings, hints=hints)
-            run_parallel(chosen, templates, part, start, stop, deadline=deadline, on_merged=merged)
+            run_parallel(chosen, targets, part, start, stop, deadline=deadline, on_merged=merged)
         else:
             self.runner.run(
-                templates,
+                targets,
                 start,
                 stop,
                 deadline=deadline,
@@ -241,9 +280,9 @@ class _Campaign:
                 continue
             self._told.add((number, slug))
             seen = tally.rules[slug]
-            shown = self._shown(seen)
+            shown = self._shown(self.judged[number], seen)
             if shown is not None:
-                self.listener.found(self.templates[number], self._divergence(number, slug, shown))
+                self.listener.found(self.judged[number], self._divergence(number, slug, shown))
 
     def _divergence(self, number: int, key: str, shown: assemble.Shown) -> Divergence:
         tally = self.part.tallies[number]
@@ -258,62 +297,84 @@ class _Campaign:
             whole.merge(self._own[number].coverage)
         return whole
 
-    def _shown(self, seen: RuleTally) -> assemble.Shown | None:
+    def _shown(self, target: Target, seen: RuleTally) -> assemble.Shown | None:
         smallest = seen.smallest
         answer = self.runner.judge.answer(smallest.case)
         if answer is None:
             return None
         return assemble.Shown(
-            smallest.case, smallest.engine, smallest.shape, answer, smallest.judgement, smallest.found
+            smallest.case,
+            smallest.engine,
+            smallest.shape,
+            answer,
+            smallest.judgement,
+            smallest.found,
+            reproduce=target.reproduce(shapes([smallest.shape])[0][0].request(smallest.case)),
         )
 
     def finish(self, *, shrink: bool) -> None:
         """Make the records of all targets that have none yet."""
-        for number, template in enumerate(self.templates):
+        for number, target in enumerate(self.judged):
             if number in self.targets:
                 continue
             tally = self.part.tallies[number]
-            smaller = shrink and assemble.is_harmony(template, tally)
-            shown = self._shrunk(template, tally) if smaller else self._smallest(tally)
+            smaller = shrink and assemble.is_harmony(target, tally)
+            shown = self._shrunk(target, tally) if smaller else self._smallest(target, tally)
             divergences = [
                 self._divergence(number, slug, shown[slug]) for slug in tally.rules if slug in shown
             ]
             divergences.sort(key=lambda d: (-d.count, d.code))
             result = assemble.target(
-                template,
+                target,
                 tally,
                 divergences,
                 assemble.coverage_record(
                     self._coverage(number),
-                    self._branches(template) if shrink and number not in self.part.errors else None,
+                    self._branches(target)
+                    if shrink and number not in self.part.errors and not self._late()
+                    else None,
                 ),
                 engines=list(self.runner.hosts),
                 versions={name: host.version() for name, host in self.runner.hosts.items()},
                 profiles=self.runner.judge.names,
                 aliases=self.aliases[number],
-                findings=self.findings.get(template.sha256, []),
+                findings=self.findings.get(target.sha256, []),
+                refusals=self._refusals(tally),
                 error=self.part.errors.get(number),
+                short=self._short(number),
             )
             self.targets[number] = result
             self.listener.finished(result)
 
-    def _branches(self, template: Template) -> BranchCoverage | None:
+    def _refusals(self, tally: Tally) -> list[Refusal]:
+        """Make the records of what a target refused, the most frequent cause first."""
+        asked = tally.total + tally.refused
+        most = sorted(tally.refusals.items(), key=lambda item: (-item[1].count, item[0]))
+        return [assemble.refusal(cause, refusal, asked) for cause, refusal in most]
+
+    def gone(self, reason: str) -> None:
+        """Note why a target answers no more; what it answered so far stays judged."""
+        for number in range(len(self.judged)):
+            if number not in self.targets:
+                self.part.errors.setdefault(number, reason)
+
+    def _branches(self, target: Target) -> BranchCoverage | None:
         """Run a sample of the campaign's cases once more, noting branches; None for engines that cannot."""
         settings = self.runner.settings
-        if settings.engines[0] not in PROBED or self.cases == 0:
+        if target.text is None or settings.engines[0] not in PROBED or self.cases == 0:
             return None
         hinted = int(settings.cases * HINTED)
         plain = settings.cases - hinted
         step = _stride(plain, self.runner.choices)
         drawn = [self.runner.drawn(index) for index in range(0, min(plain, self.part.cases), step)]
-        hints = hints_of(template.text)
+        hints = hints_of(target.text)
         step = _stride(hinted, self.runner.choices)
         drawn += [self.runner.drawn(index, hints) for index in range(plain, settings.cases, step)]
         requests = [item.shape.request(item.case) for item in drawn if item.lost is None]
         if self._probe is None:
             self._probe = BranchProbe(settings.engines[0], limits=settings.limits)
         try:
-            return self._probe.run(template.text, requests)
+            return self._probe.run(target.text, requests)
         except UnjudgedError:
             return None
 
@@ -323,35 +384,36 @@ class _Campaign:
         if self._probe is not None:
             self._probe.close()
 
-    def _smallest(self, tally: Tally) -> dict[str, assemble.Shown]:
-        found = {slug: self._shown(seen) for slug, seen in tally.rules.items()}
+    def _smallest(self, target: Target, tally: Tally) -> dict[str, assemble.Shown]:
+        found = {slug: self._shown(target, seen) for slug, seen in tally.rules.items()}
         return {slug: shown for slug, shown in found.items() if shown is not None}
 
-    def _shrinker(self, template: Template, host: Host, smallest: Sighting) -> Shrinker:
+    def _shrinker(self, target: Target, host: Host, smallest: Sighting) -> Shrinker:
         """Return what shrinks a sighting: on its engine, and where engines disagree on both."""
         runner, found = self.runner, smallest.found
         names = [smallest.engine, *([found.against] if found.against else [])]
         return Shrinker(
             runner.judge,
             host,
-            template.text,
+            target.text or "",
             expressible=runner.expressible(*names),
             against=(found.against, runner.hosts[found.against]) if found.against else None,
+            date=runner.settings.date,
         )
 
-    def _shrunk(self, template: Template, tally: Tally) -> dict[str, assemble.Shown]:
+    def _shrunk(self, target: Target, tally: Tally) -> dict[str, assemble.Shown]:
         """Shrink the smallest case of every rule, and trace the template line of each."""
         shown: dict[str, assemble.Shown] = {}
         for slug, seen in tally.rules.items():
             smallest = seen.smallest
             host = self.runner.hosts[smallest.engine]
-            fallback = self._shown(seen)
-            if slug in _NOT_SHRUNK:
+            fallback = self._shown(target, seen)
+            if slug in _NOT_SHRUNK or self._late():
                 if fallback is not None:
                     shown[slug] = fallback
                 continue
             shape = shapes([smallest.shape])[0][0]
-            shrinker = self._shrinker(template, host, smallest)
+            shrinker = self._shrinker(target, host, smallest)
             small = shrinker.shrink(smallest.case, shape, slug)
             if small is None:
                 if fallback is not None:
@@ -361,10 +423,10 @@ class _Campaign:
             difference, text = small.found.difference, small.judgement.text
             # What only the server can prevent was not written by any line of the template.
             blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
-            if blamed and difference is not None and text is not None:
+            if target.text is not None and blamed and difference is not None and text is not None:
                 request = small.shape.request(small.case)
                 line, origin = self._locator.locate(
-                    template.text, smallest.engine, host, request, text, difference
+                    target.text, smallest.engine, host, request, text, difference
                 )
             shown[slug] = assemble.Shown(
                 small.case,
@@ -375,8 +437,9 @@ class _Campaign:
                 small.found,
                 small.minimal,
                 line,
-                shrinker.needed_shapes(small, slug),
+                () if self.foreign else shrinker.needed_shapes(small, slug),
                 origin,
+                target.reproduce(small.shape.request(small.case)),
             )
         return shown
 
@@ -393,7 +456,11 @@ def exit_code(report: Report, fail_on: str = "error") -> int:
     levels = {"error": ("error",), "warning": ("error", "warning"), "never": ()}[fail_on]
     for target in report.targets:
         if target.verdict == "error":
-            unreadable = target.cases.total == 0 and target.error not in (None, assemble.NOTHING_JUDGED)
+            unreadable = target.cases.total == 0 and target.error not in (
+                None,
+                assemble.NOTHING_JUDGED,
+                assemble.ALL_REFUSED,
+            )
             codes.append(EXIT_USAGE if unreadable else EXIT_UNJUDGED)
         elif not target.harmony:
             codes.append(EXIT_CONFORMS if fail_on == "never" else EXIT_DIVERGES)
@@ -402,6 +469,6 @@ def exit_code(report: Report, fail_on: str = "error") -> int:
     return max(codes)
 
 
-def _severities(target: Target) -> set[Severity]:
-    found = {divergence.severity for divergence in target.divergences}
-    return found | {finding.severity for finding in target.findings}
+def _severities(result: Result) -> set[Severity]:
+    found = {divergence.severity for divergence in result.divergences}
+    return found | {finding.severity for finding in result.findings}

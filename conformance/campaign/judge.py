@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from conformance.compare.align import align
+from conformance.compare.align import Pair, align
 from conformance.compare.base import Found
 from conformance.compare.classify import classify
 from conformance.compare.tokens import (
     compare_control_tokens,
     compare_tokens,
+    compare_told_tokens,
     could_inject,
     encodes_alike,
+    ordinary_of,
 )
 from conformance.conversation import Assistant, Case, Instructions, ToolResult, to_json
-from conformance.engines.base import Crashed, LimitExceeded, Outcome, Rejected, Rendered, SyntaxProblem
+from conformance.engines.base import (
+    Crashed,
+    LimitExceeded,
+    Outcome,
+    Refused,
+    Rejected,
+    Rendered,
+    SyntaxProblem,
+)
 from conformance.oracles.base import Rendering
 from conformance.oracles.departures import has_exponent
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
@@ -31,6 +42,8 @@ from conformance.rules.behaviour import (
 # Conversations from which on can be told what a template means to write.
 _ENOUGH = 20
 EQUAL, DIFFERENT, REJECTED, CRASHED = "equal", "different", "rejected", "crashed"
+# The target said that it cannot take the request: counted apart, and no divergence.
+REFUSED = "refused"
 _FAILURE_RULES: dict[type, Rule] = {
     Rejected: TEMPLATE_REJECTED,
     Crashed: TEMPLATE_CRASHED,
@@ -66,7 +79,7 @@ class Answer:
 class Judgement:
     """What one template did with one case in one shape and engine.
 
-    `status` is equal, different, rejected or crashed; `found` names the divergences; `right` lists the
+    `status` is equal, different, rejected, crashed or refused; `found` names the divergences; `right` lists the
     profiles under which the template's text is exactly the oracle's; `familiar` says whether at least the
     system message or a user message is; `ordinary` are the stretches that the engine keeps from becoming
     control tokens. Findings about tokens change neither status nor `right`, which are about characters.
@@ -102,9 +115,14 @@ class Judge:
 
     def judge(self, answer: Answer, outcome: Outcome | SyntaxProblem, *, confirm: bool = True) -> Judgement:
         """Compare one outcome with the oracle's answer; `confirm=False` leaves out the other profiles."""
+        if isinstance(outcome, Refused):
+            return Judgement(REFUSED, failure=outcome.message)
         if not isinstance(outcome, Rendered):
             return _failure(outcome)
         text = outcome.text
+        if outcome.tokens is not None:
+            # Which markers became control tokens is known here, and who makes the tokens can prevent it.
+            outcome = Rendered(text, ordinary_of(text, outcome.tokens), outcome.tokens)
         if text == answer.rendering.text:
             found = _tokens(answer, outcome)
             if not confirm:
@@ -115,7 +133,7 @@ class Judge:
         pairs = align(answer.rendering, text)
         found = classify(answer.case, answer.rendering, text, self.profile, pairs)
         if answer.hostile:
-            found += compare_control_tokens(answer.rendering, text, pairs, answer.hostile, outcome.ordinary)
+            found += _injected(answer, outcome, pairs)
         right = self._right(answer, text) if confirm else ()
         familiar = _familiar(answer.rendering, text)
         return Judgement(DIFFERENT, found, right, text, familiar=familiar, ordinary=outcome.ordinary)
@@ -147,12 +165,21 @@ class Judge:
         return tuple(names)
 
 
+def _injected(answer: Answer, outcome: Rendered, pairs: Sequence[Pair] = ()) -> list[Found]:
+    """Name text that becomes control tokens; who makes the tokens is to blame for all of it."""
+    found = compare_control_tokens(answer.rendering, outcome.text, pairs, answer.hostile, outcome.ordinary)
+    return found if outcome.tokens is None else [replace(each, severity="error") for each in found[-1:]]
+
+
 def _tokens(answer: Answer, outcome: Rendered) -> list[Found]:
     """Compare the tokens of a text whose characters are the oracle's, as far as they can differ at all."""
+    if outcome.tokens is not None:
+        found = _injected(answer, outcome) if answer.hostile else []
+        return found or compare_told_tokens(answer.rendering, outcome.tokens)
     if not answer.hostile:
         alike = answer.encodes_alike and not outcome.ordinary
         return [] if alike else compare_tokens(answer.rendering, outcome.ordinary)
-    found = compare_control_tokens(answer.rendering, outcome.text, (), answer.hostile, outcome.ordinary)
+    found = _injected(answer, outcome)
     # What is injected makes other tokens, and nothing else needs to explain them.
     return found or compare_tokens(answer.rendering, outcome.ordinary)
 
@@ -200,7 +227,7 @@ def _contested(case: Case, answer: Answer) -> frozenset[str]:
 
 
 def _failure(outcome: Outcome | SyntaxProblem) -> Judgement:
-    assert not isinstance(outcome, Rendered)
+    assert not isinstance(outcome, Rendered | Refused)
     rule = _FAILURE_RULES[type(outcome)].slug
     message = f"{outcome.kind}: {outcome.message}" if isinstance(outcome, Crashed) else outcome.message
     line = None if isinstance(outcome, LimitExceeded) else outcome.line

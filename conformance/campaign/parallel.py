@@ -18,16 +18,16 @@ from multiprocessing.util import Finalize
 from conformance.campaign.runner import Runner, Settings
 from conformance.campaign.tally import Part
 from conformance.engines.base import Engine, register, registered
-from conformance.sources import Template
+from conformance.targets.base import Target
 
 _CHUNK = 250
 _AHEAD = 2  # chunks that wait for each process, so that none runs dry
 
 _runner: Runner | None = None
-_targets: Sequence[Template] = ()
+_targets: Sequence[Target] = ()
 
 
-def _begin(settings: Settings, targets: Sequence[Template], own: Sequence[type[Engine]]) -> None:
+def _begin(settings: Settings, targets: Sequence[Target], own: Sequence[type[Engine]]) -> None:
     global _runner, _targets
     # Ctrl-C reaches the whole group; the parent decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -55,7 +55,7 @@ def _run(start: int, stop: int, errors: dict[int, str], given_up: set[tuple[int,
 
 
 @contextmanager
-def _pool(settings: Settings, targets: Sequence[Template]) -> Iterator[ProcessPoolExecutor]:
+def _pool(settings: Settings, targets: Sequence[Target]) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(
         settings.jobs,
         mp_context=multiprocessing.get_context("spawn"),
@@ -70,7 +70,7 @@ def _pool(settings: Settings, targets: Sequence[Template]) -> Iterator[ProcessPo
 
 def run_parallel(
     settings: Settings,
-    targets: Sequence[Template],
+    targets: Sequence[Target],
     part: Part,
     start: int,
     stop: int,

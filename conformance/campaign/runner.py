@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
+
+from msgspec.structs import replace
 
 from conformance.campaign.agreement import disagreements
 from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.tally import Part, Tally
 from conformance.conversation import Case
 from conformance.engines import EngineHost
-from conformance.engines.base import Engine, Limits, Outcome, Request, SyntaxProblem, get_engine
+from conformance.engines.base import Limits, Outcome, Request, SyntaxProblem, engine_names, get_engine
 from conformance.engines.host import Host, Ticket
 from conformance.errors import UsageError
 from conformance.generate import Hints, case_at
 from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.profile import profile
 from conformance.shapes import Shape, draw, shapes
-from conformance.sources import Template
+from conformance.targets.base import Target
 
 DEFAULT_CASES = 2_000
 _FIRST_BATCH, _BATCH = 4, 64
@@ -35,8 +37,9 @@ CASE_LIMITS = Limits(time_s=2.0)
 class Settings:
     """What a campaign runs: how many cases of which seed, in which shapes, engines and profile.
 
-    `seconds` ends the campaign early, `jobs` is the number of processes that judge, `replayed` are cases that come
-    before the generated ones, each once for every family of shapes.
+    `seconds` ends the campaign early, and `at_least` says how many cases are enough then (None: all); `jobs` is the
+    number of processes that judge, `replayed` are cases that come before the generated ones, each once for every
+    family of shapes. `date` is the day of all cases where the target has a clock of its own.
     """
 
     seed: int = 0
@@ -45,10 +48,12 @@ class Settings:
     shapes: tuple[str, ...] = ()
     engines: tuple[str, ...] = ("transformers",)
     seconds: float | None = None
+    at_least: int | None = None
     jobs: int = 1
     limits: Limits = CASE_LIMITS
     hints: Hints = field(default_factory=Hints)
     replayed: tuple[Case, ...] = ()
+    date: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +96,29 @@ class _Batch:
 _Results = tuple[str, list[Outcome | SyntaxProblem | None]]
 
 
-class Runner:
-    """Holds the oracle and the engines' workers; a context manager that ends the workers.
+def own_shapes(engines: Sequence[str]) -> tuple[str, ...]:
+    """Return the shapes of an engine's own server; none where several engines are to be compared, or none is known."""
+    return get_engine(engines[0]).shapes if len(engines) == 1 and engines[0] in engine_names() else ()
 
-    Raises UnjudgedError when the oracle or an engine cannot be had.
+
+class Runner:
+    """Holds the oracle and what makes the prompts; a context manager that ends the engines' workers.
+
+    `hosts` are those of servers and renderers, by name; without them the engines of the settings are started. Raises
+    UnjudgedError when the oracle or an engine cannot be had.
     """
 
-    def __init__(self, settings: Settings, *, hosts: dict[str, Host] | None = None) -> None:
+    def __init__(self, settings: Settings, *, hosts: Mapping[str, Host] | None = None) -> None:
         self.settings = settings
-        self.choices = shapes(settings.shapes)
+        self.choices = shapes(settings.shapes or own_shapes(settings.engines))
         # Families take turns, so that each of them gets every one of these.
         self._replayed = [case for case in settings.replayed for _ in self.choices]
         self._stack = ExitStack()
         # The workers load their engines while this process loads the oracle.
-        self.hosts: dict[str, Host] = hosts or {
+        self.hosts: dict[str, Host] = dict(hosts or {}) or {
             name: self._stack.enter_context(EngineHost(name, limits=settings.limits))
             for name in settings.engines
         }
-        # Asked, in this process, what they cannot express.
-        self._programs: dict[str, Engine] = {name: get_engine(name) for name in self.hosts}
         self._problems: dict[tuple[str, str], SyntaxProblem | None] = {}
         try:
             self.judge = Judge(profile(settings.profile))
@@ -132,19 +141,21 @@ class Runner:
         self._stack.close()
 
     @staticmethod
-    def new_part(targets: Sequence[Template]) -> Part:
+    def new_part(targets: Sequence[Target]) -> Part:
         """Return an empty part for these targets."""
         return Part([Tally() for _ in targets], CoverageCounter())
 
-    def compile_check(self, template: Template) -> None:
+    def compile_check(self, target: Target) -> None:
         """Raise UsageError, with the line, when a template does not compile in any of the engines."""
-        problems = {name: self.problem(name, template.text) for name in self.hosts}
+        if target.text is None:
+            return
+        problems = {name: self.problem(name, target.text) for name in self.hosts}
         if problems and all(problem is not None for problem in problems.values()):
             name, problem = next(iter(problems.items()))
             assert problem is not None
             where = f"line {problem.line}" if problem.line else "an unknown line"
             raise UsageError(
-                f"{template.name} is not a Jinja template: {problem.message} ({name}, {where}); correct it there."
+                f"{target.name} is not a Jinja template: {problem.message} ({name}, {where}); correct it there."
             )
 
     def problem(self, engine: str, template: str) -> SyntaxProblem | None:
@@ -156,10 +167,8 @@ class Runner:
 
     def expressible(self, *engines: str) -> Callable[[Request], bool] | None:
         """Return what says of a request whether these engines can express it; None where they can express all."""
-        choosy = [
-            self._programs[name] for name in engines if type(self._programs[name]).loses is not Engine.loses
-        ]
-        return (lambda request: all(engine.loses(request) is None for engine in choosy)) if choosy else None
+        choosy = [loses for name in engines if (loses := self.hosts[name].loses) is not None]
+        return (lambda request: all(loses(request) is None for loses in choosy)) if choosy else None
 
     def drawn(self, index: int, hints: Hints | None = None, *, seed: int | None = None) -> Drawn:
         """Return case number `index` of the campaign, or of the same campaign with another seed, and its shape."""
@@ -167,12 +176,14 @@ class Runner:
             case = self._replayed[index]
         else:
             case = case_at(self.settings.seed if seed is None else seed, index, hints or self.settings.hints)
+        if self.settings.date is not None:
+            case = replace(case, options=replace(case.options, date=self.settings.date))
         shape = draw(self.choices, index)
         return Drawn(index, case, shape, shape.loses(case))
 
     def run(
         self,
-        targets: Sequence[Template],
+        targets: Sequence[Target],
         start: int,
         stop: int,
         *,
@@ -220,7 +231,7 @@ class Runner:
             part.errors.setdefault(number, _gave_up(tally))
 
     def _submit(
-        self, targets: Sequence[Template], live: Sequence[int], drawn: list[Drawn], part: Part
+        self, targets: Sequence[Target], live: Sequence[int], drawn: list[Drawn], part: Part
     ) -> _Batch:
         requests: list[Request] = [item.shape.request(item.case) for item in drawn if item.lost is None]
         sent: list[_Sent] = []
@@ -230,7 +241,7 @@ class Runner:
             for number in live:
                 if (number, name) in part.given_up:
                     continue
-                text = targets[number].text
+                text = targets[number].text or ""
                 # With one engine, what does not compile is refused before; with several it is a finding.
                 problem = self.problem(name, text) if len(self.hosts) > 1 else None
                 ticket = host.submit(text, expressible) if problem is None else None
@@ -238,10 +249,8 @@ class Runner:
         return _Batch(drawn, sent)
 
     def _lost(self, engine: str, requests: Sequence[Request]) -> list[str | None]:
-        program = self._programs[engine]
-        if type(program).loses is Engine.loses:
-            return [None] * len(requests)
-        return [program.loses(request) for request in requests]
+        loses = self.hosts[engine].loses
+        return [None] * len(requests) if loses is None else [loses(request) for request in requests]
 
     def _collect(self, sent: _Sent) -> list[Outcome | SyntaxProblem | None]:
         if sent.ticket is None:

@@ -39,7 +39,8 @@ class Shrinker:
     """Shrinks cases for one template on one engine; deterministic.
 
     `expressible` says of a request whether the engine can express it; None where it can express all. With
-    `against`, the name and host of another engine, what is shrunk is that the two disagree.
+    `against`, the name and host of another engine, what is shrunk is that the two disagree. `date` is the day that
+    a target with a clock of its own writes: cases of another day say nothing about it.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class Shrinker:
         *,
         expressible: Callable[[Request], bool] | None = None,
         against: tuple[str, Host] | None = None,
+        date: str | None = None,
     ) -> None:
         self._judge = judge
         self._host = host
         self._template = template
         self._expressible = expressible
         self._against = against
+        self._date = date
         self._renders = 0
         self._limits = 0
 
@@ -155,6 +158,8 @@ class Shrinker:
     def _possible(self, case: Case, shape: Shape) -> bool:
         """Say whether a reduced case is one that could be given at all."""
         if not case.conversation.messages or shape.loses(case):
+            return False
+        if self._date not in (None, case.options.date):
             return False
         try:
             check_case(case)

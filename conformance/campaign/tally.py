@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 
-from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REJECTED, Judgement
+from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REFUSED, REJECTED, Judgement
 from conformance.compare.base import Found
 from conformance.conversation import Case, to_json
 from conformance.generate.coverage import CoverageCounter
 from conformance.rules.behaviour import RESOURCE_LIMIT, UNCLASSIFIED
+
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
+_CAUSE_CHARS = 120
+
+
+def refusal_cause(message: str) -> str:
+    """Return what a refusal says apart from one request: without what it quotes, and numbers as N."""
+    words = " ".join(re.sub(r"\d+", "N", _QUOTED.sub("…", message)).split())
+    return words if len(words) <= _CAUSE_CHARS else words[: _CAUSE_CHARS - 1] + "…"
+
 
 _ORDER = {EQUAL: 0, DIFFERENT: 1, REJECTED: 2, CRASHED: 3}
 
@@ -88,6 +99,23 @@ class EngineTally:
 
 
 @dataclass(slots=True)
+class RefusalTally:
+    """How often a target said one thing instead of a prompt, and the smallest case that it said it of."""
+
+    size: int
+    index: int
+    case: Case
+    shape: str
+    message: str
+    count: int = 1
+
+    def add(self, other: RefusalTally) -> RefusalTally:
+        """Return what was counted here and elsewhere, with the smaller case."""
+        smaller = min(self, other, key=lambda each: (each.size, each.index))
+        return replace(smaller, count=self.count + other.count)
+
+
+@dataclass(slots=True)
 class Tally:
     """What was counted about one target: conversations by status, rules, and shares right by profile."""
 
@@ -99,6 +127,13 @@ class Tally:
     familiar: int = 0
     shapes: set[str] = field(default_factory=set)
     engines: dict[str, EngineTally] = field(default_factory=dict)
+    # By cause: what the target said, without the names and numbers of one request.
+    refusals: dict[str, RefusalTally] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> int:
+        """Conversations that the target said it cannot take."""
+        return sum(refusal.count for refusal in self.refusals.values())
 
     @property
     def total(self) -> int:
@@ -117,6 +152,12 @@ class Tally:
 
         `shape` is the name of the shape and of its family.
         """
+        for _, judgement in judgements:
+            if judgement.status == REFUSED:
+                self.refuse(RefusalTally(len(to_json(case)), index, case, shape[0], judgement.failure or ""))
+        judgements = [judged for judged in judgements if judged[1].status != REFUSED]
+        if not judgements:
+            return []
         for engine, judgement in judgements:
             self.engine(engine).add(judgement)
         status = max((judgement.status for _, judgement in judgements), key=_ORDER.__getitem__)
@@ -139,6 +180,12 @@ class Tally:
                 counted.add(found.key)
         self.unclassified += UNCLASSIFIED.slug in counted
         return news
+
+    def refuse(self, refusal: RefusalTally, cause: str | None = None) -> None:
+        """Count what the target refused."""
+        cause = refusal_cause(refusal.message) if cause is None else cause
+        known = self.refusals.get(cause)
+        self.refusals[cause] = refusal if known is None else known.add(refusal)
 
     def engine(self, name: str) -> EngineTally:
         """Return what was counted on one engine."""
@@ -178,6 +225,8 @@ class Tally:
                 self.rules[key].merge(tally)
             else:
                 self.rules[key] = tally
+        for cause, refusal in other.refusals.items():
+            self.refuse(refusal, cause)
         for name, counted in other.engines.items():
             self.engine(name).merge(counted)
 

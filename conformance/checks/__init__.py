@@ -6,6 +6,6 @@ A check is one module with a function decorated by `register`, or an entry point
 
 from __future__ import annotations
 
-from conformance.checks.base import ENTRY_POINT_GROUP, Check, Finding, checks, register
+from conformance.checks.base import CHECKS, Check, Finding, checks, register
 
-__all__ = ["ENTRY_POINT_GROUP", "Check", "Finding", "checks", "register"]
+__all__ = ["CHECKS", "Check", "Finding", "checks", "register"]

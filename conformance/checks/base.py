@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from conformance.checks.bench import Bench
 from conformance.checks.probe import Probe
-from conformance.errors import UsageError
+from conformance.registry import Registry
 from conformance.rules.base import Severity, Slug
-
-ENTRY_POINT_GROUP = "conformance.checks"
-
-_BUILT_IN = (
-    "conformance.checks.accepts",
-    "conformance.checks.texts",
-    "conformance.checks.python_repr",
-    "conformance.checks.prefix",
-    "conformance.checks.generation_prompt",
-    "conformance.checks.continuation",
-    "conformance.checks.dates",
-    "conformance.checks.assistant_mask",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +42,15 @@ class Check(Protocol):
         """Yield what breaks the property; nothing where the template refuses the probe."""
 
 
-_CheckT = TypeVar("_CheckT", bound=Callable[[Bench, Probe], Iterator[Finding]])
-_checks: dict[str, Check] = {}
-
-
-def register(name: str) -> Callable[[_CheckT], _CheckT]:
-    """Return a decorator that adds a check under `name`; a taken name is a programming error."""
-
-    def add(check: _CheckT) -> _CheckT:
-        known = _checks.get(name)
-        if known is not None and getattr(known, "__module__", None) != check.__module__:
-            raise ValueError(f"two checks are called {name!r}")
-        _checks[name] = check
-        return check
-
-    return add
+_MODULES = (
+    "accepts", "texts", "python-repr", "prefix", "generation-prompt", "continuation", "dates", "assistant-mask",
+)  # fmt: skip
+CHECKS: Registry[Check] = Registry(
+    "check",
+    "conformance.checks",
+    {name: f"conformance.checks.{name.replace('-', '_')}" for name in _MODULES},
+)
+register = CHECKS.named
 
 
 def checks() -> dict[str, Check]:
@@ -79,19 +58,7 @@ def checks() -> dict[str, Check]:
 
     Raises UsageError when a plug-in cannot be loaded.
     """
-    for module in _BUILT_IN:
-        importlib.import_module(module)
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name in _checks:
-            continue
-        try:
-            register(point.name)(point.load())
-        except Exception as error:  # a stranger's module may fail in any way
-            raise UsageError(
-                f"The check {point.name!r} ({point.value}) cannot be loaded: {error}; "
-                "update or uninstall the package that offers it."
-            ) from error
-    return dict(_checks)
+    return dict(CHECKS.items())
 
 
 def eased(probe: Probe) -> Severity | None:

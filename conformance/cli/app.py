@@ -18,14 +18,14 @@ from conformance.launch import distrust_current_folder
 COMMANDS = {
     "check": Command(
         "conformance.cli.check:check",
-        "Judge templates: generate conversations, compare with Harmony, show what differs.",
+        "Judge templates or running servers: generate conversations, compare with Harmony, show what differs.",
     ),
     "scoreboard": Command(
         "conformance.cli.scoreboard:scoreboard",
         "Judge the whole catalogue and write scoreboard.md and scoreboard.json.",
     ),
     "diff": Command(
-        "conformance.cli.diff:diff", "Show one conversation as Harmony and as a template write it."
+        "conformance.cli.diff:diff", "Show one conversation as Harmony and as a target write it."
     ),
     "replay": Command("conformance.cli.replay:replay", "Show a reported case again."),
     "fix": Command(

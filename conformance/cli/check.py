@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace as replace_fields
 from rich.console import Console
 
 from conformance.campaign import assemble
@@ -17,33 +18,42 @@ from conformance.campaign.check import check as run_campaign
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
 from conformance.cli.check_any import run_check_any
+from conformance.cli.groups import ServerOptions, load_groups
 from conformance.cli.options import (
     DEFAULT_ENGINES,
+    AtLeast,
     Cards,
+    Concurrency,
     Engines,
     Examples,
     FailOn,
     FailOnOption,
     Formats,
     Jobs,
+    KeyVariable,
+    Model,
     Offline,
     Output,
     Profile,
     Seconds,
     Seed,
+    Server,
     Shapes,
     Targets,
+    Timeout,
 )
 from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
-from conformance.cli.targets import all_engines, check_engines, load_templates
-from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
+from conformance.cli.targets import all_engines, check_engines
+from conformance.errors import EXIT_UNJUDGED, UsageError
 from conformance.oracles.profile import profile as profile_named
 from conformance.report.events import EventLog, Header
 from conformance.report.model import Divergence, LeftOut, Report, Target
 from conformance.report.terminal import Advance, TerminalWriter
+from conformance.servers.client import KEY_VARIABLE
 from conformance.shapes import shapes
-from conformance.sources import Template
+from conformance.targets.base import Group
+from conformance.targets.base import Target as Judged
 from conformance.vectors import reported_cases
 
 
@@ -55,6 +65,7 @@ def check(
     profile: Profile = "harmony",
     examples: Examples = 2000,
     seconds: Seconds = None,
+    at_least: AtLeast = None,
     seed: Seed = 0,
     jobs: Jobs = 1,
     cards: Cards = 5,
@@ -66,8 +77,13 @@ def check(
         typer.Option("--any", help="Any family of template: try the properties that need no oracle."),
     ] = False,
     offline: Offline = False,
+    server: Server = None,
+    model: Model = None,
+    timeout: Timeout = 30.0,
+    concurrency: Concurrency = 4,
+    api_key_variable: KeyVariable = KEY_VARIABLE,
 ) -> int:
-    """Judge templates: generate conversations, compare with Harmony, show what differs."""
+    """Judge templates or running servers: generate conversations, compare with Harmony, show what differs."""
     if any_family:
         sources = {name: context.get_parameter_source(name) for name in context.params}
         given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
@@ -76,7 +92,7 @@ def check(
             engines=engine or DEFAULT_ENGINES,
             seed=seed,
             examples=examples if "examples" in given else None,
-            unused=sorted(given & {"shape", "profile", "seconds", "jobs"}),
+            unused=sorted(given & {"shape", "profile", "seconds", "at_least", "jobs"}),
             formats=format or (),
             output=output,
             cards=cards,
@@ -91,26 +107,28 @@ def check(
         shapes=tuple(shape or ()),
         engines=engines,
         seconds=seconds,
+        at_least=at_least,
         jobs=jobs,
     )
     validate(settings)
-    publisher = Publisher.of(format or (), output, cards)
-    templates, left_out = load_templates(targets, offline=offline)
-    for left in left_out:
-        complain(left.reason)
-    folder = publisher.folder(templates[0].name)
-    report = judge(
-        templates,
-        settings,
-        folder,
-        publisher.console,
-        shown=publisher.shows,
-        left_out=[*left_out, *no_engine],
-    )
+    publisher = Publisher(format or (), output, cards)
+    servers = ServerOptions(server, model, timeout, concurrency, api_key_variable)
+    with load_groups(targets, servers, offline=offline) as loaded:
+        for left in loaded.left_out:
+            complain(left.reason)
+        folder = publisher.folder(loaded.groups[0].targets[0].name)
+        report = judge(
+            loaded.groups,
+            settings,
+            folder,
+            publisher.console,
+            shown=publisher.shows,
+            left_out=[*loaded.left_out, *no_engine],
+        )
     publisher.publish(report, folder)
-    codes = [exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS]
+    codes = [exit_code(report, fail_on), loaded.exit_code]
     # Unknown is not pass: who asked for all engines did not get all.
-    codes += [EXIT_UNJUDGED] if no_engine or interrupted(report, settings) else []
+    codes += [EXIT_UNJUDGED] if no_engine or cut_short(report, settings) else []
     return max(codes)
 
 
@@ -121,17 +139,17 @@ class _Watch:
         self._log = log
         self._advance = advance
 
-    def started(self, template: Template, cases: int) -> None:
-        self._log.target_started(template.name, template.sha256, cases)
+    def started(self, target: Judged, cases: int) -> None:
+        self._log.target_started(target.name, target.sha256, cases)
 
-    def progress(self, template: Template, done: int, total: int) -> None:
-        self._advance(template.name, done, total)
+    def progress(self, target: Judged, done: int, total: int) -> None:
+        self._advance(target.name, done, total)
 
-    def found(self, template: Template, divergence: Divergence) -> None:
-        self._log.divergence_found(template.name, divergence)
+    def found(self, target: Judged, divergence: Divergence) -> None:
+        self._log.divergence_found(target.name, divergence)
 
-    def finished(self, target: Target) -> None:
-        self._log.target_finished(target)
+    def finished(self, result: Target) -> None:
+        self._log.target_finished(result)
 
 
 def validate(settings: Settings) -> None:
@@ -146,6 +164,12 @@ def validate(settings: Settings) -> None:
     # Written so that NaN fails too.
     if settings.seconds is not None and not 0 < settings.seconds < math.inf:
         raise UsageError(f"--seconds is {settings.seconds:g}; give a positive number.")
+    if settings.at_least is not None and not 1 <= settings.at_least <= settings.cases:
+        raise UsageError(
+            f"--at-least is {settings.at_least}; give 1 to {settings.cases}, which is --examples."
+        )
+    if settings.at_least is not None and settings.seconds is None:
+        raise UsageError("--at-least says what is enough when --seconds is over; give --seconds too.")
     if settings.jobs < 1:
         raise UsageError(f"--jobs is {settings.jobs}; give at least 1.")
     if settings.seed < 0:
@@ -155,14 +179,15 @@ def validate(settings: Settings) -> None:
     check_engines(settings.engines)
 
 
-def interrupted(report: Report, settings: Settings) -> bool:
-    """Say whether a run was cut short by anything but the time that `--seconds` gave it."""
-    in_time = settings.seconds is None or report.run.elapsed_s < settings.seconds
-    return not report.run.complete and in_time
+def cut_short(report: Report, settings: Settings) -> bool:
+    """Return whether a run ended before it had judged what was asked for, or the least that `--at-least` takes."""
+    if report.run.ended == "time" and settings.at_least is not None:
+        return report.run.cases < settings.at_least
+    return not report.run.complete
 
 
 def judge(
-    templates: Sequence[Template],
+    groups: Sequence[Group],
     settings: Settings,
     folder: Path,
     console: Console,
@@ -180,7 +205,7 @@ def judge(
         environment=assemble.environment(),
         seed=settings.seed,
         profile=settings.profile,
-        targets=list(dict.fromkeys(template.name for template in templates)),
+        targets=list(dict.fromkeys(target.name for group in groups for target in group.targets)),
     )
     with ExitStack() as stack:
         log = stack.enter_context(EventLog(folder / "events.jsonl", header))
@@ -188,7 +213,37 @@ def judge(
         advance = stack.enter_context(bars.progress())
         for left in left_out:
             log.note(left.reason, left.name)
-        report = run_campaign(templates, settings, _Watch(log, advance), left_out=left_out)
+        watch = _Watch(log, advance)
+        report = merged(
+            [
+                run_campaign(
+                    group.targets, _settings(settings, group), watch, hosts=group.hosts, left_out=left_out
+                )
+                for group in groups
+            ]
+        )
         if not report.run.complete:
-            log.incomplete("interrupted" if interrupted(report, settings) else "its time was up")
+            reasons = {"interrupted": "interrupted", "gone": "a target answers no more"}
+            log.incomplete(reasons.get(report.run.ended or "", "its time was up"))
     return report
+
+
+def _settings(settings: Settings, group: Group) -> Settings:
+    """Return the settings of one group: what makes its prompts, and its own shapes and day where it has some."""
+    if not group.hosts:
+        return settings
+    own = settings.shapes or group.shapes
+    return replace(settings, engines=tuple(group.hosts), shapes=own, date=group.date)
+
+
+def merged(reports: Sequence[Report]) -> Report:
+    """Return the reports of several groups as one."""
+    first = reports[0]
+    run = replace_fields(
+        first.run,
+        elapsed_s=round(sum(report.run.elapsed_s for report in reports), 3),
+        ended=next((report.run.ended for report in reports if report.run.ended), None),
+        cases=max(report.run.cases for report in reports),
+        complete=all(report.run.complete for report in reports),
+    )
+    return replace_fields(first, run=run, targets=[target for report in reports for target in report.targets])

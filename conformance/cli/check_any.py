@@ -50,7 +50,7 @@ def run_check_any(
     engines, no_engine = all_engines(engines)
     _validate(engines, seed, examples, unused)
     tried = probes(seed, DEFAULT_GENERATED if examples is None else examples)
-    publisher = Publisher.of(formats, output, cards)
+    publisher = Publisher(formats, output, cards)
     templates, left_out = load_templates(targets, offline=offline)
     for left in left_out:
         complain(left.reason)
@@ -78,7 +78,7 @@ def run_check_any(
 def _validate(engines: Sequence[str], seed: int, examples: int | None, unused: Sequence[str]) -> None:
     if unused:
         raise UsageError(
-            f"--{unused[0]} is for the comparison with the oracle; leave it out, or leave out --any."
+            f"--{unused[0].replace('_', '-')} is for the comparison with the oracle; leave it out, or leave out --any."
         )
     if examples is not None and examples < 0:
         raise UsageError(f"--examples is {examples}; give 0 or more.")

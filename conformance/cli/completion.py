@@ -51,6 +51,13 @@ def formats(incomplete: str) -> list[str]:
     return _beginning(known(), incomplete)
 
 
+def protocols(incomplete: str) -> list[str]:
+    """Return the names of the protocols that servers are asked in."""
+    from conformance.servers.protocols import protocol_names
+
+    return _beginning(protocol_names(), incomplete)
+
+
 def authorities(incomplete: str) -> list[str]:
     """Return the names of authorities."""
     from conformance.oracles.authorities import pinned

@@ -6,24 +6,27 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 from rich.console import Console
 
 from conformance.campaign.assemble import region_words, severity, structure
-from conformance.campaign.runner import CASE_LIMITS, Runner, Settings
+from conformance.campaign.judge import REFUSED
+from conformance.campaign.runner import CASE_LIMITS, Runner, Settings, own_shapes
 from conformance.cli import completion
 from conformance.cli.check import validate
 from conformance.cli.console import new_console
-from conformance.cli.options import Offline, Plain, Profile, Target
-from conformance.cli.targets import one_template
+from conformance.cli.groups import ServerOptions, one_group
+from conformance.cli.options import KeyVariable, Model, Offline, Plain, Profile, Server, Target, Timeout
 from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id
-from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
+from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
 from conformance.importers import read_case
 from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.terminal import TerminalWriter
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
+from conformance.servers.client import KEY_VARIABLE
 from conformance.shapes import families, shapes
-from conformance.sources import Template
+from conformance.targets.base import Group
 
 
 def diff(
@@ -46,17 +49,22 @@ def diff(
     profile: Profile = "harmony",
     plain: Plain = False,
     offline: Offline = False,
+    server: Server = None,
+    model: Model = None,
+    timeout: Timeout = 30.0,
+    api_key_variable: KeyVariable = KEY_VARIABLE,
 ) -> int:
-    """Show one conversation as Harmony and as a template write it."""
+    """Show one conversation as Harmony and as a target write it."""
     validate(Settings(engines=(engine,), shapes=(shape,) if shape else (), profile=profile))
-    template, read = one_template(target, offline=offline), read_case(case)
-    return run_diff(
-        template, read, shape_name=shape, engine=engine, profile=profile, plain=plain, console=new_console()
-    )
+    read, servers = read_case(case), ServerOptions(server, model, timeout, key_variable=api_key_variable)
+    with one_group(target, servers, offline=offline) as group:
+        return run_diff(
+            group, read, shape_name=shape, engine=engine, profile=profile, plain=plain, console=new_console()
+        )
 
 
 def run_diff(
-    template: Template,
+    group: Group,
     case: Case,
     *,
     shape_name: str | None,
@@ -65,8 +73,13 @@ def run_diff(
     plain: bool,
     console: Console,
 ) -> int:
-    """Render one case with the oracle and with a template, print both, and return the exit code."""
-    names = [shape_name] if shape_name else list(families())
+    """Render one case with the oracle and with a group's one target, print both, and return the exit code."""
+    target = group.targets[0]
+    if group.date is not None and case.options.date != group.date:
+        # A server's clock cannot be set.
+        case = replace(case, options=replace(case.options, date=group.date))
+    engine = next(iter(group.hosts), engine)
+    names = [shape_name] if shape_name else list(group.shapes or (*own_shapes([engine]), *families()))
     candidates = [shape for name in names for shape in shapes([name])[0]]
     shape = next((shape for shape in candidates if not shape.loses(case)), None)
     if shape is None:
@@ -75,13 +88,13 @@ def run_diff(
             f"The shape {first.name} cannot carry this case: {first.loses(case)}; choose another --shape."
         )
     settings = Settings(profile=profile, engines=(engine,), limits=CASE_LIMITS)
-    with Runner(settings) as runner:
-        runner.compile_check(template)
+    with Runner(settings, hosts=group.hosts) as runner:
+        runner.compile_check(target)
         answer = runner.judge.answer(case)
         if answer is None:
-            raise UsageError("Harmony refuses this case, so there is nothing to compare the template with.")
+            raise UsageError("Harmony refuses this case, so there is nothing to compare the target with.")
         host = runner.hosts[engine]
-        outcome = host.collect(host.submit(template.text, [shape.request(case)]))[0]
+        outcome = host.collect(host.submit(target.text or "", [shape.request(case)]))[0]
         judgement = runner.judge.judge(answer, outcome)
     findings = [
         Finding(
@@ -92,6 +105,10 @@ def run_diff(
         )
         for found in judgement.found
     ]
+    if judgement.status == REFUSED:
+        raise UnjudgedError(
+            f"{target.name} refuses this conversation, which Harmony renders: {judgement.failure}."
+        )
     injected = any(found.rule == INJECTED_SPECIAL_TOKEN.slug for found in judgement.found)
     read = structure(answer, judgement, INJECTED_SPECIAL_TOKEN.slug if injected else "")
     failure = judgement.failure
@@ -104,7 +121,7 @@ def run_diff(
         text = plain_diff(messages, findings=findings, failure=failure, structure=read)
         console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
     else:
-        title = f"{template.name} · case {case_id(case)} · shape {shape.name} · engine {engine}"
+        title = f"{target.name} · case {case_id(case)} · shape {shape.name} · engine {engine}"
         writer = TerminalWriter(console)
         writer.print(title)
         writer.print(render_diff(console, messages, findings=findings, failure=failure, structure=read))

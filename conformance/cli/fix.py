@@ -16,8 +16,8 @@ from conformance.cli.console import new_console, say
 from conformance.cli.fix_report import print_diff, print_reference, print_repair
 from conformance.cli.options import Examples, Offline, Seed, Target
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
-from conformance.fixes.gguf_file import write_gguf
 from conformance.fixes.repair import repair
+from conformance.gguf.splice import write_gguf
 from conformance.report.files import write_where_named
 from conformance.sources import Template, resolve
 from conformance.vectors import reported_cases

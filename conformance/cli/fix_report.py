@@ -97,7 +97,7 @@ def print_repair(console: Console, result: Repair, profile: str) -> None:
             _print_item(console, f"Not applied {refused.fix}: {refused.reason}. For {', '.join(rules)}.")
     for name in result.remaining:
         if name not in told:
-            known = any(name in rules for _, rules in fixes())
+            known = any(name in fix.rules for fix in fixes())
             why = (
                 "left by the fixes that were applied"
                 if result.applied and known

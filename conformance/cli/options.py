@@ -28,7 +28,7 @@ Targets = Annotated[
         metavar="TARGET...",
         autocompletion=completion.targets,
         help="A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
-        "wheel://package==version/path, or a catalogue name.",
+        "wheel://package==version/path, a catalogue name, or the http(s):// address of a running server.",
     ),
 ]
 Target = Annotated[
@@ -50,7 +50,8 @@ Shapes = Annotated[
         "--shape",
         metavar="NAME",
         autocompletion=completion.shapes,
-        help="Shape to hand conversations over in; repeatable; `all` takes every one. Default: hf and openai.",
+        help="Shape to hand conversations over in; repeatable; `all` takes every one. Default: that of the engine's "
+        "own server, else hf and openai.",
     ),
 ]
 Profile = Annotated[
@@ -62,8 +63,37 @@ Profile = Annotated[
         "(`conformance settings` lists them).",
     ),
 ]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="PROTOCOL",
+        autocompletion=completion.protocols,
+        help="How an http(s):// target is asked for its prompt. Default: recognised.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Model to ask a server for. Default: the first that it names."),
+]
+Timeout = Annotated[float, typer.Option(metavar="S", help="Seconds that a server's answer may take.")]
+Concurrency = Annotated[int, typer.Option(metavar="N", help="Requests to a server at once.")]
+KeyVariable = Annotated[
+    str,
+    typer.Option(
+        "--api-key-variable", metavar="NAME", help="Environment variable that holds a server's API key."
+    ),
+]
 Examples = Annotated[int, typer.Option("--examples", metavar="N", help="How many conversations to generate.")]
 Seconds = Annotated[float | None, typer.Option(metavar="S", help="End after so many seconds.")]
+AtLeast = Annotated[
+    int | None,
+    typer.Option(
+        "--at-least",
+        metavar="N",
+        help="With --seconds: so many conversations are enough for a verdict; else all of --examples must be judged.",
+    ),
+]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Processes that judge.")]
 FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="From which severity on to exit with 1.")]
@@ -72,9 +102,9 @@ Formats = Annotated[
     list[str] | None,
     typer.Option(
         "--format",
-        metavar="NAME",
+        metavar="NAME[=FILE]",
         autocompletion=completion.formats,
-        help="Report format; repeatable. Default: terminal; json has standard output to itself.",
+        help="Report format on standard output, or in a file; repeatable. Default: terminal.",
     ),
 ]
 Output = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for reports and event log.")]

@@ -1,7 +1,8 @@
-"""How a command hands over its report: the file that is always written, the forms asked for, and where it is."""
+"""How a command hands over its report: the file that is always written, the formats asked for, and where it is."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,58 +12,119 @@ from rich.console import Console
 from conformance.cli.console import new_console, say
 from conformance.cli.runs import OUR_FILES, new_run_folder, remember_run
 from conformance.cli.streams import write_bytes
+from conformance.errors import UsageError
 from conformance.report.base import Output, Writer, writer
-from conformance.report.files import make_folder, refuse_links, write_file
+from conformance.report.files import (
+    FolderLock,
+    check_place,
+    make_folder,
+    refuse_links,
+    write_file,
+)
 from conformance.report.json_file import FILE_NAME, encode
 from conformance.report.model import Report
 
-TERMINAL, JSON = "terminal", "json"
+TERMINAL = "terminal"
+_FILE_WIDTH = 100  # of a terminal report in a file
 
 
 @dataclass(frozen=True, slots=True)
-class Publisher:
-    """Where a report goes: its formats, `output` where a folder was named, and how many cards the terminal shows.
+class Destination:
+    """A format as it was asked for, and the file it goes to; None is standard output."""
 
-    With the format `json` standard output gets the report and nothing else; what is for people goes to standard error.
-    """
-
-    writers: dict[str, Writer]
-    output: Path | None
-    cards: int
-    console: Console
+    name: str
+    writer: Writer
+    file: Path | None
 
     @staticmethod
-    def of(formats: Sequence[str], output: Path | None, cards: int) -> Publisher:
-        """Return the publisher for options as given; the folder is made now, before a long run could lose its report.
+    def of(asked: str) -> Destination:
+        """Return the destination of `NAME` or `NAME=FILE`; `-` as the file is standard output.
 
-        Raises UsageError for an unknown format, or a folder that cannot be made.
+        Raises UsageError for an unknown format, or a file that cannot be written.
         """
-        writers = {name: writer(name) for name in formats or (TERMINAL,)}
-        if output is not None:
-            make_folder(output)
-            refuse_links(output, OUR_FILES)
-        return Publisher(writers, output, max(cards, 0), new_console(stderr=JSON in writers))
+        name, equals, file = asked.partition("=")
+        if equals and not file:
+            raise UsageError(f"--format {asked} names no file; write NAME=FILE, or NAME for standard output.")
+        path = None if file in ("", "-") else Path(file)
+        if path is not None:
+            check_place(path)
+        return Destination(name, writer(name), path)
+
+
+class Destinations:
+    """The formats of a report and where each goes, checked before a long run.
+
+    When a format for programs has standard output, what is for people goes to standard error.
+    """
+
+    def __init__(self, formats: Sequence[str], cards: int) -> None:
+        """Read the options; raises UsageError for an unknown format, or a file that cannot be written."""
+        if cards < 0:
+            raise UsageError(f"--cards is {cards}; give 0 or more.")
+        asked = [Destination.of(form) for form in dict.fromkeys(formats)]
+        files = [destination.file.resolve() for destination in asked if destination.file is not None]
+        if len(set(files)) < len(files):
+            raise UsageError("Two formats go to one file; name a file for each.")
+        streams = [one for one in asked if one.file is None and one.name != TERMINAL]
+        if not streams and not any(one.name == TERMINAL and one.file is None for one in asked):
+            asked.insert(0, Destination.of(TERMINAL))
+        self._asked = asked
+        self.cards = cards
+        self.console = new_console(stderr=bool(streams))
 
     @property
     def shows(self) -> bool:
         """Whether the terminal is one of the formats."""
-        return TERMINAL in self.writers
+        return any(one.name == TERMINAL and one.file is None for one in self._asked)
+
+    def write(self, report: Report, folder: Path, *, terminal: bool = True) -> None:
+        """Write the report in every format; without `terminal` the caller prints what is for people itself."""
+        for destination in self._asked:
+            if terminal or destination.name != TERMINAL or destination.file is not None:
+                self._write(destination, report, folder)
+
+    def _write(self, destination: Destination, report: Report, folder: Path) -> None:
+        file = destination.file
+        console = self.console if file is None else Console(file=io.StringIO(), width=_FILE_WIDTH)
+        written = destination.writer(report, Output(folder=folder, console=console, examples=self.cards))
+        if file is None:
+            if isinstance(written, bytes):
+                write_bytes(written)
+            return
+        if not isinstance(written, bytes):
+            assert isinstance(console.file, io.StringIO)
+            written = console.file.getvalue().encode()
+        write_file(file, written)
+
+
+class Publisher(Destinations):
+    """The formats of a run's report, and its folder: `output` where one was named."""
+
+    def __init__(self, formats: Sequence[str], output: Path | None, cards: int) -> None:
+        """Read the options; raises UsageError for places that cannot be written or that another run has."""
+        super().__init__(formats, cards)
+        self._output = output
+        self._lock: FolderLock | None = None
+        if output is not None:
+            if str(output) == ".":
+                raise UsageError("--output is empty or the current folder; name a folder for the report.")
+            make_folder(output)
+            refuse_links(output, OUR_FILES)
+            self._lock = FolderLock(output)
 
     def folder(self, label: str) -> Path:
         """Return the folder named, or a new one for a run with this label."""
-        return self.output or new_run_folder(label)
+        return self._output or new_run_folder(label)
 
     def publish(self, report: Report, folder: Path) -> None:
         """Write the report into its folder and in every format, and say where it is."""
         keep(report, folder)
-        for name, write in self.writers.items():
-            if name == JSON:
-                write_bytes(encode(report))
-            else:
-                write(report, Output(folder=folder, console=self.console, examples=self.cards))
+        self.write(report, folder)
+        if self._lock is not None:
+            self._lock.release()
         if self.shows:
             say_where(self.console, folder)
-        elif self.output is None:
+        elif self._output is None:
             # Nobody can guess the folder, and standard output is not for people here.
             say_where(new_console(stderr=True), folder)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,13 +11,16 @@ import typer
 
 from conformance.cli.console import new_console
 from conformance.cli.diff import run_diff
-from conformance.cli.options import Offline, Plain
+from conformance.cli.groups import ServerOptions, one_group
+from conformance.cli.options import KeyVariable, Offline, Plain, Timeout
 from conformance.cli.runs import newest_run
 from conformance.cli.targets import check_engines, one_template
 from conformance.errors import UsageError
 from conformance.importers import looks_like_case_id, read_case
 from conformance.report.json_file import find_example, read
-from conformance.sources import Template
+from conformance.report.model import Target
+from conformance.servers.client import KEY_VARIABLE
+from conformance.targets.base import Group
 
 
 def replay(
@@ -30,38 +35,47 @@ def replay(
     ] = None,
     plain: Plain = False,
     offline: Offline = False,
+    timeout: Timeout = 30.0,
+    api_key_variable: KeyVariable = KEY_VARIABLE,
 ) -> int:
     """Show a reported case again."""
     console = new_console()
+    servers = ServerOptions(timeout_s=timeout, key_variable=api_key_variable)
     path = Path(case)
     if path.is_file() or not looks_like_case_id(case):
         if target is None:
-            raise UsageError(f"To replay the file {case}, name the template with --target.")
-        template = one_template(target, offline=offline)
-        return run_diff(
-            template, read_case(path), shape_name=None, engine="transformers", profile="harmony",
-            plain=plain, console=console,
-        )  # fmt: skip
+            raise UsageError(f"To replay the file {case}, name the target with --target.")
+        with one_group(target, servers, offline=offline) as group:
+            return run_diff(
+                group, read_case(path), shape_name=None, engine="transformers", profile="harmony",
+                plain=plain, console=console,
+            )  # fmt: skip
     report = read(run or newest_run())
     reported, divergence = find_example(report, case, target)
     shown = divergence.example
-    # What a report names is not run unless it is an engine of this installation.
-    check_engines([shown.engine])
-    template = _again(reported.name, reported.source, reported.sha256, offline=offline)
-    if template.sha256 != reported.sha256:
-        console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
-    return run_diff(
-        template, shown.case, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
-        plain=plain, console=console,
-    )  # fmt: skip
+    if reported.source.get("kind") != "server":
+        # What a report names is not run unless it is an engine of this installation.
+        check_engines([shown.engine])
+    with _again(reported, servers, offline=offline) as group:
+        if group.targets[0].sha256 != reported.sha256:
+            console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
+        return run_diff(
+            group, shown.case, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
+            plain=plain, console=console,
+        )  # fmt: skip
 
 
-def _again(name: str, source: dict[str, str], sha256: str, *, offline: bool) -> Template:
-    """Load a reported template again: from where it came, or from the catalogue under its name."""
+def _again(reported: Target, servers: ServerOptions, *, offline: bool) -> AbstractContextManager[Group]:
+    """Return a reported target once more: a server asked again, a template from its place or from the catalogue."""
+    source, name = reported.source, reported.name
+    if source.get("kind") == "server":
+        same = replace(servers, protocol=source["protocol"])
+        return one_group(source["location"], same, offline=offline)
     problems = []
     for place in dict.fromkeys((source.get("location", name), name)):
         try:
-            return one_template(place, offline=offline, sha256=sha256, name=name)
+            template = one_template(place, offline=offline, sha256=reported.sha256, name=name)
+            return nullcontext(Group([template]))
         except UsageError as error:
             problems.append(str(error))
     raise UsageError(problems[0])

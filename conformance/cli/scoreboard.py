@@ -9,7 +9,7 @@ import typer
 
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
-from conformance.cli.check import interrupted, judge, validate
+from conformance.cli.check import cut_short, judge, validate
 from conformance.cli.console import new_console
 from conformance.cli.options import DEFAULT_ENGINES, Engines, Examples, Jobs, Offline, Profile, Seed
 from conformance.cli.publish import keep, say_where
@@ -22,6 +22,7 @@ from conformance.report.model import LeftOut
 from conformance.report.scoreboard import scoreboard_json, scoreboard_markdown
 from conformance.report.terminal import TerminalWriter
 from conformance.sources import catalogue
+from conformance.targets.base import Group
 
 
 def scoreboard(
@@ -37,7 +38,7 @@ def scoreboard(
 ) -> int:
     """Judge the whole catalogue and write scoreboard.md and scoreboard.json."""
     # With several engines it is the matrix template × engine, in engines.md and engines.json. The exit code is
-    # 0 whatever diverges, 3 when nothing could be judged, or when the campaign was interrupted.
+    # 0 whatever diverges, 3 when nothing could be judged, or when the campaign was cut_short.
     chosen, no_engine = all_engines(engine or DEFAULT_ENGINES)
     settings = Settings(seed=seed, cases=examples, profile=profile, engines=chosen, jobs=jobs)
     console = new_console()
@@ -50,7 +51,7 @@ def scoreboard(
         else:
             left_out.append(LeftOut(name=fetched.entry.name, reason=fetched.error or "not fetched"))
     folder = new_run_folder("scoreboard")
-    report = judge(templates, settings, folder, console, left_out=left_out)
+    report = judge([Group(templates)], settings, folder, console, left_out=left_out)
     keep(report, folder)
     if report.run.complete and report.targets:
         if len(settings.engines) > 1:
@@ -62,4 +63,4 @@ def scoreboard(
     TerminalWriter(console).write(report, cards=False)
     say_where(console, folder)
     code = max(exit_code(report, "never"), EXIT_UNJUDGED if no_engine else EXIT_CONFORMS)
-    return max(code, EXIT_UNJUDGED) if interrupted(report, settings) else code
+    return max(code, EXIT_UNJUDGED) if cut_short(report, settings) else code

@@ -14,17 +14,15 @@ from conformance.campaign.check import exit_code
 from conformance.cli.console import new_console, say
 from conformance.cli.lazy import help_without_command
 from conformance.cli.options import FailOn, FailOnOption, Formats, Profile, Seed
-from conformance.cli.publish import JSON, TERMINAL
+from conformance.cli.publish import Destinations
 from conformance.cli.runs import newest_run
-from conformance.cli.streams import write_bytes
 from conformance.cli.vectors_report import print_report, write_folder
 from conformance.conversation import Case
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.importers import looks_like_case_id, read_case
 from conformance.oracles.profile import profile as profile_named
-from conformance.report.base import Output, writer
 from conformance.report.files import make_folder, write_file
-from conformance.report.json_file import encode, find_example, read
+from conformance.report.json_file import find_example, read
 from conformance.vectors.export import differences, grow, normalise, promote, rendered_files
 from conformance.vectors.files import Family, default_folder, read_folder
 from conformance.vectors.judging import judge_renderer
@@ -76,25 +74,19 @@ def check(
     # Written so that NaN fails too.
     if not 0 < limit < math.inf:
         raise UsageError(f"--limit is {limit:g}; give a positive number of seconds.")
-    writers = {name: writer(name) for name in format or (TERMINAL,)}
-    if output is None and set(writers) - {TERMINAL, JSON}:
-        raise UsageError("Name a folder for the report with --output.")
+    destinations = Destinations(format or (), cards)
     families = _selected(read_folder(vectors or default_folder()), family or (), profile or (), vector or ())
     if output is not None:
         make_folder(output)
-    console = new_console(stderr=JSON in writers)
+    console = destinations.console
     with Renderer(command, limit_s=limit) as renderer:
         report, results = judge_renderer(renderer, families)
         early = list(renderer.early_exits)
     if output is not None:
         write_folder(output, report, results)
-        for name, write in writers.items():
-            if name not in (TERMINAL, JSON):
-                write(report, Output(folder=output, console=console, examples=max(cards, 0)))
-    if JSON in writers:
-        write_bytes(encode(report))
-    if TERMINAL in writers:
-        print_report(console, report, results, command=command, cards=max(cards, 0), early_exits=early)
+    destinations.write(report, output or Path(), terminal=False)
+    if destinations.shows:
+        print_report(console, report, results, command=command, cards=cards, early_exits=early)
         if output is not None:
             say(console, f"Report: {output / 'report.json'}")
     # Unknown is not pass: what was not asked is not known.

@@ -16,8 +16,9 @@ from conformance.report.events import EventLog, Header
 from conformance.report.files import to_json, write_file
 from conformance.report.json_file import encode
 from conformance.report.model import Divergence, Report, Target
+from conformance.report.severities import worst_first
 from conformance.report.tables import rules_table
-from conformance.report.terminal import TerminalWriter, worst_first
+from conformance.report.terminal import TerminalWriter
 from conformance.report.verdicts import details, headline
 from conformance.report.visible import glyphs_for, inert
 from conformance.vectors.judging import Result

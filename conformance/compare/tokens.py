@@ -56,6 +56,42 @@ def server_tokens(text: str, ordinary: Ordinary = ()) -> list[int]:
     return tokens
 
 
+def ordinary_of(text: str, tokens: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Return the markers of a text that its tokens spell out instead of being control tokens, as start and stop.
+
+    Empty where the tokens are not those of the text.
+    """
+    found = [(match.start(), match.end()) for match in _MARKER.finditer(text) if match[0] in special_ids()]
+    ids = set(special_ids().values())
+    control = sum(token in ids for token in tokens)
+    if control == len(found):
+        return ()
+    # Where fewer tokens than markers are special, the stretches between them say which.
+    ordinary, at = [], 0
+    for start, stop in _plain_stretches(tokens, ids):
+        ordinary += [(a, b) for a, b in found if start <= a and b <= stop]
+        at = stop
+    return tuple(ordinary) if at <= len(text) else ()
+
+
+def _plain_stretches(tokens: Sequence[int], special: set[int]) -> Iterator[tuple[int, int]]:
+    """Yield where runs of tokens that are not special begin and stop in their text."""
+    harmony = tokenizer()
+    at = 0
+    run: list[int] = []
+    for token in [*tokens, -1]:
+        if token >= 0 and token not in special:
+            run.append(token)
+            continue
+        if run:
+            length = len(harmony.decode(run))
+            yield at, at + length
+            at += length
+            run = []
+        if token >= 0:
+            at += len(harmony.decode([token]))
+
+
 def control_tokens(
     text: str, start: int = 0, stop: int | None = None, ordinary: Ordinary = ()
 ) -> list[tuple[int, str]]:
@@ -117,6 +153,12 @@ def compare_tokens(expected: Rendering, ordinary: Ordinary) -> list[Found]:
     if difference is None:
         return []
     return [Found(TOKEN_MISMATCH.slug, difference, severity="note" if ordinary else None)]
+
+
+def compare_told_tokens(expected: Rendering, tokens: Sequence[int]) -> list[Found]:
+    """Name equal characters that the target itself says it makes other tokens of."""
+    difference = first_mismatch(expected, tokens)
+    return [] if difference is None else [Found(TOKEN_MISMATCH.slug, difference)]
 
 
 def _injected(

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Sequence
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
 from conformance.errors import UsageError
-
-ENTRY_POINT_GROUP = "conformance.engines"
+from conformance.registry import Registry
 
 # Imported when first asked for, so that `conformance --help` loads none of them.
-_BUILT_IN = {
-    "transformers": "conformance.engines.transformers_jinja",
-    "jinja2": "conformance.engines.jinja2_plain",
-    "transformers-sanitized": "conformance.engines.transformers_sanitized",
-    "minijinja": "conformance.engines.minijinja",
-    "minijinja-tgi": "conformance.engines.minijinja",
-    "minijinja-mistralrs": "conformance.engines.minijinja",
-    "minijinja-dynamo": "conformance.engines.minijinja",
-    "llama.cpp": "conformance.engines.llama_cpp",
-    "llama.cpp-raw": "conformance.engines.llama_cpp",
-    "huggingface-js": "conformance.engines.huggingface_js",
-}
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -47,11 +33,13 @@ class Rendered(msgspec.Struct, frozen=True, tag="rendered"):
     """The template wrote this text.
 
     `ordinary` are stretches of it, as start and stop in order, that this engine's server encodes as ordinary text;
-    elsewhere it recognises special tokens. An empty stretch only keeps its two sides apart.
+    elsewhere it recognises special tokens. An empty stretch only keeps its two sides apart. `tokens` are those that
+    the target itself makes of the text, where it says so.
     """
 
     text: str
     ordinary: tuple[tuple[int, int], ...] = ()
+    tokens: tuple[int, ...] | None = None
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
@@ -76,7 +64,13 @@ class LimitExceeded(msgspec.Struct, frozen=True, tag="limit"):
     message: str
 
 
-Outcome = Rendered | Rejected | Crashed | LimitExceeded
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """A server or renderer says that it cannot take this request: no prompt, and so no wrong one."""
+
+    message: str
+
+
+Outcome = Rendered | Rejected | Crashed | LimitExceeded | Refused
 
 
 class SyntaxProblem(msgspec.Struct, frozen=True, tag="syntax"):
@@ -116,6 +110,8 @@ class Engine(Protocol):
     # True for engines that bound their own memory (a WebAssembly host, a node process): there a limit on address
     # space, open files and processes would stop what is harmless. The limits of time and output still hold.
     own_memory_limit: ClassVar[bool] = False
+    # The shapes in which this engine's own server hands conversations over; empty where no one server is its own.
+    shapes: ClassVar[tuple[str, ...]] = ()
 
     def version(self) -> str:
         """Return the version of the program that renders."""
@@ -155,61 +151,51 @@ class Engine(Protocol):
         ...
 
 
-EngineClass = TypeVar("EngineClass", bound=type[Engine])
-
-_REGISTRY: dict[str, type[Engine]] = {}
-
-
-def register(engine: EngineClass) -> EngineClass:
-    """Add an engine class to the registry under its `name`.
-
-    Raises TypeError when the class lacks a name or a method, or when another class has the name already.
-    """
-    name = getattr(engine, "name", None)
+def _check(name: str, engine: type[Engine]) -> None:
     if not isinstance(name, str) or not name:
         raise TypeError(f"engine {engine.__name__} has no name")
     for method in ("version", "compile_check", "render"):
         if getattr(engine, method, None) is getattr(Engine, method):
             raise TypeError(f"engine {name} does not define {method}")
-    known = _REGISTRY.get(name)
-    # The same class may be loaded twice (as __main__ and by name); two different ones are a mistake.
-    if known is not None and (known.__module__, known.__qualname__) != (
-        engine.__module__,
-        engine.__qualname__,
-    ):
-        raise TypeError(f"engine {name} is registered twice: {known.__qualname__} and {engine.__qualname__}")
-    _REGISTRY[name] = engine
-    return engine
 
 
-def _plugins() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+ENGINES: Registry[type[Engine]] = Registry(
+    "engine",
+    "conformance.engines",
+    {
+        "transformers": "conformance.engines.transformers_jinja",
+        "jinja2": "conformance.engines.jinja2_plain",
+        "transformers-sanitized": "conformance.engines.transformers_sanitized",
+        "minijinja": "conformance.engines.minijinja",
+        "minijinja-tgi": "conformance.engines.minijinja",
+        "minijinja-mistralrs": "conformance.engines.minijinja",
+        "minijinja-dynamo": "conformance.engines.minijinja",
+        "llama.cpp": "conformance.engines.llama_cpp",
+        "llama.cpp-raw": "conformance.engines.llama_cpp",
+        "huggingface-js": "conformance.engines.huggingface_js",
+    },
+    check=_check,
+)
+register = ENGINES.register
 
 
 def engine_names() -> list[str]:
     """Return the names of all engines: built in, registered and from installed plug-ins."""
-    return sorted({*_BUILT_IN, *_REGISTRY, *_plugins()})
+    return sorted(ENGINES.names())
 
 
 def get_engine(name: str) -> Engine:
     """Return a new engine by its name.
 
-    Raises UsageError when none is registered under it.
+    Raises UsageError when there is none.
     """
-    if name not in _REGISTRY:
-        if name in _BUILT_IN:
-            importlib.import_module(_BUILT_IN[name])
-        elif (plugin := _plugins().get(name)) is not None:
-            register(plugin.load())
-    if name not in _REGISTRY:
-        raise UsageError(f"There is no engine {name!r}; known are {', '.join(engine_names())}.")
-    return _REGISTRY[name]()
+    return ENGINES[name]()
 
 
 def registered(names: Iterable[str]) -> list[type[Engine]]:
     """Return those of these engines that this program registered: other processes do not know them by name."""
-    elsewhere = {*_BUILT_IN, *_plugins()}
-    return [_REGISTRY[name] for name in names if name in _REGISTRY and name not in elsewhere]
+    own = ENGINES.own()
+    return [own[name] for name in names if name in own]
 
 
 def class_path(engine: str | type[Engine]) -> str | None:

@@ -6,7 +6,8 @@ import select
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from types import TracebackType
 from typing import Protocol, Self
@@ -22,6 +23,7 @@ from conformance.engines.base import (
     Request,
     SyntaxProblem,
     engine_names,
+    get_engine,
 )
 from conformance.engines.sandbox import WorkerGoneError, WorkerProcess
 from conformance.errors import UnjudgedError, UsageError
@@ -62,13 +64,24 @@ class Ticket:
 
 
 class Host(Protocol):
-    """What runs templates for a campaign, in a worker or (for trusted templates) in this process."""
+    """What makes prompts for a campaign: an engine in a worker or in this process, a server, a renderer.
 
+    `loses` says of a request what this host cannot express (see `Engine.loses`); None where it can express all.
+    Servers and renderers have no use for the text of a template.
+    """
+
+    @property
+    def loses(self) -> Callable[[Request], str | None] | None: ...  # noqa: D102
     def version(self) -> str: ...  # noqa: D102
     def compile_check(self, template: str) -> SyntaxProblem | None: ...  # noqa: D102
     def render_many(self, template: str, requests: Iterable[Request]) -> Iterator[Outcome]: ...  # noqa: D102
     def submit(self, template: str, requests: Sequence[Request]) -> Ticket: ...  # noqa: D102
     def collect(self, ticket: Ticket) -> list[Outcome]: ...  # noqa: D102
+
+
+def losses(engine: Engine) -> Callable[[Request], str | None] | None:
+    """Return what says which requests an engine cannot express, or None where it can express all."""
+    return None if type(engine).loses is Engine.loses else engine.loses
 
 
 class _Slot:
@@ -127,6 +140,11 @@ class EngineHost:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @cached_property
+    def loses(self) -> Callable[[Request], str | None] | None:
+        """What the engine cannot express, asked in this process."""
+        return losses(get_engine(self.engine))
 
     def start(self) -> None:
         """Begin to load the engine without waiting for it."""

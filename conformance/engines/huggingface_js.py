@@ -61,6 +61,7 @@ class HuggingFaceJsEngine(Engine):
     """
 
     name: ClassVar[str] = "huggingface-js"
+    shapes: ClassVar[tuple[str, ...]] = ("lm-studio",)
     own_memory_limit: ClassVar[bool] = True
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Self
 
 from conformance.engines import worker
 from conformance.engines.base import Engine, Limits, Outcome, Request, SyntaxProblem, get_engine
-from conformance.engines.host import Ticket
+from conformance.engines.host import Ticket, losses
 from conformance.errors import UnjudgedError
 
 
@@ -29,6 +29,7 @@ class InProcessHost:
         self._engine = get_engine(engine) if isinstance(engine, str) else engine()
         if (reason := self._engine.available()) is not None:
             raise UnjudgedError(f"The engine {self.engine} cannot be used: {reason}.")
+        self.loses = losses(self._engine)
         self._engine.load()
         self._engine.open()
 

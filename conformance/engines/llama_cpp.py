@@ -44,6 +44,10 @@ _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _LOST_INTEGER = "an integer outside of 64 signed bits"
 _LOST_FLOAT = "a float that neither six digits nor six decimals hold"
 _WAY_OUT = 'pip install "chat-template-conformance[engines]"'
+# What llama.cpp takes out of templates before it compiles them (common/chat.cpp, pull 15230).
+_SAYS = '"<|channel|>%s<|message|>" in message.content'
+GUARD = "{%- if " + _SAYS % "analysis" + " or " + _SAYS % "final" + " %}"
+NO_GUARD = "{%- if false %}"
 _LINE = re.compile(r"^While executing \w+ at line (\d+), column \d+ in source:$", re.MULTILINE)
 _RAISE = re.compile(r"\braise_exception(?=\s*\()")
 _RAISE_AT_ONCE = "{{ raise_exception('') }}"
@@ -65,6 +69,7 @@ class LlamaCppEngine(Engine):
     """
 
     name: ClassVar[str] = "llama.cpp"
+    shapes: ClassVar[tuple[str, ...]] = ("llama-server",)
     own_memory_limit: ClassVar[bool] = True
     normalize: ClassVar[bool] = True
     variables: ClassVar[dict[str, Any]] = {}
@@ -153,8 +158,8 @@ class LlamaCppEngine(Engine):
         return Crashed(answer["stage"], message.removeprefix("Error: "), line)
 
     def prepare(self, template: str) -> str:
-        """Return the template as it is handed over."""
-        return template
+        """Return the template as llama.cpp compiles it: without OpenAI's guard against forged channels."""
+        return template.replace(GUARD, NO_GUARD) if "<|channel|>" in template else template
 
     def _ask(self, template: str, context: dict[str, Any], date: str, *, normalize: bool) -> dict[str, Any]:
         if self._program is None:
@@ -221,6 +226,7 @@ class RawLlamaCppEngine(LlamaCppEngine):
     """
 
     name: ClassVar[str] = "llama.cpp-raw"
+    shapes: ClassVar[tuple[str, ...]] = ()
     normalize: ClassVar[bool] = False
     variables: ClassVar[dict[str, Any]] = {"__real": True}
 

@@ -203,6 +203,7 @@ class TgiEngine(MiniJinjaEngine):
     """
 
     name: ClassVar[str] = "minijinja-tgi"
+    shapes: ClassVar[tuple[str, ...]] = ("tgi",)
     trims: ClassVar[bool] = False
     smallest: ClassVar[int] = SMALLEST_64
     largest: ClassVar[int] = LARGEST_64

@@ -14,6 +14,7 @@ import msgspec
 from conformance.engines.base import (
     Crashed,
     LimitExceeded,
+    Refused,
     Rejected,
     Rendered,
     Request,
@@ -46,7 +47,7 @@ class NotReady(msgspec.Struct, frozen=True, tag="not-ready"):
     reason: str
 
 
-Reply = Rendered | Rejected | Crashed | LimitExceeded | SyntaxProblem | Compiles
+Reply = Rendered | Rejected | Crashed | LimitExceeded | Refused | SyntaxProblem | Compiles
 
 encode = msgspec.json.Encoder().encode
 decode_request = msgspec.json.Decoder(Request).decode

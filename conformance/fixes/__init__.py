@@ -1,7 +1,5 @@
 """Repairs templates: one fix for each rule, applied only where a campaign proves that it helps and harms nothing.
 
-A new fix is a small class in `expressions.py` or `sections.py`, decorated with `register`.
+A fix is a small class in `expressions.py` or `sections.py`, or of another package, under the entry point group
+`conformance.fixes`.
 """
-
-import conformance.fixes.expressions
-import conformance.fixes.sections  # noqa: F401

@@ -1,9 +1,11 @@
-"""What a fix is, and how fixes are registered by the rules that they remove."""
+"""What a fix is, and where all of them are."""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from functools import lru_cache
+from typing import Literal, Protocol, TypeAlias
 
+from conformance.registry import Registry
 from conformance.rules import rule
 from conformance.template.parts import Source
 
@@ -16,11 +18,12 @@ class SkippedError(Exception):
 
 
 class Fix(Protocol):
-    """Removes some rules from a template; `what` says in a few words what it changes."""
+    """Removes some rules from a template; `what` says in a few words what it changes, `rules` what it can remove."""
 
     name: str
     size: Size
     what: str
+    rules: tuple[str, ...]
 
     def apply(self, source: Source) -> str:
         """Return the changed source.
@@ -29,25 +32,41 @@ class Fix(Protocol):
         """
 
 
-_FixClass = TypeVar("_FixClass", bound=type[Fix])
-_fixes: list[tuple[Fix, tuple[str, ...]]] = []
+def _check(name: str, fix: type[Fix]) -> None:
+    for slug in fix.rules:
+        rule(slug)  # a misspelt one ends in UsageError when the module is imported
 
 
-class register:  # noqa: N801
-    """Adds a fix class under the rules that it can remove; a name that is taken is a programming error."""
+FIXES: Registry[type[Fix]] = Registry(
+    "fix",
+    "conformance.fixes",
+    {
+        "plain-results": "conformance.fixes.expressions",
+        "plain-arguments": "conformance.fixes.expressions",
+        "newlines-between-sections": "conformance.fixes.expressions",
+        "final-channel": "conformance.fixes.expressions",
+        "thinking-channel": "conformance.fixes.expressions",
+        "preamble-channel": "conformance.fixes.expressions",
+        "content-type": "conformance.fixes.expressions",
+        "later-instructions": "conformance.fixes.expressions",
+        "generation-prompt": "conformance.fixes.expressions",
+        "byte-order-mark": "conformance.fixes.expressions",
+        "whitespace-between-tags": "conformance.fixes.expressions",
+        "tool-definitions": "conformance.fixes.sections",
+        "assistant-and-results": "conformance.fixes.sections",
+        "developer-message": "conformance.fixes.sections",
+        "system-message": "conformance.fixes.sections",
+    },
+    check=_check,
+)
+register = FIXES.register
 
-    def __init__(self, *rules: str) -> None:
-        # A misspelt one ends in UsageError when the module is imported.
-        self._rules = tuple(rule(slug).slug for slug in rules)
 
-    def __call__(self, fix: _FixClass) -> _FixClass:
-        """Register a class."""
-        if any(known.name == fix.name for known, _ in _fixes):
-            raise ValueError(f"the fix {fix.name} is registered twice")
-        _fixes.append((fix(), self._rules))
-        return fix
+@lru_cache
+def _made(fix: type[Fix]) -> Fix:
+    return fix()
 
 
-def fixes() -> list[tuple[Fix, tuple[str, ...]]]:
-    """Return every fix with the rules that it can remove: those that change least first."""
-    return sorted(_fixes, key=lambda entry: entry[0].size == "section")
+def fixes() -> list[Fix]:
+    """Return every fix: those that change least first."""
+    return sorted((_made(fix) for _, fix in FIXES.items()), key=lambda fix: fix.size == "section")

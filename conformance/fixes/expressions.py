@@ -28,11 +28,12 @@ def _encoded(source: Source, role: str, word: str) -> str:
     return source.replaced(*changes)
 
 
-@register("result-json-encoded")
+@register
 class PlainResults:
     """Writes the content of a tool result as it is when it is text."""
 
     name = "plain-results"
+    rules = ("result-json-encoded",)
     size: Size = "expression"
     what = "writes tool results that are text as they are"
 
@@ -44,11 +45,12 @@ class PlainResults:
         return _encoded(source, "tool", "content")
 
 
-@register("arguments-double-encoded")
+@register
 class PlainArguments:
     """Writes arguments that are a string already as they are."""
 
     name = "plain-arguments"
+    rules = ("arguments-double-encoded",)
     size: Size = "expression"
     what = "writes arguments that are a string as they are"
 
@@ -60,11 +62,12 @@ class PlainArguments:
         return _encoded(source, "assistant", "arguments")
 
 
-@register("instructions-trailing-newlines", "extra-newline")
+@register
 class NewlinesBetweenSections:
     """Writes the empty line between instructions and tools only when both are there."""
 
     name = "newlines-between-sections"
+    rules = ("instructions-trailing-newlines", "extra-newline")
     size: Size = "expression"
     what = "writes the empty line after the instructions only before a tools section"
 
@@ -115,11 +118,12 @@ def _reworded(source: Source, pattern: str, new: str, what: str) -> str:
     return source.replaced(*changes)
 
 
-@register("final-channel-missing")
+@register
 class FinalChannel:
     """Names the channel of final answers."""
 
     name = "final-channel"
+    rules = ("final-channel-missing",)
     size: Size = "expression"
     what = "names the channel final before a final answer"
 
@@ -136,11 +140,12 @@ class FinalChannel:
         )
 
 
-@register("thinking-channel")
+@register
 class ThinkingChannel:
     """Writes thinking in the channel analysis."""
 
     name = "thinking-channel"
+    rules = ("thinking-channel",)
     size: Size = "expression"
     what = "writes thinking in the channel analysis"
 
@@ -157,11 +162,12 @@ class ThinkingChannel:
         )
 
 
-@register("preamble-channel")
+@register
 class PreambleChannel:
     """Writes text beside tool calls in the channel commentary."""
 
     name = "preamble-channel"
+    rules = ("preamble-channel",)
     size: Size = "expression"
     what = "writes text beside tool calls in the channel commentary"
 
@@ -178,11 +184,12 @@ class PreambleChannel:
         )
 
 
-@register("content-type-marker")
+@register
 class ContentType:
     """Writes the content type of a tool call without a marker."""
 
     name = "content-type"
+    rules = ("content-type-marker",)
     size: Size = "expression"
     what = "writes the content type of tool calls without a marker"
 
@@ -194,11 +201,12 @@ class ContentType:
         return _reworded(source, r" ?<\|constrain\|> ?json", " json", "a marker before the content type")
 
 
-@register("message-dropped", "role-header", "message-added")
+@register
 class LaterInstructions:
     """Writes system and developer messages that come after the first."""
 
     name = "later-instructions"
+    rules = ("message-dropped", "role-header", "message-added")
     size: Size = "expression"
     what = "writes system and developer messages that come later"
 
@@ -227,11 +235,12 @@ class LaterInstructions:
         return reference.with_macros(source, source.replaced((end, end, arm)))
 
 
-@register("generation-prompt")
+@register
 class GenerationPrompt:
     """Ends a prompt with the begin of an assistant message, and nothing else with it."""
 
     name = "generation-prompt"
+    rules = ("generation-prompt",)
     size: Size = "expression"
     what = "writes the generation prompt when it is asked for, and only then"
 
@@ -255,11 +264,12 @@ class GenerationPrompt:
         return source.replaced((part.start, part.end, text))
 
 
-@register("message-added", "role-header", "system-text", "unclassified")
+@register
 class ByteOrderMark:
     """Removes the byte order mark in front of a template, which every prompt would begin with."""
 
     name = "byte-order-mark"
+    rules = ("message-added", "role-header", "system-text", "unclassified")
     size: Size = "expression"
     what = "removes the byte order mark in front"
 
@@ -273,11 +283,12 @@ class ByteOrderMark:
         return source.text.lstrip("\ufeff")
 
 
-@register("extra-newline", "system-text", "role-header", "instructions-altered", "unclassified")
+@register
 class WhitespaceBetweenTags:
     """Strips the space between tags, which some engines write and others do not."""
 
     name = "whitespace-between-tags"
+    rules = ("extra-newline", "system-text", "role-header", "instructions-altered", "unclassified")
     size: Size = "expression"
     what = "strips the space between tags"
 

@@ -110,8 +110,7 @@ def repair(
 
 
 def _refused(fix: Fix, before: Results, reason: str) -> Refused:
-    rules = next(rules for known, rules in fixes() if known is fix)
-    return Refused(fix.name, tuple(rule for rule in rules if before.counts[rule]), reason)
+    return Refused(fix.name, tuple(rule for rule in fix.rules if before.counts[rule]), reason)
 
 
 def _sample(before: Results, count: int) -> set[int]:
@@ -144,10 +143,10 @@ class _Search:
         while progress:
             progress = False
             self.refused = []
-            for fix, rules in fixes():
+            for fix in fixes():
                 if fix in self.applied:
                     continue
-                present = [rule for rule in rules if self._now.counts[rule]]
+                present = [rule for rule in fix.rules if self._now.counts[rule]]
                 if not present:
                     continue
                 reason = self._try(fix, present)

@@ -38,16 +38,17 @@ _CONTENT_TYPE = (
 )
 
 
-@register(
-    "missing-description", "multiline-description", "default-comment-placement", "default-literal",
-    "empty-parameters", "nullable-ignored", "type-union", "one-of-layout", "nested-object", "array-items",
-    "array-without-items", "enum-values", "schema-comments-dropped", "type-name", "required-mark",
-    "tool-dropped", "tool-layout", "template-crashed", "template-rejected",
-)  # fmt: skip
+@register
 class ToolDefinitions:
     """Writes tool definitions with the macros of the reference."""
 
     name = "tool-definitions"
+    rules = (
+        "missing-description", "multiline-description", "default-comment-placement", "default-literal",
+        "empty-parameters", "nullable-ignored", "type-union", "one-of-layout", "nested-object", "array-items",
+        "array-without-items", "enum-values", "schema-comments-dropped", "type-name", "required-mark",
+        "tool-dropped", "tool-layout", "template-crashed", "template-rejected",
+    )  # fmt: skip
     size: Size = "section"
     what = "writes the tool definitions with the reference's macros"
 
@@ -96,18 +97,19 @@ def _writes(part: Part, *words: str) -> bool:
     return all(word in text for word in words)
 
 
-@register(
-    "arguments-double-encoded", "arguments-formatting", "content-type-marker", "recipient-placement",
-    "parallel-calls-dropped", "call-terminator", "preamble-channel", "arguments-altered",
-    "result-json-encoded", "result-author", "final-channel-missing", "thinking-channel", "thinking-retention",
-    "thinking-dropped", "empty-final", "role-header", "message-added", "message-dropped", "text-trimmed",
-    "text-altered", "return-or-end", "extra-newline", "template-crashed", "template-rejected",
-    "generation-prompt", "unclassified",
-)  # fmt: skip
+@register
 class AssistantAndResults:
     """Writes assistant messages and tool results as the reference does."""
 
     name = "assistant-and-results"
+    rules = (
+        "arguments-double-encoded", "arguments-formatting", "content-type-marker", "recipient-placement",
+        "parallel-calls-dropped", "call-terminator", "preamble-channel", "arguments-altered",
+        "result-json-encoded", "result-author", "final-channel-missing", "thinking-channel", "thinking-retention",
+        "thinking-dropped", "empty-final", "role-header", "message-added", "message-dropped", "text-trimmed",
+        "text-altered", "return-or-end", "extra-newline", "template-crashed", "template-rejected",
+        "generation-prompt", "unclassified",
+    )  # fmt: skip
     size: Size = "section"
     what = "writes assistant messages and tool results as the reference does"
 
@@ -178,14 +180,15 @@ def _marked(said: str, source: Source, old: list[Part]) -> str:
     return re.sub(_CLOSED, "{%- endgeneration -%}", re.sub(_OPENED, "{%- generation -%}", said))
 
 
-@register(
-    "instructions-trailing-newlines", "section-order", "empty-instructions", "instructions-altered",
-    "extra-newline", "tool-layout", "tool-dropped", "template-crashed", "role-header", "unclassified",
-)  # fmt: skip
+@register
 class DeveloperMessage:
     """Writes the developer message as the reference does, from the instructions that the template found."""
 
     name = "developer-message"
+    rules = (
+        "instructions-trailing-newlines", "section-order", "empty-instructions", "instructions-altered",
+        "extra-newline", "tool-layout", "tool-dropped", "template-crashed", "role-header", "unclassified",
+    )  # fmt: skip
     size: Size = "section"
     what = "writes the developer message as the reference does"
 
@@ -218,14 +221,15 @@ class DeveloperMessage:
         return reference.with_macros(source, source.replaced((block.start, block.end, text)))
 
 
-@register(
-    "system-text", "functions-note", "reasoning-effort", "current-date", "builtin-tools", "role-header",
-    "template-crashed", "template-rejected", "extra-newline", "unclassified",
-)  # fmt: skip
+@register
 class SystemMessage:
     """Writes the system message as the reference does."""
 
     name = "system-message"
+    rules = (
+        "system-text", "functions-note", "reasoning-effort", "current-date", "builtin-tools", "role-header",
+        "template-crashed", "template-rejected", "extra-newline", "unclassified",
+    )  # fmt: skip
     size: Size = "section"
     what = "writes the system message as the reference does"
 

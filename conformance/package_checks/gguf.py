@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from conformance.errors import UsageError, printable
+from conformance.gguf.reader import ARRAY, STRING, MetadataReader, Value
 from conformance.package_checks.facts import SPECIAL_TOKENS, Added, Package, Stops, Text, Vocabulary
 from conformance.rules.package import CONTEXT_LENGTH, SPECIAL_TOKEN_IDS, STOP_TOKENS
 from conformance.sources.base import MAX_TEMPLATE_BYTES
 from conformance.sources.gguf import MAX_TEMPLATES, TEMPLATE_KEY
-from conformance.sources.gguf_reader import ARRAY, STRING, MetadataReader, Value
 from conformance.sources.inside import open_inside
 from conformance.sources.model_folder import DEFAULT
 

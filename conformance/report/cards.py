@@ -65,7 +65,9 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     ]
     if compact.is_small(example.case):
         parts += ["", _conversation(example, width, glyphs)]
-    labels = ("one", "other") if divergence.cause else LABELS.get(divergence.check, ("oracle", "template"))
+    kind = target.source.get("kind")
+    wrote = kind if kind in ("server", "renderer") else "template"
+    labels = ("one", "other") if divergence.cause else LABELS.get(divergence.check, ("oracle", wrote))
     if divergence.check == "tokens" and example.failure is None:
         shown = _control_token(example, width - 2, glyphs)
     else:
@@ -81,6 +83,9 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
         else f"conformance check --any {shlex.quote(location)}{_engine(divergence)}"
     )
     parts.append(again.append(inert(command, glyphs=glyphs), "cyan"))
+    if example.reproduce:
+        asked = Text("  ", no_wrap=True, overflow="ignore").append("Ask   ", "bold")
+        parts.append(asked.append(inert(example.reproduce, glyphs=glyphs), "cyan"))
     return Group(*parts)
 
 

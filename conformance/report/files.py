@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import re
@@ -99,6 +100,53 @@ def create_file(path: Path) -> io.BufferedWriter:
         return os.fdopen(os.open(path.name, _NEW, 0o666, dir_fd=folder), "wb")
     finally:
         os.close(folder)
+
+
+def check_place(path: Path) -> None:
+    """Raise UsageError when a file could not be written there after a long run."""
+    if path.is_dir() and not path.is_symlink():
+        raise UsageError(f"Cannot write {path}: it is a folder; name a file in it.")
+    try:
+        folder = open_folder(path.parent)
+    except OSError as error:
+        raise UsageError(f"Cannot write {path}: {_why(error)}; name another file.") from error
+    try:
+        _refuse(_status(folder, path.name), path)
+        if not os.access(path.parent, os.W_OK):
+            raise UsageError(f"Cannot write {path}: its folder is read-only; name another file.")
+    finally:
+        os.close(folder)
+
+
+class FolderLock:
+    """Keeps two runs from writing into one folder; held until it is released or this process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the lock; raises UsageError when another run has it."""
+        self._descriptor: int | None = None
+        try:
+            descriptor = os.open(folder, _FOLDER)
+        except OSError as error:
+            raise UsageError(f"Cannot read {folder}: {_why(error)}; choose another --output.") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise UsageError(
+                f"Another run is writing into {folder}; wait for its end, or choose another --output."
+            ) from None
+        except OSError:
+            pass  # a file system that has no locks
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let others write into the folder."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __del__(self) -> None:
+        self.release()
 
 
 def refuse_links(folder: Path, names: re.Pattern[str]) -> None:

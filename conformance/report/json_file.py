@@ -78,6 +78,6 @@ def find_example(report: Report, case_id: str, target: str | None = None) -> tup
 
 
 @register("json")
-def write_json(report: Report, output: Output) -> Path:
-    """Write `report.json` into the output folder."""
-    return write(report, output.folder)
+def write_json(report: Report, output: Output) -> bytes:
+    """Return the report as `report.json` holds it."""
+    return encode(report)

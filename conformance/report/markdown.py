@@ -27,7 +27,7 @@ def rounded(share: float) -> float:
 
 def cell(text: str) -> str:
     """Return text for a Markdown table: inert on a terminal and in HTML, and in one line."""
-    return _escaped(inert(text))
+    return escaped(inert(text))
 
 
 def conversation(divergence: Divergence) -> str:
@@ -36,7 +36,7 @@ def conversation(divergence: Divergence) -> str:
     if not compact.is_small(case):
         return compact.size(case)
     lines = (f"{label} {text}" for label, text in compact.lines(case))
-    return "<br>".join(_escaped(inert(line, _CASE_WIDTH)) for line in lines) or "(empty)"
+    return "<br>".join(escaped(inert(line, _CASE_WIDTH)) for line in lines) or "(empty)"
 
 
 def between(text: str, begin: str, end: str, generated: str) -> str:
@@ -48,5 +48,6 @@ def between(text: str, begin: str, end: str, generated: str) -> str:
     return f"{text[:start]}\n\n{generated}\n\n{text[stop:]}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return a line that is inert already with what Markdown and HTML would read in it escaped."""
     return _MARKDOWN.sub(r"\\\1", text).replace("&", "&amp;").replace("\\<", "&lt;")

@@ -38,17 +38,21 @@ class Environment(_Part, frozen=True, kw_only=True):
 
 
 class Run(_Part, frozen=True, kw_only=True):
-    """How the campaign was run; `complete` is False when it was interrupted or ran out of time."""
+    """How the campaign was run; `complete` is False when it ended early: `ended` says why."""
 
     seed: int
     profile: str
     elapsed_s: float
     cases: int
     complete: bool
+    ended: Literal["time", "interrupted", "gone"] | None = None
 
 
 class CaseCounts(_Part, frozen=True, kw_only=True):
-    """Conversations judged: total = equal + different + rejected + crashed; inexpressible ones are apart."""
+    """Conversations judged: total = equal + different + rejected + crashed; the others are apart.
+
+    `inexpressible` ones could not be asked, `refused` ones the target said it cannot take.
+    """
 
     total: int = 0
     equal: int = 0
@@ -56,6 +60,7 @@ class CaseCounts(_Part, frozen=True, kw_only=True):
     rejected: int = 0
     crashed: int = 0
     inexpressible: int = 0
+    refused: int = 0
 
 
 class Branch(_Part, frozen=True, kw_only=True):
@@ -100,7 +105,8 @@ class Example(_Part, frozen=True, kw_only=True):
     diverges earlier too; None where it was not kept). `template_line` is None where it could not be traced, or where
     nothing was written: then `origin` says between which lines.
     `structure` says in short sentences what a model reads otherwise than Harmony meant, when a server has encoded
-    `actual`: messages lost, extra or forged, other channels and recipients.
+    `actual`: messages lost, extra or forged, other channels and recipients. `reproduce` is a command line that asks a
+    server or program for the same prompt.
     """
 
     case_id: str
@@ -120,6 +126,7 @@ class Example(_Part, frozen=True, kw_only=True):
     minimal: bool = False
     actual_offset: int | None = None
     structure: list[str] = []
+    reproduce: str = ""
     origin: Origin | None = None
 
 
@@ -184,6 +191,22 @@ class Finding(_Part, frozen=True, kw_only=True):
     checked: bool = True
 
 
+class Refusal(_Part, frozen=True, kw_only=True):
+    """One thing that a target says instead of a prompt, how often, and the smallest conversation it says it of.
+
+    `cause` is what it says without the names and numbers of one request, `message` the whole sentence; `share` is of
+    the conversations that it was given. Harmony renders each of them.
+    """
+
+    cause: str
+    message: str
+    count: int
+    share: float
+    case_id: str
+    case: Case
+    shape: str
+
+
 class Target(_Part, frozen=True, kw_only=True):
     """One template and what the campaign found about it; `findings` are about the package around it."""
 
@@ -203,6 +226,7 @@ class Target(_Part, frozen=True, kw_only=True):
     unclassified_share: float = 0.0
     by_engine: list[EngineResult] = []
     findings: list[Finding] = []
+    refusals: list[Refusal] = []
 
 
 class LeftOut(_Part, frozen=True, kw_only=True):

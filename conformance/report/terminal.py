@@ -15,12 +15,11 @@ from rich.text import Text
 
 from conformance.report.base import Output, register
 from conformance.report.cards import card
-from conformance.report.model import Divergence, Report, Run, Target
+from conformance.report.model import Report, Run, Target
+from conformance.report.severities import worst_first
 from conformance.report.tables import engines_table, rules_table, targets_table
 from conformance.report.verdicts import details, headline
 from conformance.report.visible import glyphs_for, inert
-
-_SEVERITIES = ("error", "warning", "note")
 
 
 class Advance(Protocol):
@@ -28,11 +27,6 @@ class Advance(Protocol):
 
     def __call__(self, target: str, done: int, total: int) -> None:
         """Show that `done` of `total` conversations of a target are judged."""
-
-
-def worst_first(divergences: list[Divergence]) -> list[Divergence]:
-    """Return divergences by severity, then by the share of conversations that show them, then by code."""
-    return sorted(divergences, key=lambda d: (_SEVERITIES.index(d.severity), -d.share, d.code, d.rule))
 
 
 class TerminalWriter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +15,7 @@ from conformance.report.visible import Glyphs, inert
 
 VERDICT_STYLE = {"conforms": "bold green", "diverges": "bold red", "error": "bold magenta"}
 
+_REFUSALS = 5
 _BRANCHES = 10  # so many branches that never ran are listed
 
 
@@ -98,6 +100,12 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
     if target.error and target.verdict != "error" and target.harmony:
         yield Text(inert(target.error, glyphs=glyphs), "bold red")
     yield from _findings(target, glyphs)
+    yield from _asked(target.source, glyphs)
+    for refusal in target.refusals[:_REFUSALS]:
+        message = inert(refusal.message, 160, glyphs=glyphs)
+        yield Text.assemble((f"refused {percent(refusal.share)}", "yellow"), f"  {message}")
+    if len(target.refusals) > _REFUSALS:
+        yield Text(f"(+{len(target.refusals) - _REFUSALS} more reasons; report.json lists all)", "dim")
     if counts.total and target.harmony:
         said = [
             f"{number:,} {word}"
@@ -112,6 +120,8 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         line = dot.join(said)
         if counts.inexpressible:
             line += f"; {counts.inexpressible:,} inexpressible, counted apart"
+        if counts.refused:
+            line += f"; {counts.refused:,} refused, counted apart (Harmony renders them)"
         if target.unclassified_share:
             line += f"; {percent(target.unclassified_share)} unclassified"
         yield Text(line)
@@ -132,6 +142,15 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         yield Text(f"(+{len(never_ran) - _BRANCHES} more branches; report.json lists all)", "dim")
     if target.aliases:
         yield Text(f"the same text: {inert(', '.join(target.aliases), glyphs=glyphs)}")
+
+
+def _asked(source: dict[str, Any], glyphs: Glyphs) -> Iterator[Text]:
+    """Yield what a server says of itself: protocol, version, model, and whose template it uses."""
+    said = [
+        f"{name} {source[name]}" for name in ("protocol", "version", "model", "template") if source.get(name)
+    ]
+    if said:
+        yield Text(inert(", ".join(said), 400, glyphs=glyphs))
 
 
 def _findings(target: Target, glyphs: Glyphs) -> Iterator[Text]:

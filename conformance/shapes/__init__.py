@@ -17,10 +17,11 @@ from itertools import product
 import msgspec
 
 from conformance.errors import UsageError
+from conformance.registry import Registry
 from conformance.shapes.losses import SERVER_LOSSES
 from conformance.shapes.shape import Arguments, EmptyContent, Ids, Parts, Shape, Tools
 
-__all__ = ["ALL", "Family", "Shape", "default_families", "draw", "families", "shapes", "table"]
+__all__ = ["ALL", "SHAPES", "Family", "Shape", "default_families", "draw", "families", "shapes", "table"]
 
 ALL = "all"
 """As the name of a shape: every family of the table."""
@@ -51,6 +52,7 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names: tuple[bool, ...] = (False,)
     parts: tuple[Parts, ...] = ("none",)
     tools: Tools = "wrapped"
+    thinking_beside_calls: tuple[str, ...] = ()
     cannot: tuple[str, ...] = ()
     default: bool = False
 
@@ -80,6 +82,7 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 names=names,
                 parts=parts,
                 tools=self.tools,
+                thinking_beside_calls=self.thinking_beside_calls,
                 cannot=self.cannot,
             )
 
@@ -91,15 +94,23 @@ def table() -> dict[str, Family]:
     return msgspec.convert(tomllib.loads(text), dict[str, Family])
 
 
-@lru_cache(maxsize=1)
+# Families of other packages; ours are data.
+SHAPES: Registry[Family] = Registry("shape", "conformance.shapes")
+
+
 def families() -> dict[str, tuple[Shape, ...]]:
-    """Return the members of every shape family, the plain one first."""
-    return {name: tuple(family.members(name)) for name, family in table().items()}
+    """Return the members of every shape family, the plain one first: ours, and those of installed plug-ins."""
+    return {name: _members(name, family) for name, family in (table() | dict(SHAPES.items())).items()}
+
+
+@lru_cache
+def _members(name: str, family: Family) -> tuple[Shape, ...]:
+    return tuple(family.members(name))
 
 
 def default_families() -> dict[str, tuple[Shape, ...]]:
-    """Return the families that are drawn from when no shape is named."""
-    return {name: members for name, members in families().items() if table()[name].default}
+    """Return the families that are drawn from when no shape is named; they are ours alone."""
+    return {name: _members(name, family) for name, family in table().items() if family.default}
 
 
 def shapes(names: Iterable[str] = ()) -> tuple[tuple[Shape, ...], ...]:

@@ -22,12 +22,45 @@ def _beside_thinking_and_calls(case: Case) -> bool:
     return any(step.thinking and step.preamble and step.calls for step in _steps(case))
 
 
+def without_grammar(schema: Any, root: Any = None) -> bool:
+    """Say whether llama.cpp makes no grammar of a JSON Schema: a list of no types, or a $ref that leads nowhere."""
+    root = schema if root is None else root
+    if isinstance(schema, list):
+        return any(without_grammar(each, root) for each in schema)
+    if not isinstance(schema, dict):
+        return False
+    if schema.get("type") == []:
+        return True
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and not _leads(reference, root):
+        return True
+    return any(without_grammar(value, root) for value in schema.values())
+
+
+def _leads(reference: str, root: Any) -> bool:
+    if not reference.startswith("#/"):
+        return reference == "#"
+    for name in reference[2:].split("/"):
+        if not isinstance(root, dict) or name not in root:
+            return False
+        root = root[name]
+    return True
+
+
 SERVER_LOSSES: dict[str, tuple[Callable[[Case], bool], str]] = {
     "calls": (
         lambda case: any(step.calls for step in _steps(case)),
         "the server writes tool calls as the text of a message",
     ),
     "options": (_options, "the server passes no keyword arguments to the template"),
+    "ends-assistant": (
+        lambda case: isinstance((case.conversation.messages or (None,))[-1], Assistant),
+        "the server goes on with a last message of the assistant, or refuses it",
+    ),
+    "schemas-without-grammar": (
+        lambda case: any(without_grammar(tool.parameters) for tool in case.conversation.tools),
+        "the server makes a grammar of each tool's parameters, and refuses those that make none",
+    ),
     "text-beside-thinking-and-calls": (
         _beside_thinking_and_calls,
         "the server drops the text beside thinking and tool calls",
@@ -93,18 +126,13 @@ def parsed_arguments(call: ToolCall) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def unparsable_arguments(conversation: Conversation, *, keep_text: bool) -> str | None:
-    """Say why arguments given as text do not survive being parsed by the server, if they do not.
-
-    With `keep_text` the server leaves text alone that is no JSON.
-    """
+def unparsable_arguments(conversation: Conversation) -> str | None:
+    """Say why arguments given as text do not survive being parsed by the server, if they do not."""
     for call in conversation.calls():
         if not isinstance(call.arguments, str):
             continue
         value = parsed_arguments(call)
         if value is None:
-            if keep_text and _json(call.arguments) is _NO_JSON:
-                continue
             return "the server parses arguments, and these are no JSON object"
         # The same form that the oracle gives to arguments that are objects.
         if json.dumps(value, ensure_ascii=False) != call.arguments:

@@ -18,7 +18,7 @@ from conformance.shapes.losses import (
 )
 
 Raw: TypeAlias = dict[str, Any]
-Arguments: TypeAlias = Literal["object", "string", "parsed", "parsed-if-json"]
+Arguments: TypeAlias = Literal["object", "string", "parsed"]
 EmptyContent: TypeAlias = Literal["absent", "null", "empty"]
 Ids: TypeAlias = Literal["none", "counted", "opaque", "restarting"]
 Parts: TypeAlias = Literal["none", "one", "several"]
@@ -41,6 +41,7 @@ class Shape:
     names: bool
     parts: Parts = "none"
     tools: Tools = "wrapped"
+    thinking_beside_calls: tuple[str, ...] = ()
     cannot: tuple[str, ...] = ()
 
     def loses(self, case: Case) -> str | None:
@@ -50,8 +51,8 @@ class Shape:
             if has_it(case):
                 return reason
         conversation = case.conversation
-        if self.arguments in ("parsed", "parsed-if-json"):
-            lost = unparsable_arguments(conversation, keep_text=self.arguments == "parsed-if-json")
+        if self.arguments == "parsed":
+            lost = unparsable_arguments(conversation)
             if lost is not None:
                 return lost
         if self.ids == "none":
@@ -117,7 +118,8 @@ class Shape:
         elif self.empty_content != "absent":
             raw["content"] = None if self.empty_content == "null" else self._text("")
         if step.thinking is not None:
-            raw.update(dict.fromkeys(self.thinking, step.thinking))
+            names = (*self.thinking, *self.thinking_beside_calls) if calls else self.thinking
+            raw.update(dict.fromkeys(names, step.thinking))
         if calls:
             raw["tool_calls"] = [self._call(call, identity) for call, identity in calls]
         return raw

@@ -13,24 +13,19 @@ from pathlib import Path
 import msgspec
 
 from conformance.errors import UsageError
-
-# In this order they are asked; the catalogue last, so that a path always means the path.
-from conformance.sources import wheel, hub, gguf, model_folder, file, catalogue  # noqa: F401  # isort: skip
 from conformance.sources import manifest
 from conformance.sources.base import (
-    ENTRY_POINTS,
+    SOURCES,
     Provenance,
     Source,
     SourceSettings,
     Template,
-    built_in_sources,
     make_template,
-    plugin_sources,
     register,
 )
 
 __all__ = [
-    "ENTRY_POINTS",
+    "SOURCES",
     "Provenance",
     "Source",
     "SourceSettings",
@@ -40,7 +35,7 @@ __all__ = [
     "resolve",
 ]
 
-_HUB_ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)", re.ASCII)
+HUB_ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)", re.ASCII)
 _FILE_SUFFIXES = {".jinja", ".jinja2", ".j2", ".txt", ".gguf", ".json"}
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(?:@\S+)?", re.ASCII)
 
@@ -60,11 +55,9 @@ def resolve(target: str, *, offline: bool = False, cache: Path | None = None) ->
 def _claimant(target: str) -> Source | None:
     if not target.strip() or "\0" in target:
         return None
-    for source in built_in_sources():
-        if source.claims(target):
-            return source
-    # Looked for only now: searching the installed packages takes longer than most sources do.
-    return next((source for source in plugin_sources() if source.claims(target)), None)
+    # Installed packages are searched last: that takes longer than most sources do.
+    made = (source() if isinstance(source, type) else source for _, source in SOURCES.items())
+    return next((source for source in made if source.claims(target)), None)
 
 
 def _with_note(template: Template) -> Template:
@@ -83,7 +76,7 @@ def _unclaimed(target: str) -> str:
     """Say in one sentence what the target is not and what to do."""
     if not target.strip() or "\0" in target:
         return f"the target {target!r} is empty or no path; give a template, a model or a catalogue name"
-    if address := _HUB_ADDRESS.match(target):
+    if address := HUB_ADDRESS.match(target):
         return f"{target} is a web address; write hf://{address[1]}"
     if "://" in target:
         return f"nothing can load {target}; a target is a path, hf://…, wheel://… or a catalogue name"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Protocol
 
 import msgspec
 
 from conformance.errors import UsageError, printable
+from conformance.registry import Registry
 from conformance.sources.inside import open_inside
-
-ENTRY_POINTS = "conformance.sources"
 
 # The largest real templates have 40 kB. A stranger's file must not fill the memory.
 MAX_TEMPLATE_BYTES = 4 * 2**20
@@ -52,6 +51,10 @@ class Template(msgspec.Struct, frozen=True):
     note: str | None = None
     harmony: bool | None = None
 
+    def reproduce(self, request: object) -> str:
+        """Return nothing: `conformance replay` renders a template, and nobody else has to be asked."""
+        return ""
+
 
 class SourceSettings(msgspec.Struct, frozen=True):
     """How sources may load: without the network or with it, and which folder keeps what was fetched."""
@@ -83,40 +86,14 @@ class Source(Protocol):
         """
 
 
-_BUILT_IN: list[Source] = []
-
-_SourceClass = TypeVar("_SourceClass", bound=type[Source])
-
-
-def register(source: _SourceClass) -> _SourceClass:
-    """Add a source class to the built-in ones; they are asked in the order of registration."""
-    _BUILT_IN.append(source())
-    return source
-
-
-def built_in_sources() -> list[Source]:
-    """Return the registered sources."""
-    return list(_BUILT_IN)
-
-
-def plugin_sources() -> list[Source]:
-    """Return the sources that other packages offer under the entry point group `conformance.sources`.
-
-    Raises UsageError naming a plugin that cannot be loaded.
-    """
-    from importlib.metadata import entry_points  # 15 ms, for targets that nothing built in claims
-
-    found: list[Source] = []
-    for point in entry_points(group=ENTRY_POINTS):
-        try:
-            loaded = point.load()
-            found.append(loaded() if isinstance(loaded, type) else loaded)
-        except Exception as error:  # a stranger's module may fail in any way
-            raise UsageError(
-                f"the source plugin {point.name!r} ({point.value}) cannot be loaded: {error}; "
-                "update or uninstall the package that offers it"
-            ) from error
-    return found
+# In this order they are asked; the catalogue last, so that a path always means the path.
+_MODULES = ("wheel", "hub", "gguf", "model_folder", "file", "catalogue")
+SOURCES: Registry[type[Source]] = Registry(
+    "source",
+    "conformance.sources",
+    {name.replace("_", "-"): f"conformance.sources.{name}" for name in _MODULES},
+)
+register = SOURCES.register
 
 
 def read_bounded(

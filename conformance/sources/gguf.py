@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from conformance.errors import UsageError, printable
+from conformance.gguf.reader import MAGIC, MAX_KEY_BYTES, STRING, MetadataReader
 from conformance.sources.base import (
     MAX_TEMPLATE_BYTES,
     Provenance,
@@ -16,7 +17,6 @@ from conformance.sources.base import (
     make_template,
     register,
 )
-from conformance.sources.gguf_reader import MAGIC, MAX_KEY_BYTES, STRING, MetadataReader
 from conformance.sources.inside import open_inside
 
 TEMPLATE_KEY = b"tokenizer.chat_template"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -11,11 +12,13 @@ from plain_cases import differing
 
 from conformance.campaign import check as check_module
 from conformance.campaign import runner as runner_module
-from conformance.campaign.check import check
+from conformance.campaign.check import Silent, check, exit_code
 from conformance.campaign.judge import Judge
 from conformance.campaign.runner import Runner, Settings
+from conformance.cli.check import cut_short
 from conformance.conversation import Case
 from conformance.engines.base import Crashed, Limits, Rejected, Rendered
+from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED
 from conformance.generate import case_at
 from conformance.oracles import harmony as harmony_module
 from conformance.oracles.harmony import HarmonyOracle
@@ -155,6 +158,43 @@ def test_an_interruption_while_shrinking_keeps_every_target(monkeypatch: pytest.
     assert [target.verdict for target in report.targets] == ["diverges", "diverges"]
     assert all(target.divergences for target in report.targets)
     assert not any(d.example.minimal for target in report.targets for d in target.divergences)
+
+
+class _Clock(Silent):
+    """A clock that stands still, and jumps to the end of the run's time once so many cases are done."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, jump_after: int) -> None:
+        self._now, self._jump_after = 0.0, jump_after
+        for module in (check_module, runner_module):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self._now))
+
+    def progress(self, template: Template, done: int, total: int) -> None:
+        if done >= self._jump_after:
+            self._now = 1e6
+
+
+@pytest.mark.parametrize(
+    ("at_least", "verdict", "code"), [(None, "error", 3), (1, "conforms", 0), (400, "error", 3)]
+)
+def test_too_few_cases_are_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, at_least: int | None, verdict: str, code: int
+) -> None:
+    settings = Settings(cases=400, engines=("jinja2",), seconds=60, at_least=at_least)
+    report = check([template(REFERENCE)], settings, _Clock(monkeypatch, jump_after=1))
+    assert (report.run.complete, report.run.ended) == (False, "time")
+    assert 0 < report.run.cases < 400
+    (target,) = report.targets
+    assert target.verdict == verdict
+    assert (target.error is None) == (verdict == "conforms")
+    assert max(exit_code(report), EXIT_UNJUDGED if cut_short(report, settings) else EXIT_CONFORMS) == code
+
+
+def test_what_diverged_before_the_time_was_up_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(cases=400, engines=("jinja2",), seconds=60)
+    report = check([CONSTRAIN], settings, _Clock(monkeypatch, jump_after=30))
+    assert report.targets[0].verdict == "diverges"
+    assert not any(found.example.minimal for found in report.targets[0].divergences)
+    assert cut_short(report, settings)
 
 
 def test_a_hanging_template_beside_another_costs_only_itself() -> None:

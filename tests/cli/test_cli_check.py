@@ -150,13 +150,21 @@ def test_equal_texts_are_judged_once(run: Run, place: Path) -> None:
     assert "copy" in result.out
 
 
-def test_a_run_whose_time_is_up_is_incomplete_but_judged(run: Run) -> None:
+def test_a_run_whose_time_is_up_proves_nothing(run: Run) -> None:
     options = ("--engine", "jinja2", "--examples", 10**6, "--seconds", 1.5, "--output", "o")
     result = run("check", "right.jinja", *options)
-    assert result.code == 0
+    assert result.code == 3
+    assert "conforms" not in result.out
     assert "Incomplete: ended after" in result.out
     footer = json.loads(Path("o/events.jsonl").read_text().splitlines()[-1])
     assert (footer["event"], footer["complete"], footer["reason"]) == ("footer", False, "its time was up")
+
+
+@pytest.mark.parametrize("wrong", [(3,), (0, "--seconds", 1), (10**7, "--seconds", 1)])
+def test_a_least_number_that_makes_no_sense(run: Run, wrong: tuple[object, ...]) -> None:
+    result = run("check", "right.jinja", "--at-least", *wrong)
+    assert result.code == 2
+    assert "--at-least" in result.err
 
 
 def test_an_endless_template_costs_its_own_cases(

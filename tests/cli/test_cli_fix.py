@@ -16,6 +16,7 @@ from syrupy.assertion import SnapshotAssertion
 from conformance.campaign.judge import Judge
 from conformance.cli import fix_report
 from conformance.fixes import base
+from conformance.registry import Registry
 
 FEW = ("--examples", 20)
 FINAL = "{{- '<|start|>assistant<|channel|>final<|message|>' ~ content ~"
@@ -80,7 +81,7 @@ def test_what_is_not_repaired_is_told_with_reasons(
 
 
 def test_a_rule_without_a_fix_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_fixes", [])
+    monkeypatch.setattr(base, "FIXES", Registry("fix", "nowhere"))
     result = run("fix", "no-final.jinja", *FEW)
     assert result.code == 1
     assert "Not repaired final-channel-missing: there is no fix for it." in result.out

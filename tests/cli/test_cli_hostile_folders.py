@@ -242,6 +242,9 @@ def test_replay_runs_no_engine_that_a_report_names(engine: str, place: Path, run
         ("sources", ("check", "nothing-here", *FAST)),
         ("report_writers", ("check", "newlines.jinja", "--format", "evil", *FAST)),
         ("checks", ("check", "newlines.jinja", "--any", *FAST)),
+        ("engines", ("check", "newlines.jinja", "--engine", "evil")),
+        ("shapes", ("check", "newlines.jinja", "--shape", "evil", *FAST)),
+        ("fixes", ("fix", "newlines.jinja", "--examples", "10")),
     ],
 )
 @pytest.mark.parametrize("path", [None, "", "."])

@@ -107,7 +107,14 @@ def test_what_servers_lose_is_said() -> None:
     assert "empty schema" in (loses("llama-server", tools=tool) or "")
     assert loses("llama-server", tools=(Tool(name="f", parameters={}),)) is None
     step = Assistant(thinking="t", preamble="p", calls=(call,))
-    assert "beside thinking" in (loses("llama-server", messages=(step,)) or "")
+    assert "goes on with" in (loses("llama-server", messages=(step,)) or "")
+    assert "beside thinking" in (loses("llama-server", messages=(step, User(text="a"))) or "")
+    assert "generation prompt" in (loses("llama-server", options={"mode": "training"}) or "")
+    no_grammar = {"properties": {"a": {"items": {"$ref": "#/$defs/X"}}}}
+    assert "no" in (loses("llama-server", tools=(Tool(name="f", parameters=no_grammar),)) or "")
+    assert (
+        loses("llama-server", tools=(Tool(name="f", parameters={**no_grammar, "$defs": {"X": {}}}),)) is None
+    )
     assert loses("vllm", messages=(step,), tools=tool, options={"mode": "training"}) is None
 
 
@@ -119,6 +126,10 @@ def test_the_table_cites_everyone_and_prints() -> None:
         assert f"| `{name}`" in shapes_table()
     assert len({shape.name for shape in members}) == len(members)
     assert len(shapes_table().splitlines()) == len(table()) + 2
+
+
+# What these servers lose themselves leaves few cases.
+FEWEST = {"tgi": 2, "llama-server": 40}
 
 
 def test_the_reference_template_accepts_every_shape() -> None:
@@ -133,4 +144,4 @@ def test_the_reference_template_accepts_every_shape() -> None:
                 shape,
             )
             drawn[shape.family] += 1
-    assert all(count >= (2 if name == "tgi" else 100) for name, count in drawn.items()), drawn
+    assert all(count >= FEWEST.get(name, 100) for name, count in drawn.items()), drawn

@@ -12,8 +12,8 @@ from conformance.resources import resource
 from conformance.rules import rule
 from conformance.template.parts import Source, blocks
 
-FIXES = {fix.name: fix for fix, _ in fixes()}
-RULES = {fix.name: rules for fix, rules in fixes()}
+FIXES = {fix.name: fix for fix in fixes()}
+RULES = {fix.name: fix.rules for fix in fixes()}
 
 # A fault in the reference, the fix that removes it and the rule that it removes.
 FAULTS = [
@@ -145,12 +145,13 @@ def test_generation_marks_stay(runner: Runner) -> None:
 
 
 def test_every_fix_is_registered_under_rules_that_exist() -> None:
-    for fix, slugs in fixes():
+    for fix in fixes():
+        slugs = fix.rules
         assert slugs, fix.name
         assert len(set(slugs)) == len(slugs)
         for slug in slugs:
             assert rule(slug).slug == slug
-    sizes = [fix.size for fix, _ in fixes()]
+    sizes = [fix.size for fix in fixes()]
     assert sizes == sorted(sizes), "what changes least comes first"
 
 
@@ -159,9 +160,10 @@ def test_a_name_is_taken_once() -> None:
         name = "plain-results"
         size: Size = "expression"
         what = ""
+        rules = ("result-json-encoded",)
 
         def apply(self, source: Source) -> str:
             return source.text
 
     with pytest.raises(ValueError, match="registered twice"):
-        register("result-json-encoded")(Again)
+        register(Again)

@@ -9,7 +9,7 @@ from conformance.fixes.base import SkippedError, fixes
 from conformance.fixes.places import branches, developer_block, loop_of, message_loop, only, tools_loop
 from conformance.template.parts import Source
 
-FIXES = {fix.name: fix for fix, _ in fixes()}
+FIXES = {fix.name: fix for fix in fixes()}
 
 
 def skipped(name: str, text: str) -> str:

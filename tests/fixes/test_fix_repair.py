@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 from fix_helpers import NO_HARMONY, REFERENCE, WRONG, edited, repaired
@@ -16,6 +17,7 @@ from conformance.fixes import base, repair
 from conformance.fixes.base import Size, SkippedError
 from conformance.fixes.repair import Repair
 from conformance.fixes.trial import Results, Seen, Trials, objection, objections
+from conformance.registry import Registry
 from conformance.resources import resource
 from conformance.template.parts import Source
 from tools import mutants
@@ -136,6 +138,7 @@ def _fake(monkeypatch: pytest.MonkeyPatch, *candidates: str | SkippedError) -> N
     class Fake:
         size: Size = "expression"
         what = "does as it is told"
+        rules = ("final-channel-missing",)
 
         def __init__(self, number: int, candidate: str | SkippedError) -> None:
             self.name, self._candidate = f"fake-{number}", candidate
@@ -145,8 +148,10 @@ def _fake(monkeypatch: pytest.MonkeyPatch, *candidates: str | SkippedError) -> N
                 raise self._candidate
             return self._candidate
 
-    made = [(Fake(number, each), ("final-channel-missing",)) for number, each in enumerate(candidates)]
-    monkeypatch.setattr(base, "_fixes", made)
+    made: Registry[type[base.Fix]] = Registry("fix", "nowhere")
+    for number, each in enumerate(candidates):
+        made.add(f"fake-{number}", partial(Fake, number, each))  # type: ignore[arg-type]
+    monkeypatch.setattr(base, "FIXES", made)
 
 
 @pytest.mark.parametrize(

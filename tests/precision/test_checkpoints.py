@@ -382,7 +382,7 @@ def test_bad_ggufs(tmp_path, source, gguf_written):
         open_checkpoint(tmp_path / "a-00002-of-00003.gguf")
     wrong = tmp_path / "no.gguf"
     wrong.write_bytes(b"GGML" + bytes(64))
-    with pytest.raises(UsageError, match="no GGUF file"):
+    with pytest.raises(UsageError, match="is not a GGUF file"):
         open_checkpoint(wrong)
     wrong.write_bytes(made.gguf_magic(99))
     with pytest.raises(UsageError, match="version 99"):

@@ -9,6 +9,7 @@ from source_helpers import TEXT, build_wheel, complaint, sha256
 
 from conformance.errors import UsageError
 from conformance.sources import Provenance, SourceSettings, Template, catalogue, manifest, resolve
+from conformance.sources.base import SOURCES
 from conformance.sources.manifest import read_catalogue
 
 GOOD = f'''
@@ -181,11 +182,12 @@ class Toy:
 
 def test_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [SimpleNamespace(name="toy", value="toys:Toy", load=lambda: Toy)]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
+    monkeypatch.setattr("conformance.registry.entry_points", lambda group: points)
     assert resolve("toy://x")[0].name == "toy"
 
     def broken() -> object:
         raise ImportError("no module toys")
 
+    monkeypatch.delitem(SOURCES._known, "toy")
     points[0] = SimpleNamespace(name="toy", value="toys:Toy", load=broken)
-    assert "the source plugin 'toy' (toys:Toy) cannot be loaded: no module toys" in complaint("toy://x")
+    assert "The source 'toy' (toys:Toy) cannot be loaded: no module toys" in complaint("toy://x")

@@ -164,7 +164,7 @@ def test_what_was_added_is_replayed_first(
 def test_add_promotes_what_a_campaign_found(
     capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("CONFORMANCE_RUNS", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     text = resource("templates", "gpt-oss.jinja").read_text("utf-8")
     (tmp_path / "t.jinja").write_text(text.replace("Knowledge cutoff: 2024-06", "Knowledge cutoff: 2024"))

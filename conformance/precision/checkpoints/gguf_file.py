@@ -1,37 +1,26 @@
-"""A GGUF file read with a small bounded reader, under canonical names; data stays in the file until asked for.
+"""A GGUF file under canonical names; data stays in the file until asked for.
 
-gguf-py's reader takes 18 s and 1 GB on a gpt-oss vocabulary, so only its dequantisers are used, for types beyond
-those below. Source of the format: ggml's docs/gguf.md.
+Of gguf-py only the dequantisers are used, for types beyond the plain ones.
 """
 
 from __future__ import annotations
 
 import mmap
 import re
-import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from conformance.errors import UnjudgedError, UsageError
+from conformance.gguf.reader import DEFAULT_ALIGNMENT, STRING, MetadataReader
 from conformance.precision.formats.layouts import from_gguf, interleave
 from conformance.precision.model.shape import LayerShape
 from conformance.precision.model.weights import DenseTensor, Matrix, MxTensor
 
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_STRING, _ARRAY = 8, 9
-# type id: (name, elements per block, bytes per block); the ids of ggml.h
-_TYPES = {
-    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144),
-    13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 20: ("IQ4_NL", 32, 18), 23: ("IQ4_XS", 256, 136),
-    30: ("BF16", 1, 2), 39: ("MXFP4", 32, 17),
-}  # fmt: skip
+_ARCHITECTURE = "general.architecture"
 _PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_MAX_ITEMS, _MAX_STRING, _MAX_DEPTH = 1 << 24, 1 << 26, 4
 
 _LAYER = {
     "ffn_gate_inp.weight": "router.weight",
@@ -73,13 +62,7 @@ class GgufStore:
                 self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise UsageError(f"{path} cannot be read: {error}") from None
-        self.at = 0
-        try:
-            self.metadata, self.entries = self._header()
-        except (struct.error, IndexError, UnicodeDecodeError):
-            raise UsageError(
-                f"{path} is truncated: its header ends at byte {len(self.data):,}, fetch it again"
-            ) from None
+        self.metadata, self.entries = self._header()
         self.own: dict[str, str] = {}
         self.unknown: list[str] = []
         for name in self.entries:
@@ -100,88 +83,43 @@ class GgufStore:
                 f"{self.path} is one of {parts} parts: join them with llama-gguf-split --merge, and give the result"
             )
 
-    def _take(self, layout: str) -> Any:
-        if self.at > len(self.data):  # a length led beyond the end, and maybe beyond what struct counts to
-            raise UsageError(f"{self.path} is damaged: it ends before byte {self.at:,}")
-        found = struct.unpack_from("<" + layout, self.data, self.at)
-        self.at += struct.calcsize("<" + layout)
-        return found[0]
-
-    def _string(self, limit: int = _MAX_STRING) -> str:
-        length = self._take("Q")
-        if length > limit or self.at + length > len(self.data):
-            raise UsageError(f"{self.path} is damaged at byte {self.at:,}: a string of {length:,} bytes")
-        self.at += length
-        return self.data[self.at - length : self.at].decode("utf-8", "replace")
-
-    def _value(self, kind: int, depth: int = 0) -> Any:
-        if kind in _SCALARS:
-            return self._take(_SCALARS[kind])
-        if kind == _STRING:
-            return self._string()
-        if kind != _ARRAY or depth > _MAX_DEPTH:
-            raise UsageError(f"{self.path} is damaged at byte {self.at:,}: there is no value type {kind}")
-        inner, count = self._take("I"), self._take("Q")
-        if count > _MAX_ITEMS:
-            raise UsageError(f"{self.path} is damaged at byte {self.at:,}: an array of {count:,} items")
-        if inner in _SCALARS:
-            self.at += count * struct.calcsize(_SCALARS[inner])
-            return None
-        for _ in range(count):  # vocabularies: stepped over, not kept
-            if inner == _STRING:
-                length = self._take("Q")
-                self.at += length
-            else:
-                self._value(inner, depth + 1)
-        return None
-
-    def _header(self) -> tuple[dict[str, Any], dict[str, _Entry]]:
-        if self.data[:4] != b"GGUF":
-            raise UsageError(f"{self.path} is no GGUF file: it does not begin with GGUF")
-        self.at = 4
-        version = self._take("I")
-        if version not in (2, 3):
-            raise UsageError(f"{self.path}: GGUF version {version} is not read, only 2 and 3 (little-endian)")
-        tensors, pairs = self._take("Q"), self._take("Q")
-        if tensors > _MAX_ITEMS or pairs > _MAX_ITEMS:
-            raise UsageError(
-                f"{self.path} is damaged: it claims {tensors:,} tensors and {pairs:,} metadata pairs"
-            )
-        metadata: dict[str, Any] = {}
-        for _ in range(pairs):
-            key = self._string(1 << 16)
-            metadata[key] = self._value(self._take("I"))
-        found = []
-        for _ in range(tensors):
-            name = self._string(1 << 16)
-            dimensions = self._take("I")
-            if dimensions > 8:
+    def _header(self) -> tuple[dict[str, int | float | str], dict[str, _Entry]]:
+        """Return the short metadata values, and the tensors by name."""
+        metadata: dict[str, int | float | str] = {}
+        with self.path.open("rb") as file:
+            reader = MetadataReader(file, str(self.path))
+            for key, kind in reader.pairs():
+                name = key.decode("utf-8", "replace")
+                # Long texts, templates among them, and vocabularies are stepped over.
+                if kind == STRING and name != _ARCHITECTURE:
+                    reader.skip(kind)
+                elif (value := reader.value(kind)) is not None:
+                    metadata[name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            if reader.order != "<":
                 raise UsageError(
-                    f"{self.path}: the tensor {name} has {dimensions} dimensions: the file is damaged"
+                    f"{self.path} is written for machines of the other byte order: convert it again"
                 )
-            shape = tuple(self._take("Q") for _ in range(dimensions))[::-1]
-            found.append((name, shape, self._take("I"), self._take("Q")))
-        alignment = metadata.get("general.alignment") or 32
+            tensors = list(reader.tensors())
+            end = reader.position
+        alignment = metadata.get("general.alignment") or DEFAULT_ALIGNMENT
         if not isinstance(alignment, int) or alignment < 1:
             raise UsageError(f"{self.path} is damaged: general.alignment is {alignment!r}")
-        start = -(-self.at // alignment) * alignment
+        start = -(-end // alignment) * alignment
         entries = {}
-        for name, shape, kind, offset in found:
-            if kind not in _TYPES:
-                entries[name] = _Entry(name, shape, f"type {kind}", start + offset, 0)
-                continue
-            label, elements, size = _TYPES[kind]
-            total = prod(shape) // elements * size
-            if start + offset + total > len(self.data):
+        for tensor in tensors:
+            last = start + tensor.offset + tensor.size
+            if last > len(self.data):
                 raise UsageError(
-                    f"{self.path} is truncated: {name} ends at byte {start + offset + total:,} of {len(self.data):,}, "
+                    f"{self.path} is truncated: {tensor.name} ends at byte {last:,} of {len(self.data):,}, "
                     "fetch it again"
                 )
-            entries[name] = _Entry(name, shape, label, start + offset, total)
+            entries[tensor.name] = _Entry(
+                tensor.name, tensor.shape, tensor.type, start + tensor.offset, tensor.size
+            )
         return metadata, entries
 
     def _shape(self) -> LayerShape:
-        model = self.metadata.get("general.architecture")
+        model = self.metadata.get(_ARCHITECTURE)
         if model != "gpt-oss":
             raise UsageError(
                 f"{self.path}: general.architecture is {model!r}, and only gpt-oss layers are judged"

@@ -1,4 +1,4 @@
-"""Reads the metadata of a GGUF file piece by piece, without reading the vocabulary.
+"""Reads the head of a GGUF file, metadata and list of tensors, piece by piece, without reading the vocabulary.
 
 gguf.GGUFReader builds a Python object for each token and merge: 18 s and 1 GB for gpt-oss. This reader skips
 through the same bytes in 0.1 s with a window of some 100 kB, and with limits on everything a file can claim.
@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from math import prod
 from typing import BinaryIO, NoReturn, TypeAlias
 
 from conformance.errors import UsageError
-from conformance.sources.base import is_lfs_pointer
 
 MAGIC = b"GGUF"
+# What git checks out in place of a file kept in Git LFS begins so.
+LFS_POINTER = b"version https://git-lfs"
 
 # Real files have under 100 keys and 700,000 array items in 15 MB of metadata. The limits are far above that
 # and keep the time for the most hostile file at a few seconds.
@@ -24,8 +27,20 @@ MAX_STRING_BYTES = 2**27
 MAX_ARRAY_ITEMS = 2**24
 MAX_NESTING = 4
 MAX_METADATA_BYTES = 2**30
+MAX_TENSORS = 2**20
+MAX_DIMENSIONS = 8
+DEFAULT_ALIGNMENT = 32
+ALIGNMENT_KEY = b"general.alignment"
 
 STRING, ARRAY = 8, 9
+# Types of tensors by the numbers of ggml.h: name, elements per block, bytes per block.
+TENSOR_TYPES = {
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
+    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144),
+    13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 20: ("IQ4_NL", 32, 18), 23: ("IQ4_XS", 256, 136),
+    24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8), 30: ("BF16", 1, 2),
+    39: ("MXFP4", 32, 17),
+}  # fmt: skip
 _SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _SCALAR_FORMS = {
     0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"
@@ -33,6 +48,30 @@ _SCALAR_FORMS = {
 _WINDOW = 2**17
 
 Value: TypeAlias = int | float | bool | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor's description: its shape, slowest dimension first, the number of its type, where its data begin.
+
+    `offset` is counted from the begin of all tensor data.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+
+    @property
+    def type(self) -> str:
+        """The name of the type, `type N` for one that is not known here."""
+        return TENSOR_TYPES[self.kind][0] if self.kind in TENSOR_TYPES else f"type {self.kind}"
+
+    @property
+    def size(self) -> int:
+        """How many bytes the data have, 0 for a type that is not known here."""
+        _, elements, size = TENSOR_TYPES.get(self.kind, ("", 1, 0))
+        return prod(self.shape) // elements * size
 
 
 class MetadataReader:
@@ -57,13 +96,35 @@ class MetadataReader:
     def pairs(self) -> Iterator[tuple[bytes, int]]:
         """Yield each key with the type of its value, which has to be read or skipped before the next."""
         self._header()
-        self._integer(self._u64)  # number of tensors
+        self._tensors = self._integer(self._u64)
         keys = self._integer(self._u64)
         if keys > MAX_KEYS:
             self.absurd(f"{keys} metadata keys")
         for _ in range(keys):
             key = self.string(MAX_KEY_BYTES, "a key")
             yield key, self._integer(self._u32)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Yield the description of each tensor; to be called when all pairs were read or skipped."""
+        if self._tensors > MAX_TENSORS:
+            self.absurd(f"{self._tensors} tensors")
+        for _ in range(self._tensors):
+            name = self.string(MAX_KEY_BYTES, "a tensor's name").decode("utf-8", "replace")
+            dimensions = self._integer(self._u32)
+            if dimensions > MAX_DIMENSIONS:
+                self.absurd(f"a tensor of {dimensions} dimensions")
+            shape = tuple(self._integer(self._u64) for _ in range(dimensions))[::-1]
+            yield Tensor(name, shape, self._integer(self._u32), self._integer(self._u64))
+
+    @property
+    def position(self) -> int:
+        """Where in the file the next thing to be read begins."""
+        return self._position
+
+    @property
+    def order(self) -> str:
+        """The byte order of the file, `<` or `>`, as struct writes it."""
+        return self._order
 
     def _header(self) -> None:
         magic = self._take(4) if self._size >= 4 else b""
@@ -83,7 +144,7 @@ class MetadataReader:
 
     def _not_gguf(self) -> NoReturn:
         self._file.seek(0)
-        if is_lfs_pointer(self._file.read(64)):
+        if self._file.read(64).startswith(LFS_POINTER):
             raise UsageError(
                 f"{self._location} is a Git LFS pointer, not the file itself; run `git lfs pull` first"
             )

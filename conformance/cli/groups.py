@@ -1,0 +1,93 @@
+"""Targets in groups that are judged together: templates are loaded, servers recognised, the rest is left out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from conformance.cli.targets import load_templates, one_template
+from conformance.errors import EXIT_CONFORMS, ConformanceError
+from conformance.report.model import LeftOut
+from conformance.servers.client import KEY_VARIABLE, Access
+from conformance.targets.base import Group
+from conformance.targets.server import is_address, open_server
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How servers among the targets are asked."""
+
+    protocol: str | None = None
+    model: str | None = None
+    timeout_s: float = 30.0
+    concurrency: int = 4
+    key_variable: str = KEY_VARIABLE
+
+    def open(self, address: str) -> Group:
+        """Recognise a server and make ready to judge it; raises ConformanceError where that fails."""
+        access = Access(address, self.timeout_s, self.key_variable, self.concurrency)
+        return open_server(access, server=self.protocol, model=self.model)
+
+
+@dataclass
+class Loaded:
+    """Targets in groups that are judged together, and those of several that cannot be had."""
+
+    groups: list[Group] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    exit_code: int = EXIT_CONFORMS
+
+    def leave_out(self, target: str, error: ConformanceError) -> None:
+        """Note that a target cannot be had, and why."""
+        self.left_out.append(LeftOut(name=target, reason=str(error)))
+        self.exit_code = max(self.exit_code, error.exit_code)
+
+
+@contextlib.contextmanager
+def load_groups(targets: Sequence[str], servers: ServerOptions, *, offline: bool) -> Iterator[Loaded]:
+    """Load targets, and close what was opened for them when the block ends.
+
+    Raises the error of a single target; of several, UsageError or UnjudgedError only when none of them can be had.
+    """
+    loaded = Loaded()
+    names = list(dict.fromkeys(targets))
+    addresses = [name for name in names if is_address(name)]
+    problem: ConformanceError | None = None
+    with contextlib.ExitStack() as stack:
+        if templates := [name for name in names if name not in addresses]:
+            try:
+                found, left_out = load_templates(templates, offline=offline)
+                loaded.groups.append(Group(found))
+                for left in left_out:
+                    loaded.left_out.append(left)
+                    loaded.exit_code = max(loaded.exit_code, 2)
+            except ConformanceError as error:
+                problem = error
+                loaded.leave_out(", ".join(templates), error)
+        for address in addresses:
+            try:
+                group = servers.open(address)
+            except ConformanceError as error:
+                problem = error
+                loaded.leave_out(address, error)
+                continue
+            stack.callback(group.close)
+            loaded.groups.append(group)
+        if not loaded.groups:
+            assert problem is not None
+            raise problem
+        yield loaded
+
+
+@contextlib.contextmanager
+def one_group(target: str, servers: ServerOptions, *, offline: bool) -> Iterator[Group]:
+    """Load the one target of a command (the first template of several), and close it when the block ends."""
+    if not is_address(target):
+        yield Group([one_template(target, offline=offline)])
+        return
+    group = servers.open(target)
+    try:
+        yield group
+    finally:
+        group.close()

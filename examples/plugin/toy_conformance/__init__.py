@@ -1,0 +1,1 @@
+"""An example: one addition of every kind to `conformance`."""
