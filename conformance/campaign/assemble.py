@@ -242,7 +242,8 @@ def divergence(
         vanishes_under=vanishes,
         example=example(shown),
         features=telling_features(tally, coverage),
-        cause=shown.found.cause,
+        cause=tally.smallest.found.cause,
+        fix=shown.found.fix,
         needs_shapes=list(shown.needs_shapes),
     )
 

@@ -42,6 +42,8 @@ HINTED = 0.1
 # So many cases of either kind are run once more to see which branches they reach.
 _PROBED_CASES = 250
 # Each smaller case would cost the whole limit once more; no case is to blame for the other.
+# So many causes of one rule are shrunk and shown; a template can have as many as there are conversations.
+_MOST_CAUSES = 30
 _NOT_SHRUNK = frozenset({RESOURCE_LIMIT.slug, DOES_NOT_COMPILE.slug})
 
 
@@ -279,15 +281,14 @@ class _Campaign:
             if (number, slug) in self._told:
                 continue
             self._told.add((number, slug))
-            seen = tally.rules[slug]
+            seen = self.part.tallies[number].rules.get(slug, tally.rules[slug])
             shown = self._shown(self.judged[number], seen)
             if shown is not None:
-                self.listener.found(self.judged[number], self._divergence(number, slug, shown))
+                self.listener.found(self.judged[number], self._divergence(number, seen, shown))
 
-    def _divergence(self, number: int, key: str, shown: assemble.Shown) -> Divergence:
-        tally = self.part.tallies[number]
-        slug = shown.found.rule
-        return assemble.divergence(slug, tally.rules[key], tally.total, shown, self._coverage(number))
+    def _divergence(self, number: int, seen: RuleTally, shown: assemble.Shown) -> Divergence:
+        total = self.part.tallies[number].total
+        return assemble.divergence(shown.found.rule, seen, total, shown, self._coverage(number))
 
     def _coverage(self, number: int) -> CoverageCounter:
         """Return the coverage of one target's cases: those all targets share and its own."""
@@ -319,9 +320,10 @@ class _Campaign:
                 continue
             tally = self.part.tallies[number]
             smaller = shrink and assemble.is_harmony(target, tally)
-            shown = self._shrunk(target, tally) if smaller else self._smallest(target, tally)
+            rules = tally.folded(_MOST_CAUSES)
+            shown = self._shrunk(target, rules) if smaller else self._smallest(target, rules)
             divergences = [
-                self._divergence(number, slug, shown[slug]) for slug in tally.rules if slug in shown
+                self._divergence(number, seen, shown[key]) for key, seen in rules.items() if key in shown
             ]
             divergences.sort(key=lambda d: (-d.count, d.code))
             result = assemble.target(
@@ -384,8 +386,8 @@ class _Campaign:
         if self._probe is not None:
             self._probe.close()
 
-    def _smallest(self, target: Target, tally: Tally) -> dict[str, assemble.Shown]:
-        found = {slug: self._shown(target, seen) for slug, seen in tally.rules.items()}
+    def _smallest(self, target: Target, rules: dict[str, RuleTally]) -> dict[str, assemble.Shown]:
+        found = {key: self._shown(target, seen) for key, seen in rules.items()}
         return {slug: shown for slug, shown in found.items() if shown is not None}
 
     def _shrinker(self, target: Target, host: Host, smallest: Sighting) -> Shrinker:
@@ -401,10 +403,10 @@ class _Campaign:
             date=runner.settings.date,
         )
 
-    def _shrunk(self, target: Target, tally: Tally) -> dict[str, assemble.Shown]:
+    def _shrunk(self, target: Target, rules: dict[str, RuleTally]) -> dict[str, assemble.Shown]:
         """Shrink the smallest case of every rule, and trace the template line of each."""
         shown: dict[str, assemble.Shown] = {}
-        for slug, seen in tally.rules.items():
+        for slug, seen in rules.items():
             smallest = seen.smallest
             host = self.runner.hosts[smallest.engine]
             fallback = self._shown(target, seen)

@@ -59,8 +59,9 @@ class Found:
     """A named divergence of one case: the rule, where it shows (None when there is no text), and the profiles
     under which it vanishes.
 
-    Where two engines disagree, `cause` says why, and `against` and `against_text` are the other engine and its
-    text. `severity` is given where it is not the rule's own.
+    `cause` tells occurrences of one rule apart: why two engines disagree, where and how a template fails. Where
+    engines disagree, `against` and `against_text` are the other engine and its text. `severity` and `fix` are
+    given where they are not the rule's own.
     """
 
     rule: Slug
@@ -70,6 +71,7 @@ class Found:
     against: str = ""
     against_text: str = ""
     severity: Severity | None = None
+    fix: str = ""
 
     @property
     def key(self) -> str:

@@ -134,8 +134,9 @@ class Divergence(_Part, frozen=True, kw_only=True):
     """One rule that a target breaks, with how many conversations show it and the smallest example.
 
     `features` lists the case features that every conversation showing it has, most telling first.
-    `needs_shapes` lists the shapes in which the example shows it, empty when every shape does. Where engines
-    disagree there is one record for each `cause`; its example's `expected` is the other engine's text.
+    `needs_shapes` lists the shapes in which the example shows it, empty when every shape does. A rule has
+    one record for each `cause`, where it has several: line and error of a failure, or why engines disagree; then the
+    example's `expected` is the other engine's text. `fix` is given where it says more than the rule's own.
     """
 
     rule: str
@@ -151,6 +152,7 @@ class Divergence(_Part, frozen=True, kw_only=True):
     features: list[str] = []
     cause: str = ""
     needs_shapes: list[str] = []
+    fix: str = ""
 
     @property
     def key(self) -> str:
