@@ -21,6 +21,7 @@ from conformance.engines import confinement
 from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
+from conformance.oracles.library import OracleRefusedError
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -36,7 +37,7 @@ from conformance.report.model import (
     Verdict,
 )
 from conformance.rules import rule
-from conformance.rules.base import Severity
+from conformance.rules.base import Severity, loss_of
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
 from conformance.targets.base import Target as Judged
 from conformance.template.branches import BranchCoverage
@@ -198,7 +199,10 @@ def structure(answer: Answer, judgement: Judgement, slug: str) -> list[str]:
     extra = "forged" if slug == INJECTED_SPECIAL_TOKEN.slug else "extra"
     rendering = answer.rendering
     pairs = side_by_side(rendering, align(rendering, text))
-    return compare(rendering, text, pairs, judgement.ordinary, extra=extra)
+    try:
+        return compare(rendering, text, pairs, judgement.ordinary, extra=extra)
+    except OracleRefusedError as error:
+        return [f"the prompt cannot be parsed back: {error}"]
 
 
 def severity(slug: str, vanishes: Sequence[str], own: Severity | None = None) -> Severity:
@@ -245,6 +249,7 @@ def divergence(
         cause=tally.smallest.found.cause,
         fix=shown.found.fix,
         needs_shapes=list(shown.needs_shapes),
+        impact=loss_of(slug).impact,
     )
 
 

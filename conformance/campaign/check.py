@@ -116,6 +116,8 @@ def check(
             campaign.close()
         targets = campaign.targets
         cases = campaign.cases
+        unanswered, layout_failures = campaign.unanswered
+        authority = runner.judge.oracle.authority
     run = Run(
         seed=settings.seed,
         profile=settings.profile,
@@ -123,6 +125,8 @@ def check(
         cases=cases,
         complete=campaign.ended is None,
         ended=campaign.ended,
+        unanswered=unanswered,
+        layout_failures=layout_failures,
     )
     return Report(
         tool=assemble.tool_info(),
@@ -130,6 +134,7 @@ def check(
         run=run,
         targets=[targets[number] for number in sorted(targets)],
         left_out=list(left_out),
+        authority=authority,
     )
 
 
@@ -275,6 +280,16 @@ class _Campaign:
     def cases(self) -> int:
         """How many conversations each target was given."""
         return self.part.cases + max((own.cases for own in self._own.values()), default=0)
+
+    @property
+    def unanswered(self) -> tuple[dict[str, int], int]:
+        """On how many conversations the authority gave no answer, by reason, and how many answers nothing explains."""
+        unanswered: dict[str, int] = {}
+        parts = (self.part, *self._own.values())
+        for part in parts:
+            for reason, count in part.unanswered.items():
+                unanswered[reason] = unanswered.get(reason, 0) + count
+        return unanswered, sum(part.layout_failures for part in parts)
 
     def _tell(self, number: int, slugs: Sequence[str], tally: Tally) -> None:
         for slug in slugs:
@@ -450,12 +465,12 @@ def exit_code(report: Report, fail_on: str = "error") -> int:
     """Return the exit code of a report: the highest of its targets' and of what was left out.
 
     0 conforms, 1 divergences or findings at least as bad as `fail_on` (error, warning or never), 2 an unreadable
-    target, 3 could not be judged.
+    target, 3 could not be judged. Where a gate has judged the targets, its word holds.
     """
     codes = [EXIT_CONFORMS]
     if not report.targets or report.run.cases == 0:
         codes.append(EXIT_UNJUDGED)
-    levels = {"error": ("error",), "warning": ("error", "warning"), "never": ()}[fail_on]
+    levels = {"error": ("error",), "warning": ("error", "warning")}.get(fail_on, ())
     for target in report.targets:
         if target.verdict == "error":
             unreadable = target.cases.total == 0 and target.error not in (
@@ -464,6 +479,8 @@ def exit_code(report: Report, fail_on: str = "error") -> int:
                 assemble.ALL_REFUSED,
             )
             codes.append(EXIT_USAGE if unreadable else EXIT_UNJUDGED)
+        elif target.passes is not None:
+            codes.append(EXIT_CONFORMS if target.passes else EXIT_DIVERGES)
         elif not target.harmony:
             codes.append(EXIT_CONFORMS if fail_on == "never" else EXIT_DIVERGES)
         elif not _severities(target).isdisjoint(levels):

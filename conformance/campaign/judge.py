@@ -28,6 +28,7 @@ from conformance.engines.base import (
     Rendered,
     SyntaxProblem,
 )
+from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.base import Rendering
 from conformance.oracles.departures import has_exponent
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
@@ -99,18 +100,27 @@ class Judgement:
 class Judge:
     """Judges cases under one profile; the oracles of the other profiles confirm what vanishes under them."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, authority: str = DEFAULT) -> None:
         self.profile = profile
-        self.oracle = HarmonyOracle(profile)
+        self.oracle = HarmonyOracle(profile, authority)
         self._others = {
-            name: HarmonyOracle(other) for name, other in profiles().items() if name != profile.name
+            name: HarmonyOracle(other, authority)
+            for name, other in profiles().items()
+            if name != profile.name
         }
         self.names = (profile.name, *self._others)
 
+    def ask(self, case: Case) -> Answer:
+        """Ask the oracle.
+
+        Raises OracleRefusedError when it has no answer, which then says nothing about any template.
+        """
+        return Answer(case, self.oracle.render(case))
+
     def answer(self, case: Case) -> Answer | None:
-        """Ask the oracle; None when Harmony refuses the case, which then says nothing about any template."""
+        """Ask the oracle; None when it has no answer."""
         try:
-            return Answer(case, self.oracle.render(case))
+            return self.ask(case)
         except OracleRefusedError:
             return None
 

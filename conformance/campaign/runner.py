@@ -22,6 +22,8 @@ from conformance.engines.host import Host, Ticket
 from conformance.errors import UsageError
 from conformance.generate import Hints, case_at
 from conformance.generate.coverage import CoverageCounter
+from conformance.oracles.authorities import DEFAULT
+from conformance.oracles.library import OracleRefusedError
 from conformance.oracles.profile import profile
 from conformance.shapes import Shape, draw, shapes
 from conformance.targets.base import Target
@@ -35,7 +37,7 @@ CASE_LIMITS = Limits(time_s=2.0)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a campaign runs: how many cases of which seed, in which shapes, engines and profile.
+    """What a campaign runs: how many cases of which seed, in which shapes, engines and profile, judged by whom.
 
     `seconds` ends the campaign early, and `at_least` says how many cases are enough then (None: all); `jobs` is the
     number of processes that judge, `replayed` are cases that come before the generated ones, each once for every
@@ -45,6 +47,7 @@ class Settings:
     seed: int = 0
     cases: int = DEFAULT_CASES
     profile: str = "harmony"
+    authority: str = DEFAULT
     shapes: tuple[str, ...] = ()
     engines: tuple[str, ...] = ("transformers",)
     seconds: float | None = None
@@ -121,7 +124,7 @@ class Runner:
         }
         self._problems: dict[tuple[str, str], SyntaxProblem | None] = {}
         try:
-            self.judge = Judge(profile(settings.profile))
+            self.judge = Judge(profile(settings.profile), settings.authority)
         except BaseException:
             self._stack.close()
             raise
@@ -264,9 +267,7 @@ class Runner:
             mask = part.coverage.add(item.case)
             part.cases += 1
             if item.lost is None:
-                answer = self.judge.answer(item.case)
-                part.refused += answer is None
-                answers.append((item, answer, mask))
+                answers.append((item, self._ask(item.case, part), mask))
         lost = len(batch.drawn) - len(answers)
         results: dict[int, list[_Results]] = {}
         for sent in batch.sent:
@@ -281,7 +282,11 @@ class Runner:
             for position, (item, answer, mask) in enumerate(answers):
                 if answer is None:
                     continue
-                judgements = self._judge_one(answer, position, by_engine)
+                try:
+                    judgements = self._judge_one(answer, position, by_engine)
+                except OracleRefusedError as error:  # it failed on the template's text
+                    part.no_answer(str(error))
+                    continue
                 if not judgements:
                     tally.inexpressible += 1
                     continue
@@ -290,6 +295,16 @@ class Runner:
                 )
                 if news and on_found is not None:
                     on_found(number, news, tally)
+
+    def _ask(self, case: Case, part: Part) -> Answer | None:
+        """Ask the oracle, and count where it has no answer, or one that the layout does not explain."""
+        try:
+            answer = self.judge.ask(case)
+        except OracleRefusedError as error:
+            part.no_answer(str(error))
+            return None
+        part.layout_failures += not answer.rendering.exact_spans
+        return answer
 
     def _judge_one(
         self, answer: Answer, position: int, by_engine: Sequence[_Results]

@@ -14,6 +14,7 @@ from conformance.conversation import Case, check_case
 from conformance.engines.base import LimitExceeded, Outcome, Request
 from conformance.engines.host import Host
 from conformance.errors import UsageError
+from conformance.oracles.library import OracleRefusedError
 from conformance.shapes import Shape, families
 
 _BATCH = 12
@@ -138,7 +139,10 @@ class Shrinker:
                 if answer is None:
                     continue
                 self._limits += isinstance(outcome, LimitExceeded)
-                judgement = self._judge.judge(answer, outcome, confirm=False)
+                try:
+                    judgement = self._judge.judge(answer, outcome, confirm=False)
+                except OracleRefusedError:  # it failed on the template's text
+                    continue
                 if others is not None:
                     pair = [(self._against_name, others[position]), ("", outcome)]
                     judgement.found += [found for _, found in disagreements(pair)]

@@ -260,13 +260,15 @@ class Part:
     """What one part of a campaign found: a tally for each target, and the coverage of its cases.
 
     `errors` holds the targets that could not be judged, with the reason; `given_up` the pairs of target and
-    engine that went over a limit too often.
+    engine that went over a limit too often. `unanswered` counts conversations on which the authority gave no answer, by
+    its reason; `layout_failures` those whose text the layout does not explain.
     """
 
     tallies: list[Tally]
     coverage: CoverageCounter
     cases: int = 0
-    refused: int = 0
+    unanswered: dict[str, int] = field(default_factory=dict)
+    layout_failures: int = 0
     errors: dict[int, str] = field(default_factory=dict)
     given_up: set[tuple[int, str]] = field(default_factory=set)
 
@@ -276,6 +278,12 @@ class Part:
             mine.merge(theirs)
         self.coverage.merge(other.coverage)
         self.cases += other.cases
-        self.refused += other.refused
+        for reason, count in other.unanswered.items():
+            self.unanswered[reason] = self.unanswered.get(reason, 0) + count
+        self.layout_failures += other.layout_failures
         self.errors.update(other.errors)
         self.given_up |= other.given_up
+
+    def no_answer(self, reason: str) -> None:
+        """Count a conversation on which the authority gave no answer."""
+        self.unanswered[reason] = self.unanswered.get(reason, 0) + 1

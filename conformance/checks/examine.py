@@ -23,7 +23,7 @@ from conformance.report.model import (
     Target,
 )
 from conformance.rules import rule
-from conformance.rules.base import Severity
+from conformance.rules.base import Severity, loss_of
 from conformance.rules.behaviour import DOES_NOT_COMPILE
 from conformance.sources import Template
 from conformance.template.lines import LineTracer
@@ -141,6 +141,7 @@ def _divergence(
         engines=sorted({seen.engine for seen in group}),
         shapes=sorted({seen.finding.probe.shape for seen in group}),
         vanishes_under=[],
+        impact=loss_of(known.slug).impact,
         example=_example(found, shown, hosts, tracers),
     )
 
@@ -194,6 +195,7 @@ def _of_problem(found: Examination, engine: str, problem: SyntaxProblem) -> Dive
         engines=[engine],
         shapes=[],
         vanishes_under=[],
+        impact=loss_of(known.slug).impact,
         example=Example(
             case_id=case_id(probe.case),
             case=probe.case,

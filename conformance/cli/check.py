@@ -18,15 +18,16 @@ from conformance.campaign.check import check as run_campaign
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
 from conformance.cli.check_any import run_check_any
+from conformance.cli.gate_options import BaselineFile, Gate, Ignore, Select, Severities, WriteBaseline
 from conformance.cli.groups import ServerOptions, load_groups
 from conformance.cli.options import (
     DEFAULT_ENGINES,
     AtLeast,
+    Authority,
     Cards,
     Concurrency,
     Engines,
     Examples,
-    FailOn,
     FailOnOption,
     Formats,
     Jobs,
@@ -44,8 +45,10 @@ from conformance.cli.options import (
 )
 from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
-from conformance.cli.targets import all_engines, check_engines
+from conformance.cli.targets import all_engines, check_engines, obtain_authority
 from conformance.errors import EXIT_UNJUDGED, UsageError
+from conformance.gate.policy import FailOn
+from conformance.oracles.authorities import DEFAULT, find
 from conformance.oracles.profile import profile as profile_named
 from conformance.report.events import EventLog, Header
 from conformance.report.model import Divergence, LeftOut, Report, Target
@@ -63,6 +66,7 @@ def check(
     engine: Engines = None,
     shape: Shapes = None,
     profile: Profile = "harmony",
+    authority: Authority = DEFAULT,
     examples: Examples = 2000,
     seconds: Seconds = None,
     at_least: AtLeast = None,
@@ -72,6 +76,11 @@ def check(
     format: Formats = None,
     output: Output = None,
     fail_on: FailOnOption = FailOn.error,
+    select: Select = None,
+    ignore: Ignore = None,
+    severity: Severities = None,
+    baseline: BaselineFile = None,
+    write_baseline: WriteBaseline = False,
     any_family: Annotated[
         bool,
         typer.Option("--any", help="Any family of template: try the properties that need no oracle."),
@@ -84,6 +93,7 @@ def check(
     api_key_variable: KeyVariable = KEY_VARIABLE,
 ) -> int:
     """Judge templates or running servers: generate conversations, compare with Harmony, show what differs."""
+    gate = Gate(select, ignore, severity, baseline, fail_on, write=write_baseline)
     if any_family:
         sources = {name: context.get_parameter_source(name) for name in context.params}
         given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
@@ -92,11 +102,11 @@ def check(
             engines=engine or DEFAULT_ENGINES,
             seed=seed,
             examples=examples if "examples" in given else None,
-            unused=sorted(given & {"shape", "profile", "seconds", "at_least", "jobs"}),
+            unused=sorted(given & {"authority", "shape", "profile", "seconds", "at_least", "jobs"}),
             formats=format or (),
             output=output,
             cards=cards,
-            fail_on=fail_on,
+            gate=gate,
             offline=offline,
         )
     engines, no_engine = all_engines(engine or DEFAULT_ENGINES)
@@ -104,6 +114,7 @@ def check(
         seed=seed,
         cases=examples,
         profile=profile,
+        authority=authority,
         shapes=tuple(shape or ()),
         engines=engines,
         seconds=seconds,
@@ -116,6 +127,7 @@ def check(
     with load_groups(targets, servers, offline=offline) as loaded:
         for left in loaded.left_out:
             complain(left.reason)
+        obtain_authority(authority, offline=offline)
         folder = publisher.folder(loaded.groups[0].targets[0].name)
         report = judge(
             loaded.groups,
@@ -125,8 +137,9 @@ def check(
             shown=publisher.shows,
             left_out=[*loaded.left_out, *no_engine],
         )
+    report = gate.apply(report)
     publisher.publish(report, folder)
-    codes = [exit_code(report, fail_on), loaded.exit_code]
+    codes = [exit_code(report), gate.exit_code(report), loaded.exit_code]
     # Unknown is not pass: who asked for all engines did not get all.
     codes += [EXIT_UNJUDGED] if no_engine or cut_short(report, settings) else []
     return max(codes)
@@ -175,6 +188,7 @@ def validate(settings: Settings) -> None:
     if settings.seed < 0:
         raise UsageError(f"--seed is {settings.seed}; give 0 or more.")
     profile_named(settings.profile)
+    find(settings.authority)
     shapes(settings.shapes)
     check_engines(settings.engines)
 
@@ -205,6 +219,7 @@ def judge(
         environment=assemble.environment(),
         seed=settings.seed,
         profile=settings.profile,
+        authority=settings.authority,
         targets=list(dict.fromkeys(target.name for group in groups for target in group.targets)),
     )
     with ExitStack() as stack:

@@ -16,6 +16,7 @@ from conformance.checks.examine import examine, target
 from conformance.checks.family import probes
 from conformance.checks.hosts import open_hosts
 from conformance.checks.probe import Probe
+from conformance.cli.gate_options import Gate
 from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines, check_engines, load_templates
@@ -39,7 +40,7 @@ def run_check_any(
     formats: Sequence[str],
     output: Path | None,
     cards: int,
-    fail_on: str,
+    gate: Gate,
     offline: bool,
 ) -> int:
     """Try all properties on the targets, write the reports asked for, and return the exit code.
@@ -69,10 +70,11 @@ def run_check_any(
         targets=found,
         left_out=[*left_out, *no_engine],
     )
+    report = gate.apply(report)
     publisher.publish(report, publisher.folder(templates[0].name))
     # Unknown is not pass: who asked for all engines did not get all.
     unknown = EXIT_UNJUDGED if no_engine else EXIT_CONFORMS
-    return max(exit_code(report, fail_on), EXIT_USAGE if left_out else EXIT_CONFORMS, unknown)
+    return max(exit_code(report), gate.exit_code(report), EXIT_USAGE if left_out else EXIT_CONFORMS, unknown)
 
 
 def _validate(engines: Sequence[str], seed: int, examples: int | None, unused: Sequence[str]) -> None:

@@ -16,11 +16,24 @@ from conformance.cli import completion
 from conformance.cli.check import validate
 from conformance.cli.console import new_console
 from conformance.cli.groups import ServerOptions, one_group
-from conformance.cli.options import KeyVariable, Model, Offline, Plain, Profile, Server, Target, Timeout
+from conformance.cli.options import (
+    Authority,
+    KeyVariable,
+    Model,
+    Offline,
+    Plain,
+    Profile,
+    Server,
+    Target,
+    Timeout,
+)
+from conformance.cli.targets import obtain_authority
 from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
 from conformance.importers import read_case
+from conformance.oracles.authorities import DEFAULT
+from conformance.oracles.library import OracleFailedError, OracleRefusedError
 from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.terminal import TerminalWriter
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
@@ -47,6 +60,7 @@ def diff(
         str, typer.Option(metavar="NAME", autocompletion=completion.engines, help="Engine to render with.")
     ] = "transformers",
     profile: Profile = "harmony",
+    authority: Authority = DEFAULT,
     plain: Plain = False,
     offline: Offline = False,
     server: Server = None,
@@ -55,12 +69,14 @@ def diff(
     api_key_variable: KeyVariable = KEY_VARIABLE,
 ) -> int:
     """Show one conversation as Harmony and as a target write it."""
-    validate(Settings(engines=(engine,), shapes=(shape,) if shape else (), profile=profile))
+    chosen = (shape,) if shape else ()
+    validate(Settings(engines=(engine,), shapes=chosen, profile=profile, authority=authority))
     read, servers = read_case(case), ServerOptions(server, model, timeout, key_variable=api_key_variable)
     with one_group(target, servers, offline=offline) as group:
         return run_diff(
-            group, read, shape_name=shape, engine=engine, profile=profile, plain=plain, console=new_console()
-        )
+            group, read, shape_name=shape, engine=engine, profile=profile, authority=authority,
+            plain=plain, offline=offline, console=new_console(),
+        )  # fmt: skip
 
 
 def run_diff(
@@ -70,7 +86,9 @@ def run_diff(
     shape_name: str | None,
     engine: str,
     profile: str,
+    authority: str,
     plain: bool,
+    offline: bool,
     console: Console,
 ) -> int:
     """Render one case with the oracle and with a group's one target, print both, and return the exit code."""
@@ -87,15 +105,24 @@ def run_diff(
         raise UsageError(
             f"The shape {first.name} cannot carry this case: {first.loses(case)}; choose another --shape."
         )
-    settings = Settings(profile=profile, engines=(engine,), limits=CASE_LIMITS)
+    obtain_authority(authority, offline=offline)
+    settings = Settings(profile=profile, authority=authority, engines=(engine,), limits=CASE_LIMITS)
     with Runner(settings, hosts=group.hosts) as runner:
         runner.compile_check(target)
-        answer = runner.judge.answer(case)
-        if answer is None:
-            raise UsageError("Harmony refuses this case, so there is nothing to compare the target with.")
+        try:
+            answer = runner.judge.ask(case)
+        except OracleFailedError as error:
+            raise UnjudgedError(f"There is nothing to compare the target with: {error}.") from None
+        except OracleRefusedError as error:
+            raise UsageError(
+                f"Harmony refuses this case, so there is nothing to compare the target with ({error})."
+            ) from None
         host = runner.hosts[engine]
         outcome = host.collect(host.submit(target.text or "", [shape.request(case)]))[0]
-        judgement = runner.judge.judge(answer, outcome)
+        try:
+            judgement = runner.judge.judge(answer, outcome)
+        except OracleRefusedError as error:
+            raise UnjudgedError(f"The target's text cannot be judged: {error}.") from None
     findings = [
         Finding(
             found.rule,

@@ -15,6 +15,7 @@ from conformance.cli.check import validate
 from conformance.cli.console import new_console, say
 from conformance.cli.fix_report import print_diff, print_reference, print_repair
 from conformance.cli.options import Examples, Offline, Seed, Target
+from conformance.cli.targets import obtain_authority
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.fixes.repair import repair
 from conformance.gguf.splice import write_gguf
@@ -55,6 +56,7 @@ def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bo
     if len(templates) > 1:
         others = ", ".join(each.name for each in templates[1:])
         say(console, f"Only {template.name} is repaired; as they are stay {others}.")
+    obtain_authority(settings.authority, offline=offline)
     with Runner(settings) as runner:
         runner.compile_check(template)
         with console.status(f"Judging {template.name}") as status:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from conformance.cli import completion
+from conformance.gate.policy import FailOn
 
 # What every user has.
 DEFAULT_ENGINES = ("transformers",)
-
-
-class FailOn(enum.StrEnum):
-    """From which severity on a divergence makes the command fail."""
-
-    error = "error"
-    warning = "warning"
-    never = "never"
 
 
 Targets = Annotated[
@@ -63,6 +55,14 @@ Profile = Annotated[
         "(`conformance settings` lists them).",
     ),
 ]
+Authority = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=completion.authorities,
+        help="Whose library says what is right; `conformance authorities` lists them.",
+    ),
+]
 Server = Annotated[
     str | None,
     typer.Option(
@@ -96,7 +96,9 @@ AtLeast = Annotated[
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Processes that judge.")]
-FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="From which severity on to exit with 1.")]
+FailOnOption = Annotated[
+    FailOn, typer.Option("--fail-on", help="From which severity or which impact on to exit with 1.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
 Formats = Annotated[
     list[str] | None,

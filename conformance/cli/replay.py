@@ -17,6 +17,7 @@ from conformance.cli.runs import newest_run
 from conformance.cli.targets import check_engines, one_template
 from conformance.errors import UsageError
 from conformance.importers import looks_like_case_id, read_case
+from conformance.oracles.authorities import DEFAULT
 from conformance.report.json_file import find_example, read
 from conformance.report.model import Target
 from conformance.servers.client import KEY_VARIABLE
@@ -48,7 +49,7 @@ def replay(
         with one_group(target, servers, offline=offline) as group:
             return run_diff(
                 group, read_case(path), shape_name=None, engine="transformers", profile="harmony",
-                plain=plain, console=console,
+                authority=DEFAULT, plain=plain, offline=offline, console=console,
             )  # fmt: skip
     report = read(run or newest_run())
     reported, divergence = find_example(report, case, target)
@@ -61,7 +62,8 @@ def replay(
             console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
         return run_diff(
             group, shown.case, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
-            plain=plain, console=console,
+            authority=DEFAULT if report.authority is None else report.authority.name,
+            plain=plain, offline=offline, console=console,
         )  # fmt: skip
 
 

@@ -11,11 +11,21 @@ from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
 from conformance.cli.check import cut_short, judge, validate
 from conformance.cli.console import new_console
-from conformance.cli.options import DEFAULT_ENGINES, Engines, Examples, Jobs, Offline, Profile, Seed
+from conformance.cli.options import (
+    DEFAULT_ENGINES,
+    Authority,
+    Engines,
+    Examples,
+    Jobs,
+    Offline,
+    Profile,
+    Seed,
+)
 from conformance.cli.publish import keep, say_where
 from conformance.cli.runs import new_run_folder
-from conformance.cli.targets import all_engines
+from conformance.cli.targets import all_engines, obtain_authority
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED
+from conformance.oracles.authorities import DEFAULT
 from conformance.report.engines_matrix import engines_json, engines_markdown
 from conformance.report.files import make_folder, write_file
 from conformance.report.model import LeftOut
@@ -30,6 +40,7 @@ def scoreboard(
     examples: Examples = 2000,
     seed: Seed = 0,
     profile: Profile = "harmony",
+    authority: Authority = DEFAULT,
     jobs: Jobs = 1,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the scoreboard is written.")] = Path(
         "reports"
@@ -40,10 +51,13 @@ def scoreboard(
     # With several engines it is the matrix template × engine, in engines.md and engines.json. The exit code is
     # 0 whatever diverges, 3 when nothing could be judged, or when the campaign was cut_short.
     chosen, no_engine = all_engines(engine or DEFAULT_ENGINES)
-    settings = Settings(seed=seed, cases=examples, profile=profile, engines=chosen, jobs=jobs)
+    settings = Settings(
+        seed=seed, cases=examples, profile=profile, authority=authority, engines=chosen, jobs=jobs
+    )
     console = new_console()
     validate(settings)
     make_folder(output)
+    obtain_authority(authority, offline=offline)
     templates, left_out = [], list(no_engine)
     for fetched in catalogue.fetch(offline=offline):
         if fetched.template is not None:

@@ -68,6 +68,17 @@ def all_engines(names: Iterable[str]) -> tuple[tuple[str, ...], list[LeftOut]]:
     return tuple(name for name in known if name not in missing), left_out
 
 
+def obtain_authority(name: str, *, offline: bool) -> None:
+    """Make sure that an authority can be asked; where its copy had to be fetched, say so.
+
+    Raises UsageError when none has this name, UnjudgedError when it cannot be had.
+    """
+    from conformance.oracles.load import authority, obtain
+
+    if obtain(name, offline=offline):
+        complain(f"note: fetched a copy of {name}, to judge with {authority(name).authority}")
+
+
 def check_engines(names: Sequence[str]) -> None:
     """Raise UsageError when one of these engines does not exist."""
     from conformance.engines import engine_names

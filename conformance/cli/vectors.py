@@ -13,13 +13,16 @@ from rich.console import Console
 from conformance.campaign.check import exit_code
 from conformance.cli.console import new_console, say
 from conformance.cli.lazy import help_without_command
-from conformance.cli.options import FailOn, FailOnOption, Formats, Profile, Seed
+from conformance.cli.options import FailOnOption, Formats, Profile, Seed
 from conformance.cli.publish import Destinations
 from conformance.cli.runs import newest_run
+from conformance.cli.targets import obtain_authority
 from conformance.cli.vectors_report import print_report, write_folder
 from conformance.conversation import Case
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
+from conformance.gate.policy import FailOn, Policy
 from conformance.importers import looks_like_case_id, read_case
+from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.profile import profile as profile_named
 from conformance.report.files import make_folder, write_file
 from conformance.report.json_file import find_example, read
@@ -79,6 +82,7 @@ def check(
     if output is not None:
         make_folder(output)
     console = destinations.console
+    obtain_authority(DEFAULT, offline=False)
     with Renderer(command, limit_s=limit) as renderer:
         report, results = judge_renderer(renderer, families)
         early = list(renderer.early_exits)
@@ -90,7 +94,10 @@ def check(
         if output is not None:
             say(console, f"Report: {output / 'report.json'}")
     # Unknown is not pass: what was not asked is not known.
-    return max(exit_code(report, fail_on), EXIT_CONFORMS if report.run.complete else EXIT_UNJUDGED)
+    return max(
+        exit_code(Policy(fail_on=fail_on).apply(report)),
+        EXIT_CONFORMS if report.run.complete else EXIT_UNJUDGED,
+    )
 
 
 @app.command()
@@ -117,6 +124,7 @@ def add(
         raise UsageError("Name either a case file or --generated N, and not both.")
     if generated < 0 or seed < 0:
         raise UsageError("--generated and --seed are numbers of 0 or more.")
+    obtain_authority(DEFAULT, offline=False)
     if case is None:
         added = grow(folder, generated, seed=seed)
         say(console, f"{len(added)} generated vectors added to {folder}.")
@@ -128,6 +136,7 @@ def add(
 
 def run_export(folder: Path, output: Path | None, *, check: bool, console: Console) -> int:
     """Write the vectors of a folder, or with `check` say what would change; 1 when something would."""
+    obtain_authority(DEFAULT, offline=False)
     if check:
         read_folder(folder)
     families = normalise(folder)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from conformance.campaign.check import HINTED
 from conformance.campaign.judge import CRASHED, EQUAL, REJECTED, Answer, seems_harmony
 from conformance.campaign.runner import Drawn, Runner
+from conformance.errors import UnjudgedError
+from conformance.oracles.library import OracleRefusedError
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN, TOKEN_MISMATCH
 from conformance.template.hints import hints_of
 
@@ -99,7 +101,10 @@ class Trials:
                 host.submit(template, [item.shape.request(item.case) for item, _ in later]) if later else None
             )
             for (_, answer), outcome in zip(batch, host.collect(ticket), strict=True):
-                judgement = self._runner.judge.judge(answer, outcome, confirm=confirm)
+                try:
+                    judgement = self._runner.judge.judge(answer, outcome, confirm=confirm)
+                except OracleRefusedError as error:  # it failed on the template's text
+                    raise UnjudgedError(f"The template cannot be judged: {error}.") from None
                 rules = frozenset(found.rule for found in judgement.found) - _OF_SERVERS
                 seen.append(Seen(judgement.status, rules, judgement.right, judgement.familiar))
         return Results(tuple(seen))

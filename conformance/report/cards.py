@@ -113,8 +113,14 @@ def _headline(target: Target, divergence: Divergence, width: int, glyphs: Glyphs
     table.add_column(ratio=1, no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    table.add_row(left, middle, Text(divergence.severity, SEVERITY_STYLE[divergence.severity]))
+    table.add_row(left, middle, Text(_weight(divergence, glyphs), SEVERITY_STYLE[divergence.severity]))
     return table
+
+
+def _weight(divergence: Divergence, glyphs: Glyphs) -> str:
+    """Return severity and impact: how sure it is that this is wrong, and what the model loses."""
+    impact = inert(divergence.impact, glyphs=glyphs)
+    return f"{divergence.severity}{f' {glyphs.dot} {impact}' if impact else ''}"
 
 
 def _place(example: Example, glyphs: Glyphs) -> Text:

@@ -11,6 +11,7 @@ from conformance.report.cards import percent
 from conformance.report.files import to_json
 from conformance.report.markdown import cell, conversation, no_paths, rounded
 from conformance.report.model import Divergence, Report, Target
+from conformance.report.scoreboard import authority, authority_words
 
 SCHEMA = "conformance-engines/1"
 
@@ -19,6 +20,7 @@ def engines_json(report: Report) -> bytes:
     """Return the matrix as indented JSON in UTF-8."""
     data = {
         "schema": SCHEMA,
+        "authority": authority(report),
         "run": {
             "seed": report.run.seed,
             "profile": report.run.profile,
@@ -67,6 +69,8 @@ def _markdown(report: Report) -> Iterator[str]:
         f"can express, of {report.run.cases:,} generated ones (seed {report.run.seed}). Two templates that are equal "
         "under one engine may differ under another."
     )
+    if words := authority_words(report):
+        yield from ("", f"Judged by {cell(words)}.")
     if not report.run.complete:
         yield from ("", "**Incomplete: the run was ended early.**")
     judged = [target for target in report.targets if target.by_engine]

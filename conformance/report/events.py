@@ -28,7 +28,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
 
 
 class Header(_Event, frozen=True, kw_only=True, tag="header", rename={"schema_": "schema"}):
-    """The first line: what runs where, with which seed and profile, over which targets."""
+    """The first line: what runs where, with which seed and profile, over which targets, judged by whom."""
 
     schema_: Literal["conformance-events/1"] = SCHEMA
     tool: ToolInfo
@@ -36,6 +36,7 @@ class Header(_Event, frozen=True, kw_only=True, tag="header", rename={"schema_":
     seed: int
     profile: str
     targets: list[str]
+    authority: str = ""
 
 
 class TargetStarted(_Event, frozen=True, kw_only=True, tag="target-started"):

@@ -16,7 +16,8 @@ _LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
 def write_github(report: Report, output: Output) -> bytes:
     """Return a report as workflow commands, one a line, what could not be judged first and then the worst."""
     found = sorted(
-        issues(report), key=lambda issue: (issue.kind != "unjudged", list(_LEVELS).index(issue.severity))
+        (issue for issue in issues(report) if not issue.accepted),
+        key=lambda issue: (issue.kind != "unjudged", list(_LEVELS).index(issue.severity)),
     )
     return "".join(f"{_command(issue)}\n" for issue in found).encode()
 

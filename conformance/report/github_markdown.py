@@ -13,6 +13,7 @@ from conformance.report.markdown import cell, conversation, escaped, no_paths
 from conformance.report.model import Report, Target
 from conformance.report.verdicts import verdict
 from conformance.report.visible import inert
+from conformance.rules.base import loss_of
 
 # GitHub refuses comments of more characters; a job summary may have sixteen times as many.
 LIMIT = 65_000
@@ -55,7 +56,8 @@ def _head(report: Report, found: list[Issue]) -> Iterator[str]:
     yield "| Template | Verdict |"
     yield "|---|---|"
     for target in report.targets[:200]:
-        mark = "✅" if target.verdict == "conforms" else "❌"
+        passes = target.verdict == "conforms" if target.passes is None else target.passes
+        mark = "✅" if passes and target.verdict != "error" else "❌"
         yield f"| {mark} {cell(no_paths(target.name))} | {cell(no_paths(verdict(target, run.profile)))} |"
     for left in report.left_out[:200]:
         yield f"| ❌ {cell(no_paths(left.name))} | not judged: {cell(no_paths(left.reason))} |"
@@ -67,8 +69,9 @@ def _head(report: Report, found: list[Issue]) -> Iterator[str]:
     for issue in listed[:100]:
         line = f":{issue.place.line}" if issue.place.line is not None else ""
         seen = percent(issue.divergence.share) if issue.divergence is not None else ""
+        mark = "accepted" if issue.accepted else _MARKS[issue.severity]
         yield (
-            f"| {_MARKS[issue.severity]} | {escaped(issue.code)} {escaped(issue.rule)} | {escaped(issue.target)} "
+            f"| {mark} | {escaped(issue.code)} {escaped(issue.rule)} | {escaped(issue.target)} "
             f"| {escaped(issue.place.uri)}{line} | {seen} |"
         )
     if len(listed) > 100:
@@ -94,6 +97,10 @@ def _details(report: Report, issue: Issue) -> Iterator[str]:
             yield f"**Source** {known.citation}  "
         target = _named(report, issue)
         total = target.cases.total if target is not None else report.run.cases
+        if issue.impact:
+            yield f"**Impact** {escaped(issue.impact)}: {loss_of(issue.rule).reason}  "
+        if issue.accepted:
+            yield f"**Accepted** {escaped(issue.accepted)}  "
         yield f"**Seen** in {percent(divergence.share)} of {total:,} generated conversations"
         if divergence.vanishes_under:
             yield f"<br>**Accepted under** {cell(', '.join(divergence.vanishes_under))}"

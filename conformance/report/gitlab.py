@@ -27,5 +27,6 @@ def write_gitlab(report: Report, output: Output) -> bytes:
             "location": {"path": issue.place.uri, "lines": {"begin": issue.place.line or 1}},
         }
         for issue in issues(report)
+        if not issue.accepted
     ]
     return msgspec.json.format(to_json(found), indent=2) + b"\n"

@@ -45,6 +45,7 @@ class Place:
 class Issue:
     """Something to report about a target, in inert text of one line each.
 
+    `accepted` is why a baseline knows it.
     `fingerprint` is the same in every run that finds the same thing, wherever the line has moved.
     """
 
@@ -58,6 +59,8 @@ class Issue:
     details: str
     fingerprint: str
     divergence: Divergence | None = None
+    impact: str = ""
+    accepted: str = ""
 
 
 def issues(report: Report, root: Path | None = None) -> Iterator[Issue]:
@@ -149,6 +152,8 @@ def _divergence(target: Target, place: Place, divergence: Divergence, root: Path
         details=" ".join(part for part in parts if part),
         fingerprint=_fingerprint(place.uri, target.name, divergence.key),
         divergence=divergence,
+        impact=inert(divergence.impact),
+        accepted=inert(divergence.accepted),
     )
 
 
@@ -192,6 +197,7 @@ def _package(target: Target, place: Place, finding: Finding) -> Issue:
         summary=inert(f"{finding.where}: {finding.message}", 300),
         details=inert(" ".join(details)),
         fingerprint=_fingerprint(place.uri, target.name, f"{finding.rule} {finding.where}"),
+        accepted=inert(finding.accepted),
     )
 
 

@@ -42,7 +42,9 @@ def _suite(root: ET.Element, name: str, found: list[Issue], words: str | None) -
         case.set("file", issue.place.uri)
         if issue.place.line is not None:
             case.set("line", str(issue.place.line))
-        if issue.severity == "note":
+        if issue.accepted:
+            ET.SubElement(case, "skipped", message=f"accepted: {issue.accepted}")
+        elif issue.severity == "note":
             ET.SubElement(case, "system-out").text = f"{issue.summary} {issue.details}"
         else:
             tag = "error" if issue.kind == "unjudged" else "failure"
@@ -57,5 +59,10 @@ def _case(suite: ET.Element, target: str, name: str) -> ET.Element:
 
 
 def _count(suite: ET.Element) -> None:
-    for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
+    for attribute, tag in (
+        ("tests", "testcase"),
+        ("failures", "failure"),
+        ("errors", "error"),
+        ("skipped", "skipped"),
+    ):
         suite.set(attribute, str(len(list(suite.iter(tag)))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from conformance.conversation import Case
 from conformance.report import compact
 from conformance.report.model import Divergence
 from conformance.report.visible import inert
@@ -32,7 +33,11 @@ def cell(text: str) -> str:
 
 def conversation(divergence: Divergence) -> str:
     """Return the conversation of a divergence's example for a table's cell; a large one only as its size."""
-    case = divergence.example.case
+    return case_cell(divergence.example.case)
+
+
+def case_cell(case: Case) -> str:
+    """Return a conversation for a table's cell; a large one only as its size."""
     if not compact.is_small(case):
         return compact.size(case)
     lines = (f"{label} {text}" for label, text in compact.lines(case))

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from conformance.conversation import Case
+from conformance.oracles.authorities import Authority
 from conformance.rules.base import Severity
 
 SCHEMA: Final = "conformance-report/1"
@@ -38,7 +39,12 @@ class Environment(_Part, frozen=True, kw_only=True):
 
 
 class Run(_Part, frozen=True, kw_only=True):
-    """How the campaign was run; `complete` is False when it ended early: `ended` says why."""
+    """How the campaign was run; `complete` is False when it ended early: `ended` says why.
+
+    `unanswered` counts conversations on which the authority gave no answer, by its reason: they are among `cases` and
+    judged nobody. In `layout_failures` of the others our layout does not explain the authority's text: they are judged
+    all the same, and what differs is placed by message, not by region.
+    """
 
     seed: int
     profile: str
@@ -46,6 +52,8 @@ class Run(_Part, frozen=True, kw_only=True):
     cases: int
     complete: bool
     ended: Literal["time", "interrupted", "gone"] | None = None
+    unanswered: dict[str, int] = {}
+    layout_failures: int = 0
 
 
 class CaseCounts(_Part, frozen=True, kw_only=True):
@@ -136,7 +144,9 @@ class Divergence(_Part, frozen=True, kw_only=True):
     `features` lists the case features that every conversation showing it has, most telling first.
     `needs_shapes` lists the shapes in which the example shows it, empty when every shape does. A rule has
     one record for each `cause`, where it has several: line and error of a failure, or why engines disagree; then the
-    example's `expected` is the other engine's text. `fix` is given where it says more than the rule's own.
+    example's `expected` is the other engine's text. `fix` is given where it says more than the rule's own. `impact`
+    is what the model loses (structure, content, wording, white space); `accepted` is the reason of a baseline that
+    knows it.
     """
 
     rule: str
@@ -153,6 +163,8 @@ class Divergence(_Part, frozen=True, kw_only=True):
     cause: str = ""
     needs_shapes: list[str] = []
     fix: str = ""
+    impact: str = ""
+    accepted: str = ""
 
     @property
     def key(self) -> str:
@@ -191,6 +203,7 @@ class Finding(_Part, frozen=True, kw_only=True):
     expected: str = ""
     actual: str = ""
     checked: bool = True
+    accepted: str = ""
 
 
 class Refusal(_Part, frozen=True, kw_only=True):
@@ -210,7 +223,10 @@ class Refusal(_Part, frozen=True, kw_only=True):
 
 
 class Target(_Part, frozen=True, kw_only=True):
-    """One template and what the campaign found about it; `findings` are about the package around it."""
+    """One template and what the campaign found about it; `findings` are about the package around it.
+
+    `ignored` are rules that a gate was told not to look at, `passes` what it said: None where there was no gate.
+    """
 
     name: str
     sha256: str
@@ -228,7 +244,14 @@ class Target(_Part, frozen=True, kw_only=True):
     unclassified_share: float = 0.0
     by_engine: list[EngineResult] = []
     findings: list[Finding] = []
+    ignored: list[str] = []
+    passes: bool | None = None
     refusals: list[Refusal] = []
+
+
+def found_in(target: Target) -> list[Divergence | Finding]:
+    """Return all that was found about a target: divergences of its prompts, and findings about its package."""
+    return [*target.divergences, *target.findings]
 
 
 class LeftOut(_Part, frozen=True, kw_only=True):
@@ -239,7 +262,7 @@ class LeftOut(_Part, frozen=True, kw_only=True):
 
 
 class Report(_Part, frozen=True, kw_only=True, rename={"schema_": "schema"}):
-    """The whole report."""
+    """The whole report; `authority` is None where nothing was compared with one."""
 
     schema_: Literal["conformance-report/1"] = SCHEMA
     tool: ToolInfo
@@ -247,6 +270,7 @@ class Report(_Part, frozen=True, kw_only=True, rename={"schema_": "schema"}):
     run: Run
     targets: list[Target]
     left_out: list[LeftOut] = []
+    authority: Authority | None = None
     precision: dict[str, Any] | None = None
 
 

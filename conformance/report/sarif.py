@@ -16,6 +16,7 @@ from conformance.report.files import to_json
 from conformance.report.issues import Issue, Place, issues
 from conformance.report.model import Report
 from conformance.rules import Rule
+from conformance.rules.base import loss_of
 
 VERSION: Final = "2.1.0"
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -77,7 +78,10 @@ def _rule(code: str, slug: str, known: Rule | None) -> dict[str, Any]:
         "fullDescription": {"text": f"{known.what} {known.why}"},
         "help": {"text": text, "markdown": markdown},
         "defaultConfiguration": {"level": known.severity},
-        "properties": {"tags": ["gpt-oss", "chat-template", known.family], "precision": "very-high"},
+        "properties": {
+            "tags": ["gpt-oss", "chat-template", known.family, loss_of(slug).impact],
+            "precision": "very-high",
+        },
     }
 
 
@@ -86,13 +90,16 @@ def _result(issue: Issue, codes: list[str]) -> dict[str, Any]:
     if (divergence := issue.divergence) is not None:
         properties |= {
             "conversations": divergence.count,
+            "impact": issue.impact,
             "share": round(divergence.share, 6),
             "engines": divergence.engines,
             "shapes": divergence.shapes,
             "acceptedUnder": divergence.vanishes_under,
             "case": divergence.example.case_id,
         }
+    accepted = {"kind": "external", "status": "accepted", "justification": issue.accepted}
     return {
+        "suppressions": [accepted] if issue.accepted else [],
         "ruleId": issue.code,
         "ruleIndex": codes.index(issue.code),
         "level": issue.severity,

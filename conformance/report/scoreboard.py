@@ -20,7 +20,7 @@ from conformance.report.visible import inert
 
 SCHEMA = "conformance-scoreboard/1"
 
-_DECIDING = ("openai-harmony", "transformers", "jinja2")
+_DECIDING = ("transformers", "jinja2")
 
 
 def scoreboard_json(report: Report) -> bytes:
@@ -37,8 +37,15 @@ def _data(report: Report) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "tool": report.tool.name,
+        "authority": authority(report),
         "packages": _packages(report),
-        "run": {"seed": report.run.seed, "profile": report.run.profile, "complete": report.run.complete},
+        "run": {
+            "seed": report.run.seed,
+            "profile": report.run.profile,
+            "complete": report.run.complete,
+            "unanswered": report.run.unanswered,
+            "layout_failures": report.run.layout_failures,
+        },
         "templates": [_target_data(target) for target in _ranked(report)],
         "left_out": [{"name": name, "reason": reason} for name, reason in _left_out(report)],
     }
@@ -90,7 +97,17 @@ def _markdown(report: Report) -> Iterator[str]:
     )
     yield ""
     versions = ", ".join(f"{name} {version}" for name, version in _packages(report).items())
-    yield f"Seed {report.run.seed}, default profile `{profile}`" + (f", {versions}." if versions else ".")
+    judged = f", judged by {cell(words)}" if (words := authority_words(report)) else ""
+    yield f"Seed {report.run.seed}, default profile `{profile}`{judged}" + (
+        f", {versions}." if versions else "."
+    )
+    for reason, count in sorted(report.run.unanswered.items()):
+        yield from ("", f"No answer of the authority on {count:,} conversations: {cell(reason)}.")
+    if report.run.layout_failures:
+        yield from (
+            "",
+            f"On {report.run.layout_failures:,} conversations our layout does not explain its text.",
+        )
     if not report.run.complete:
         yield ""
         yield "**Incomplete: the run was ended early.**"
@@ -178,6 +195,21 @@ def _source(target: Target) -> dict[str, Any]:
         return {key: source[key] for key in ("kind",) if key in source}
     wanted = ("kind", "location", "revision", "member", "licence")
     return {key: source[key] for key in wanted if source.get(key) is not None}
+
+
+def authority(report: Report) -> dict[str, str] | None:
+    """Return who judged, as far as it is the same on every platform: what it renders, not its compiled file."""
+    if report.authority is None:
+        return None
+    return {name: getattr(report.authority, name) for name in ("name", "version", "distribution", "renders")}
+
+
+def authority_words(report: Report) -> str:
+    """Return who judged in words, empty where nobody did."""
+    said = authority(report)
+    return (
+        "" if said is None else f"{said['distribution']} {said['version']} (renders {said['renders'][:12]})"
+    )
 
 
 def _packages(report: Report) -> dict[str, str]:

@@ -18,7 +18,7 @@ from conformance.report.cards import card, percent
 from conformance.report.model import Divergence, Report, Run, Target
 from conformance.report.severities import worst_first
 from conformance.report.tables import engines_table, rules_table, targets_table
-from conformance.report.verdicts import details, headline
+from conformance.report.verdicts import details, headline, judged_by
 from conformance.report.visible import glyphs_for, inert
 
 
@@ -83,6 +83,8 @@ class TerminalWriter:
         for left in report.left_out:
             name, reason = (inert(text, glyphs=self._glyphs) for text in (left.name, left.reason))
             self.print(Text.assemble(("left out ", "bold"), name, ": ", reason))
+        for line in judged_by(report, self._glyphs):
+            self.print(line)
         if unguarded := report.environment.unguarded:
             reach = ", ".join(unguarded)
             self.print(
@@ -99,7 +101,8 @@ class TerminalWriter:
         if title:
             self.print(Line(Text(inert(target.name, glyphs=self._glyphs), "bold"), align="left", style="dim"))
         if target.harmony and target.verdict != "error":
-            listed = worst_first(target.divergences)
+            # What a baseline accepts is counted below the verdict.
+            listed = worst_first(found for found in target.divergences if not found.accepted)
             # The commonest cause of each rule comes first, and says how many more there are.
             commonest = {divergence.rule: divergence for divergence in reversed(listed)}
             first = [divergence for divergence in listed if commonest[divergence.rule] is divergence]

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from conformance.report.cards import SEVERITY_STYLE, percent
 from conformance.report.compact import plural
-from conformance.report.model import Run, Target
+from conformance.report.model import Report, Run, Target, found_in
 from conformance.report.visible import Glyphs, inert
 
 VERDICT_STYLE = {"conforms": "bold green", "diverges": "bold red", "error": "bold magenta"}
@@ -83,7 +83,8 @@ def headline(target: Target, default: str, glyphs: Glyphs) -> Table:
     style = VERDICT_STYLE[target.verdict]
     if words.startswith("error"):
         style = VERDICT_STYLE["error"]
-    mark = glyphs.good if words.startswith("conforms") else glyphs.bad
+    passes = words.startswith("conforms") if target.passes is None else target.passes
+    mark = glyphs.good if passes and not words.startswith("error") else glyphs.bad
     word, colon, rest = words.partition(":")
     line = Table.grid(padding=(0, 1))
     line.add_row(
@@ -91,6 +92,26 @@ def headline(target: Target, default: str, glyphs: Glyphs) -> Table:
         Text.assemble((inert(target.name, glyphs=glyphs), "bold"), "  ", (word, style), colon, rest),
     )
     return line
+
+
+def judged_by(report: Report, glyphs: Glyphs) -> Iterator[Text]:
+    """Yield who judged, and on how many conversations that gave no answer or one that we cannot explain."""
+    authority, run = report.authority, report.run
+    if authority is None:
+        return
+    # What it renders is the same on every platform; the hash of its file is in report.json.
+    said = f"judged by {authority}, which renders {authority.renders[:12]}"
+    yield Text(inert(said, glyphs=glyphs), "dim")
+    for reason, count in sorted(run.unanswered.items(), key=lambda item: (-item[1], item[0])):
+        words = f"no answer on {plural(count, 'conversation')}, which judged nobody: {reason}"
+        yield Text(inert(words, 400, glyphs=glyphs), "yellow")
+    if run.layout_failures:
+        yield Text(
+            f"on {plural(run.layout_failures, 'conversation')} of {run.cases:,} the authority writes otherwise than "
+            "our layout of its text: judged all the same, but differences there are placed by message, not by region; "
+            "report this with the authority's version",
+            "yellow",
+        )
 
 
 def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
@@ -140,6 +161,11 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         yield Text(f"line {branch.line} never ran: {inert(branch.what, 80, glyphs=glyphs)}", "yellow")
     if len(never_ran) > _BRANCHES:
         yield Text(f"(+{len(never_ran) - _BRANCHES} more branches; report.json lists all)", "dim")
+    accepted = sum(bool(found.accepted) for found in found_in(target))
+    if accepted:
+        yield Text(f"{plural(accepted, 'rule')} accepted by the baseline", "dim")
+    if target.ignored:
+        yield Text(f"not looked at: {inert(', '.join(target.ignored), 200, glyphs=glyphs)}", "dim")
     if target.aliases:
         yield Text(f"the same text: {inert(', '.join(target.aliases), glyphs=glyphs)}")
 

@@ -12,6 +12,7 @@ import msgspec
 from conformance.conversation import Case, Conversation, Options, check_case, decode_problem
 from conformance.errors import UsageError
 from conformance.generate.coverage import features
+from conformance.oracles.load import authority
 from conformance.oracles.plan import builtin_namespace
 from conformance.oracles.profile import Profile, profile, profiles
 from conformance.vectors import files
@@ -22,6 +23,7 @@ from conformance.vectors.model import Choices, Origin, Sentence, Vector, vector_
 
 SCHEMA_FILE = "vector.schema.json"
 BUILTIN_FILE = "builtin-tools.json"
+AUTHORITY_FILE = "authority.json"
 REPORTED, GENERATED = "reported", "generated"
 
 
@@ -72,11 +74,15 @@ def _from_draft(line: bytes, where: str) -> Vector:
 
 
 def rendered_files(families: Iterable[Family]) -> dict[str, bytes]:
-    """Return all files of a vector folder by name: one for each family, the schema, the built-in tools."""
+    """Return all files of a vector folder by name: the families, the schema, the built-in tools, the authority."""
     out = {f"{family.name}{files.SUFFIX}": files.encode(family) for family in families}
     out[SCHEMA_FILE] = _pretty(vector_schema())
     # What the model was told about them is data of the format, and no implementer should have to type it.
     out[BUILTIN_FILE] = _pretty({name: builtin_namespace(name) for name in ("browser", "python")})
+    judge = authority().authority
+    out[AUTHORITY_FILE] = _pretty(
+        {name: getattr(judge, name) for name in ("name", "version", "distribution", "renders")}
+    )
     return out
 
 

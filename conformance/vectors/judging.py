@@ -18,6 +18,7 @@ from conformance.compare.classify import classify
 from conformance.errors import UnjudgedError, UsageError, printable
 from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.base import Rendering
+from conformance.oracles.load import authority
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -114,6 +115,7 @@ def judge_renderer(
             complete=complete and not renderer.given_up,
         ),
         targets=[target],
+        authority=authority().authority,
     )
     return report, run.results
 

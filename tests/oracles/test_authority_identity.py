@@ -171,7 +171,7 @@ def test_an_authority_that_nobody_knows() -> None:
     ("text", "words"),
     [
         ("[x]\nversion = 1\n", "does not describe authorities"),
-        ("[x", "does not describe authorities"),
+        ("[x", "is not valid TOML"),
         (
             '[x]\ndistribution = "d"\nversion = "1"\nrenders = "ab"\nnote = ""\nwheels = {}\n',
             "a sha256 of 'x' is not 64 lower-case hex digits",

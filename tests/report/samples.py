@@ -16,6 +16,7 @@ from conformance.conversation import (
     User,
     case_id,
 )
+from conformance.oracles.authorities import Authority
 from conformance.report.model import (
     Branch,
     CaseCounts,
@@ -310,6 +311,14 @@ def report(*targets: Target, complete: bool = True, left_out: list[LeftOut] | No
         run=Run(seed=1, profile="harmony", elapsed_s=9.87, cases=2000 * len(targets), complete=complete),
         targets=list(targets),
         left_out=left_out or [],
+        authority=Authority(
+            name="openai-harmony",
+            version="0.0.8",
+            distribution="openai-harmony",
+            sha256="4c" * 32,
+            renders="38" * 32,
+            origin="installed",
+        ),
     )
 
 
