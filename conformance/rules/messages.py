@@ -149,8 +149,8 @@ MESSAGE_MOVED = register(
         citation=_FORMAT,
         fix="Write the messages in the order in which they come, the developer message right behind the system message.",
         loss=impacts.ORDER,
-        good="<|message|>{}<|call|><|start|>assistant to=functions.g<|channel|>commentary json<|message|><|call|>",
-        bad="<|message|><|call|><|start|>assistant to=functions.f<|channel|>commentary json<|message|>{}<|call|>",
+        good="analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>a<|end|>",
+        bad="commentary<|message|>a<|end|><|start|>assistant<|channel|>analysis<|message|>a<|end|>",
     )
 )
 
