@@ -173,7 +173,14 @@ def example(shown: Shown) -> Example:
     )
 
 
-def refusal(cause: str, tally: RefusalTally, asked: int) -> Refusal:
+def refusals(tally: Tally) -> list[Refusal]:
+    """Return the records of what a target refused, the most frequent cause first."""
+    asked = tally.total + tally.refused
+    most = sorted(tally.refusals.items(), key=lambda item: (-item[1].count, item[0]))
+    return [_refusal(cause, refused, asked) for cause, refused in most]
+
+
+def _refusal(cause: str, tally: RefusalTally, asked: int) -> Refusal:
     """Return the record of one cause of refusals; `asked` counts the conversations that the target was given."""
     return Refusal(
         cause=cause,

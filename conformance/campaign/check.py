@@ -27,7 +27,7 @@ from conformance.errors import (
 from conformance.generate import Hints
 from conformance.generate.coverage import CoverageCounter
 from conformance.package_checks import examine
-from conformance.report.model import Divergence, Finding, LeftOut, Refusal, Report, Run
+from conformance.report.model import Divergence, Finding, LeftOut, Report, Run
 from conformance.report.model import Target as Result
 from conformance.rules.base import Severity
 from conformance.rules.behaviour import DOES_NOT_COMPILE, RESOURCE_LIMIT
@@ -356,18 +356,12 @@ class _Campaign:
                 profiles=self.runner.judge.names,
                 aliases=self.aliases[number],
                 findings=self.findings.get(target.sha256, []),
-                refusals=self._refusals(tally),
+                refusals=assemble.refusals(tally),
                 error=self.part.errors.get(number),
                 short=self._short(number),
             )
             self.targets[number] = result
             self.listener.finished(result)
-
-    def _refusals(self, tally: Tally) -> list[Refusal]:
-        """Make the records of what a target refused, the most frequent cause first."""
-        asked = tally.total + tally.refused
-        most = sorted(tally.refusals.items(), key=lambda item: (-item[1].count, item[0]))
-        return [assemble.refusal(cause, refusal, asked) for cause, refusal in most]
 
     def gone(self, reason: str) -> None:
         """Note why a target answers no more; what it answered so far stays judged."""

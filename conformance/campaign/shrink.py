@@ -69,7 +69,7 @@ class Shrinker:
         `rule` is a finding's key: a slug, with the cause where the rule has several.
         """
         self._renders = self._limits = 0
-        plain = families()[shape.family][0]
+        plain = families().get(shape.family, (shape,))[0]
         best = None
         for candidate in dict.fromkeys((plain, shape)):
             best = self._first([case], candidate, rule)

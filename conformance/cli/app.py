@@ -18,11 +18,15 @@ from conformance.launch import distrust_current_folder
 COMMANDS = {
     "check": Command(
         "conformance.cli.check:check",
-        "Judge templates or running servers: generate conversations, compare with Harmony, show what differs.",
+        "Judge templates, running servers or programs: compare with Harmony, show what differs.",
     ),
     "scoreboard": Command(
         "conformance.cli.scoreboard:scoreboard",
         "Judge the whole catalogue and write scoreboard.md and scoreboard.json.",
+    ),
+    "compare": Command(
+        "conformance.cli.compare:compare",
+        "Say what a change to a template makes better or worse, as Markdown.",
     ),
     "diff": Command(
         "conformance.cli.diff:diff", "Show one conversation as Harmony and as a target write it."

@@ -34,13 +34,14 @@ from conformance.cli.options import (
     KeyVariable,
     Model,
     Offline,
+    OptionalTargets,
     Output,
     Profile,
+    Renderer,
     Seconds,
     Seed,
     Server,
     Shapes,
-    Targets,
     Timeout,
 )
 from conformance.cli.publish import Publisher
@@ -57,12 +58,14 @@ from conformance.servers.client import KEY_VARIABLE
 from conformance.shapes import shapes
 from conformance.targets.base import Group
 from conformance.targets.base import Target as Judged
+from conformance.targets.renderer import open_renderer
 from conformance.vectors import reported_cases
 
 
 def check(
     context: typer.Context,
-    targets: Targets,
+    targets: OptionalTargets = None,
+    command: Renderer = None,
     engine: Engines = None,
     shape: Shapes = None,
     profile: Profile = "harmony",
@@ -92,13 +95,15 @@ def check(
     concurrency: Concurrency = 4,
     api_key_variable: KeyVariable = KEY_VARIABLE,
 ) -> int:
-    """Judge templates or running servers: generate conversations, compare with Harmony, show what differs."""
+    """Judge templates, running servers or programs: compare with Harmony, show what differs."""
+    if not targets and command is None:
+        raise UsageError("Name a target, or a program with --command; see `conformance check --help`.")
     gate = Gate(select, ignore, severity, baseline, fail_on, write=write_baseline)
     if any_family:
         sources = {name: context.get_parameter_source(name) for name in context.params}
         given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
         return run_check_any(
-            targets,
+            targets or (),
             engines=engine or DEFAULT_ENGINES,
             seed=seed,
             examples=examples if "examples" in given else None,
@@ -124,7 +129,8 @@ def check(
     validate(settings)
     publisher = Publisher(format or (), output, cards)
     servers = ServerOptions(server, model, timeout, concurrency, api_key_variable)
-    with load_groups(targets, servers, offline=offline) as loaded:
+    program = None if command is None else open_renderer(command, limit_s=timeout, readings=profile)
+    with load_groups(targets or (), servers, offline=offline, program=program) as loaded:
         for left in loaded.left_out:
             complain(left.reason)
         obtain_authority(authority, offline=offline)

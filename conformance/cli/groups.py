@@ -45,7 +45,9 @@ class Loaded:
 
 
 @contextlib.contextmanager
-def load_groups(targets: Sequence[str], servers: ServerOptions, *, offline: bool) -> Iterator[Loaded]:
+def load_groups(
+    targets: Sequence[str], servers: ServerOptions, *, offline: bool, program: Group | None = None
+) -> Iterator[Loaded]:
     """Load targets, and close what was opened for them when the block ends.
 
     Raises the error of a single target; of several, UsageError or UnjudgedError only when none of them can be had.
@@ -55,6 +57,9 @@ def load_groups(targets: Sequence[str], servers: ServerOptions, *, offline: bool
     addresses = [name for name in names if is_address(name)]
     problem: ConformanceError | None = None
     with contextlib.ExitStack() as stack:
+        if program is not None:
+            stack.callback(program.close)
+            loaded.groups.append(program)
         if templates := [name for name in names if name not in addresses]:
             try:
                 found, left_out = load_templates(templates, offline=offline)

@@ -14,13 +14,26 @@ from conformance.gate.policy import FailOn
 DEFAULT_ENGINES = ("transformers",)
 
 
+_TARGETS_HELP = (
+    "A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
+    "wheel://package==version/path, a catalogue name, or the http(s):// address of a running server."
+)
 Targets = Annotated[
     list[str],
     typer.Argument(
         metavar="TARGET...",
         autocompletion=completion.targets,
-        help="A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
-        "wheel://package==version/path, a catalogue name, or the http(s):// address of a running server.",
+        help=_TARGETS_HELP,
+    ),
+]
+OptionalTargets = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[TARGET]", autocompletion=completion.targets, help=_TARGETS_HELP),
+]
+Renderer = Annotated[
+    str | None,
+    typer.Option(
+        "--command", metavar="COMMAND", help="A program as target: reads lines of JSON, writes one for each."
     ),
 ]
 Target = Annotated[

@@ -24,12 +24,12 @@ from conformance.gate.policy import FailOn, Policy
 from conformance.importers import looks_like_case_id, read_case
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.profile import profile as profile_named
+from conformance.renderers.process import Renderer
 from conformance.report.files import make_folder, write_file
 from conformance.report.json_file import find_example, read
 from conformance.vectors.export import differences, grow, normalise, promote, rendered_files
 from conformance.vectors.files import Family, default_folder, read_folder
 from conformance.vectors.judging import judge_renderer
-from conformance.vectors.renderer import Renderer
 
 app = typer.Typer(callback=help_without_command, invoke_without_command=True)
 

@@ -74,7 +74,7 @@ def print_report(
             writer.print("")
         writer.print(rules_table(target, listed, console))
         writer.print("")
-    failed = [result for result in results if result.status not in ("equal", "not asked")]
+    failed = [result for result in results if result.status not in ("equal", "refused", "not asked")]
     for result in failed[:_LISTED]:
         said = ", ".join(result.rules)
         if result.failure is not None:

@@ -10,8 +10,8 @@ from conformance.report.cards import known_rule, percent, replay_command
 from conformance.report.excerpt import excerpt, parting
 from conformance.report.issues import Issue, issues
 from conformance.report.markdown import cell, conversation, escaped, no_paths
-from conformance.report.model import Report, Target
-from conformance.report.verdicts import verdict
+from conformance.report.model import Divergence, Report, Target
+from conformance.report.verdicts import judged_by, verdict
 from conformance.report.visible import inert
 from conformance.rules.base import loss_of
 
@@ -45,12 +45,14 @@ def markdown(report: Report, limit: int = LIMIT) -> str:
 
 
 def _head(report: Report, found: list[Issue]) -> Iterator[str]:
-    run, packages = report.run, report.environment.packages
-    harmony = f"openai-harmony {packages['openai-harmony']}" if "openai-harmony" in packages else "Harmony"
+    run = report.run
+    judged, *gaps = [*judged_by(report)] or ["judged without an authority"]
     yield "## Chat template conformance"
     yield ""
-    yield f"Judged against {cell(harmony)}, profile `{inert(run.profile)}`, seed {run.seed}."
+    yield f"{cell(judged[:1].upper() + judged[1:])}, profile `{inert(run.profile)}`, seed {run.seed}."
     yield ""
+    for gap in gaps:
+        yield from (f"**{cell(gap)}**", "")
     if not run.complete:
         yield from (f"**Incomplete: the run ended early, after {run.cases:,} conversations.**", "")
     yield "| Template | Verdict |"
@@ -91,7 +93,7 @@ def _details(report: Report, issue: Issue) -> Iterator[str]:
         yield escaped(issue.details)
     else:
         yield f"{conversation(divergence)}"
-        yield from _difference(issue)
+        yield from difference(divergence)
         if known is not None:
             yield from ("", f"**Why** {known.why}  ", f"**Fix** {known.fix}  ")
             yield f"**Source** {known.citation}  "
@@ -118,10 +120,9 @@ def _named(report: Report, issue: Issue) -> Target | None:
     return next((target for target in report.targets if inert(target.name) == issue.target), None)
 
 
-def _difference(issue: Issue) -> Iterator[str]:
+def difference(divergence: Divergence) -> Iterator[str]:
     """Yield both texts around the place where they part; every line begins with a mark, so that no fence can end."""
-    assert issue.divergence is not None
-    example = issue.divergence.example
+    example = divergence.example
     yield from ("", "```diff")
     if example.actual is None or example.failure is not None:
         yield f"! {inert(example.failure or 'no text', 400)}"

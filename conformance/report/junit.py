@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 from conformance.report.base import Output, register
 from conformance.report.issues import Issue, issues
 from conformance.report.model import Report
-from conformance.report.verdicts import verdict
+from conformance.report.verdicts import judged_by, verdict
 from conformance.report.visible import inert
 
 
@@ -23,7 +23,7 @@ def write_junit(report: Report, output: Output) -> bytes:
     root = ET.Element("testsuites", name=report.tool.name)
     words = {inert(target.name): inert(verdict(target, report.run.profile)) for target in report.targets}
     for name, found in by_target.items():
-        _suite(root, name, found, words.get(name))
+        _suite(root, name, found, words.get(name), [inert(line, 400) for line in judged_by(report)])
     for suite in root:
         _count(suite)
     _count(root)
@@ -32,11 +32,13 @@ def write_junit(report: Report, output: Output) -> bytes:
     return written + b"\n"
 
 
-def _suite(root: ET.Element, name: str, found: list[Issue], words: str | None) -> None:
+def _suite(root: ET.Element, name: str, found: list[Issue], words: str | None, judged: list[str]) -> None:
     suite = ET.SubElement(root, "testsuite", name=name)
     if words is not None:
         properties = ET.SubElement(suite, "properties")
         ET.SubElement(properties, "property", name="verdict", value=words)
+        for line in judged:
+            ET.SubElement(properties, "property", name="authority", value=line)
     for issue in found:
         case = _case(suite, name, f"{issue.code} {issue.rule}")
         case.set("file", issue.place.uri)

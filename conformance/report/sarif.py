@@ -50,6 +50,7 @@ def write_sarif(report: Report, output: Output) -> bytes:
                     "seed": report.run.seed,
                     "profile": report.run.profile,
                     "conversations": report.run.cases,
+                    "authority": report.authority,
                 },
             }
         ],

@@ -15,7 +15,7 @@ from conformance.report.cards import percent
 from conformance.report.files import to_json
 from conformance.report.markdown import cell, conversation, no_paths, rounded
 from conformance.report.model import Divergence, Report, Target
-from conformance.report.verdicts import best_profile, not_harmony, verdict
+from conformance.report.verdicts import best_profile, judged_by, not_harmony, verdict
 from conformance.report.visible import inert
 
 SCHEMA = "conformance-scoreboard/1"
@@ -101,13 +101,8 @@ def _markdown(report: Report) -> Iterator[str]:
     yield f"Seed {report.run.seed}, default profile `{profile}`{judged}" + (
         f", {versions}." if versions else "."
     )
-    for reason, count in sorted(report.run.unanswered.items()):
-        yield from ("", f"No answer of the authority on {count:,} conversations: {cell(reason)}.")
-    if report.run.layout_failures:
-        yield from (
-            "",
-            f"On {report.run.layout_failures:,} conversations our layout does not explain its text.",
-        )
+    for gap in [*judged_by(report)][1:]:
+        yield from ("", f"**{cell(gap)}**")
     if not report.run.complete:
         yield ""
         yield "**Incomplete: the run was ended early.**"

@@ -83,8 +83,8 @@ class TerminalWriter:
         for left in report.left_out:
             name, reason = (inert(text, glyphs=self._glyphs) for text in (left.name, left.reason))
             self.print(Text.assemble(("left out ", "bold"), name, ": ", reason))
-        for line in judged_by(report, self._glyphs):
-            self.print(line)
+        for number, line in enumerate(judged_by(report)):
+            self.print(Text(inert(line, 400, glyphs=self._glyphs), "yellow" if number else "dim"))
         if unguarded := report.environment.unguarded:
             reach = ", ".join(unguarded)
             self.print(

@@ -94,23 +94,23 @@ def headline(target: Target, default: str, glyphs: Glyphs) -> Table:
     return line
 
 
-def judged_by(report: Report, glyphs: Glyphs) -> Iterator[Text]:
-    """Yield who judged, and on how many conversations that gave no answer or one that we cannot explain."""
+def judged_by(report: Report) -> Iterator[str]:
+    """Yield who judged, and on how many conversations that gave no answer, or one that we cannot explain.
+
+    What strangers wrote in it is not inert yet. Nothing where nothing was compared with an authority.
+    """
     authority, run = report.authority, report.run
     if authority is None:
         return
     # What it renders is the same on every platform; the hash of its file is in report.json.
-    said = f"judged by {authority}, which renders {authority.renders[:12]}"
-    yield Text(inert(said, glyphs=glyphs), "dim")
+    yield f"judged by {authority}, which renders {authority.renders[:12]}"
     for reason, count in sorted(run.unanswered.items(), key=lambda item: (-item[1], item[0])):
-        words = f"no answer on {plural(count, 'conversation')}, which judged nobody: {reason}"
-        yield Text(inert(words, 400, glyphs=glyphs), "yellow")
+        yield f"no answer on {plural(count, 'conversation')}, which judged nobody: {reason}"
     if run.layout_failures:
-        yield Text(
+        yield (
             f"on {plural(run.layout_failures, 'conversation')} of {run.cases:,} the authority writes otherwise than "
             "our layout of its text: judged all the same, but differences there are placed by message, not by region; "
-            "report this with the authority's version",
-            "yellow",
+            "report this with the authority's version"
         )
 
 

@@ -19,7 +19,7 @@ import msgspec
 from conformance.errors import UsageError
 from conformance.registry import Registry
 from conformance.shapes.losses import SERVER_LOSSES
-from conformance.shapes.shape import Arguments, EmptyContent, Ids, Parts, Shape, Tools
+from conformance.shapes.shape import Arguments, CanonicalShape, EmptyContent, Ids, Parts, Shape, Tools
 
 __all__ = ["ALL", "SHAPES", "Family", "Shape", "default_families", "draw", "families", "shapes", "table"]
 
@@ -108,6 +108,12 @@ def _members(name: str, family: Family) -> tuple[Shape, ...]:
     return tuple(family.members(name))
 
 
+CONVERSATION = CanonicalShape(
+    "conversation", "conversation", "object", ("thinking",), "absent", "counted", names=True
+)
+"""What programs are given that take the conversation itself; no template is asked in it."""
+
+
 def default_families() -> dict[str, tuple[Shape, ...]]:
     """Return the families that are drawn from when no shape is named; they are ours alone."""
     return {name: _members(name, family) for name, family in table().items() if family.default}
@@ -121,6 +127,9 @@ def shapes(names: Iterable[str] = ()) -> tuple[tuple[Shape, ...], ...]:
     known = families()
     chosen: dict[str, tuple[Shape, ...]] = {}
     for name in tuple(names) or default_families():
+        if name == CONVERSATION.name:
+            chosen[name] = (CONVERSATION,)
+            continue
         if name == ALL:
             chosen.update(known)
             continue

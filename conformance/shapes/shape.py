@@ -25,6 +25,12 @@ Parts: TypeAlias = Literal["none", "one", "several"]
 Tools: TypeAlias = Literal["wrapped", "bare", "nulls", "filled"]
 
 
+class CaseRequest(Request, frozen=True):
+    """A request for a program that takes the conversation itself."""
+
+    case: Case
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """One way of writing a conversation down; `loses` says which cases it cannot carry.
@@ -153,3 +159,20 @@ class Shape:
         elif self.tools != "nulls":
             function = {key: value for key, value in function.items() if value is not None}
         return function if self.tools == "bare" else {"type": "function", "function": function}
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalShape(Shape):
+    """The conversation itself, as it is: for programs that make the prompt without a template."""
+
+    def loses(self, case: Case) -> str | None:
+        """Return None: nothing is written in any other way."""
+        return None
+
+    def request(self, case: Case) -> Request:
+        """Return the case, with the messages of `hf` for those who want to look at them."""
+        # `super()` has no class to start from in a dataclass with slots.
+        plain = Shape.request(self, case)
+        return CaseRequest(
+            plain.messages, plain.tools, plain.kwargs, plain.add_generation_prompt, plain.date, case
+        )

@@ -12,8 +12,9 @@ from conformance.generate.features import MEANINGS
 from conformance.oracles.base import Rendering
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.oracles.profile import Profile, profiles
+from conformance.renderers.line import choices
 from conformance.shapes import default_families
-from conformance.vectors.model import Origin, Vector, choices, vector_id
+from conformance.vectors.model import Origin, Vector, vector_id
 
 # What a flag means is told in fixtures/vectors/README.md.
 FLAGS = ("contested", "hostile", "tokens-only", "numbers", "training")

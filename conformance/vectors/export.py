@@ -15,11 +15,12 @@ from conformance.generate.coverage import features
 from conformance.oracles.load import authority
 from conformance.oracles.plan import builtin_namespace
 from conformance.oracles.profile import Profile, profile, profiles
+from conformance.renderers.line import Choices
 from conformance.vectors import files
 from conformance.vectors.choose import choose
 from conformance.vectors.derive import derive, reason
 from conformance.vectors.files import Family
-from conformance.vectors.model import Choices, Origin, Sentence, Vector, vector_schema
+from conformance.vectors.model import Origin, Sentence, Vector, vector_schema
 
 SCHEMA_FILE = "vector.schema.json"
 BUILTIN_FILE = "builtin-tools.json"

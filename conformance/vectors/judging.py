@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from conformance.campaign import assemble
-from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REJECTED, Answer, Judgement
+from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REFUSED, REJECTED, Answer, Judgement
 from conformance.campaign.tally import RuleTally, Tally
 from conformance.compare.base import Found
 from conformance.compare.classify import classify
@@ -19,6 +19,7 @@ from conformance.errors import UnjudgedError, UsageError, printable
 from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.base import Rendering
 from conformance.oracles.load import authority
+from conformance.renderers.process import Answered, Failed, Renderer
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -38,19 +39,18 @@ from conformance.rules.behaviour import (
 )
 from conformance.vectors.derive import oracle_for, special_count
 from conformance.vectors.files import Family
-from conformance.vectors.model import Vector
-from conformance.vectors.renderer import Answered, Failed, Renderer
+from conformance.vectors.model import Vector, request_line
 
 ENGINE, SHAPE = "external", "vector"
 _RULES: dict[str, Rule] = {
-    "refused": TEMPLATE_REJECTED,
+    "error": TEMPLATE_REJECTED,
     "time": RESOURCE_LIMIT,
     "output": RESOURCE_LIMIT,
     "died": TEMPLATE_CRASHED,
     "broken": TEMPLATE_CRASHED,
 }
 
-Status = Literal["equal", "different", "rejected", "crashed", "not asked"]
+Status = Literal["equal", "different", "rejected", "crashed", "refused", "not asked"]
 OnJudged = Callable[["Result"], None]
 
 
@@ -122,11 +122,12 @@ def judge_renderer(
 
 def _one(run: _Run, renderer: Renderer, index: int, family: str, vector: Vector) -> Result:
     answer = expected(vector, family)
-    judgement = judge_answer(vector, answer.rendering, renderer.ask(vector))
+    judgement = judge_answer(vector, answer.rendering, renderer.ask(vector.id, request_line(vector)))
     case = vector.case
     mask = run.coverage.add(case)
     run.tally.add(index, case, (SHAPE, SHAPE), mask, [(ENGINE, judgement)])
-    run.by_profile.setdefault(vector.profile.name, []).append(judgement.status == EQUAL)
+    if judgement.status != REFUSED:
+        run.by_profile.setdefault(vector.profile.name, []).append(judgement.status == EQUAL)
     for found in judgement.found:
         seen = run.tally.rules[found.key]
         if seen.smallest.index == index:
@@ -164,7 +165,9 @@ def expected(vector: Vector, where: str) -> Answer:
 def judge_answer(vector: Vector, rendering: Rendering, answer: Answered | Failed) -> Judgement:
     """Compare one answer with the oracle's: text first, then tokens."""
     if isinstance(answer, Failed):
-        status = REJECTED if answer.kind == "refused" else CRASHED
+        if answer.kind == "refused":
+            return Judgement(REFUSED, failure=answer.message)
+        status = REJECTED if answer.kind == "error" else CRASHED
         message = f"{answer.message} (vector {vector.id})"
         return Judgement(status, [Found(_RULES[answer.kind].slug, None)], failure=message)
     oracle = oracle_for(vector.profile.profile())
@@ -216,7 +219,7 @@ def _target(renderer: Renderer, run: _Run) -> Target:
     if left:
         error = f"it was given up after {renderer.time_limits} time limits; {left} vectors were not asked"
     if tally.total == 0:
-        error = "no vector was judged"
+        error = assemble.ALL_REFUSED if tally.refused else "no vector was judged"
     verdict: Verdict = "error" if error else "diverges" if divergences else "conforms"
     return Target(
         name=name,
@@ -225,7 +228,7 @@ def _target(renderer: Renderer, run: _Run) -> Target:
         verdict=verdict,
         engines=[ENGINE],
         shapes=[SHAPE],
-        cases=CaseCounts(total=tally.total, **tally.counts),
+        cases=CaseCounts(total=tally.total, refused=tally.refused, **tally.counts),
         coverage=Coverage(
             features=run.coverage.features_share,
             pairs=run.coverage.pairs_share,
@@ -235,6 +238,7 @@ def _target(renderer: Renderer, run: _Run) -> Target:
         divergences=divergences,
         error=error,
         unclassified_share=tally.unclassified / tally.counts[DIFFERENT] if tally.counts[DIFFERENT] else 0.0,
+        refusals=assemble.refusals(tally),
     )
 
 

@@ -8,12 +8,10 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from msgspec.structs import asdict
 
 from conformance.conversation import (
     Case,
     Conversation,
-    Instructions,
     Options,
     case_id,
     check_case,
@@ -21,61 +19,13 @@ from conformance.conversation import (
     to_json,
 )
 from conformance.errors import UsageError
-from conformance.oracles.profile import (
-    ArgumentsJson,
-    ContentType,
-    EmptyInstructions,
-    Exponents,
-    LaterInstructions,
-    Place,
-    PreambleChannel,
-    PreamblePlace,
-    Profile,
-    Retention,
-    profiles,
-)
+from conformance.renderers.line import Choices, choices, line, spelled_out
 
 SCHEMA_ID = "conformance-vector/2"
-CUSTOM = "custom"
 
 Origin: TypeAlias = Literal["written", "generated", "reported"]
 Id: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{12}$", description="12 hexadecimal digits")]
 Sentence: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, description="one sentence")]
-
-
-class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A profile spelled out: its name (`custom` for none of the published ones) and its readings.
-
-    The settings with a default came later: where they have it they are left out, so that ids stay what they were.
-    """
-
-    name: str
-    content_type: ContentType
-    thinking_inference: Retention
-    thinking_training: Retention
-    preamble_channel: PreambleChannel
-    arguments_json: ArgumentsJson
-    recipient: Place = "role"
-    result_recipient: Place = "role"
-    later_instructions: LaterInstructions = "plain"
-    empty_instructions: EmptyInstructions = "omitted"
-    preamble_place: PreamblePlace = "after-thinking"
-    exponents: Exponents = "1e20"
-
-    def profile(self) -> Profile:
-        """Return the oracle's profile with these settings."""
-        return Profile(**asdict(self))
-
-
-def choices(profile: Profile) -> Choices:
-    """Spell a profile out, under the name of the published profile with the same settings if there is one."""
-    values: dict[str, Any] = {
-        name: getattr(profile, name) for name in Choices.__struct_fields__ if name != "name"
-    }
-    for known in profiles().values():
-        if all(getattr(known, name) == value for name, value in values.items()):
-            return Choices(name=known.name, **values)
-    return Choices(name=CUSTOM, **values)
 
 
 class Vector(
@@ -111,25 +61,6 @@ def vector_id(case: Case, chosen: Choices) -> str:
     return hashlib.sha256(to_json(case) + msgspec.json.encode(chosen)).hexdigest()[:12]
 
 
-def spelled_out(case: Case) -> dict[str, Any]:
-    """Return a case as JSON values in which no option and no role is left to a default.
-
-    Who reads vectors in another language should not need to know this project's defaults.
-    """
-    conversation = case.conversation
-    messages = []
-    for message in conversation.messages:
-        raw = msgspec.to_builtins(message)
-        if isinstance(message, Instructions):
-            raw["role"] = message.role
-        messages.append(raw)
-    options = {name: getattr(case.options, name) for name in Options.__struct_fields__}
-    return {
-        "conversation": {"messages": messages, "tools": msgspec.to_builtins(conversation.tools)},
-        "options": msgspec.to_builtins(options),
-    }
-
-
 def to_line(vector: Vector) -> str:
     """Return a vector as one line of JSON without the newline.
 
@@ -153,14 +84,7 @@ def to_line(vector: Vector) -> str:
 
 def request_line(vector: Vector) -> str:
     """Return what a renderer is asked, as one line of ASCII JSON: the vector without its answer."""
-    raw: dict[str, Any] = {
-        "id": vector.id,
-        "profile": msgspec.to_builtins(vector.profile),
-        **spelled_out(vector.case),
-    }
-    if vector.shapes is not None:
-        raw["shapes"] = vector.shapes
-    return json.dumps(raw, separators=(",", ":"))
+    return line(vector.id, vector.case, vector.profile, shapes=vector.shapes)
 
 
 def from_line(line: bytes | str, where: str) -> Vector:

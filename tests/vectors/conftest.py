@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from vector_helpers import fake_command
 
+from conformance.renderers.process import Renderer
 from conformance.vectors.files import Family, default_folder, read_folder, write_family
 from conformance.vectors.judging import Result, judge_renderer
-from conformance.vectors.renderer import Renderer
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,11 @@ from vector_helpers import fake_command
 
 from conformance.cli import main
 from conformance.conversation import case_id
+from conformance.renderers.process import Renderer
 from conformance.resources import resource
 from conformance.shapes import shapes
 from conformance.vectors.export import grow
 from conformance.vectors.files import Family, default_folder, read_folder
-from conformance.vectors.renderer import Renderer
 
 NODE = shutil.which("node")
 EXAMPLE = default_folder() / "example" / "renderer.mjs"

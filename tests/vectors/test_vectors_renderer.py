@@ -11,9 +11,9 @@ import pytest
 from vector_helpers import fake_command
 
 from conformance.errors import UnjudgedError, UsageError
+from conformance.renderers.process import Renderer
 from conformance.vectors.files import read_folder
 from conformance.vectors.judging import Result, judge_renderer
-from conformance.vectors.renderer import Renderer
 
 Fake = Callable[..., list[Result]]
 
@@ -79,13 +79,13 @@ def test_an_early_end_is_told_and_costs_nothing(few: Path) -> None:
 def test_a_renderer_that_hangs_from_the_beginning_never_answered(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conformance.vectors.renderer.MOST_TIME_LIMITS", 2)
+    monkeypatch.setattr("conformance.renderers.process.MOST_TIME_LIMITS", 2)
     with pytest.raises(UnjudgedError, match=r"never answered: it wrote nothing for 0\.3 s; does it flush"):
         fake("hangs", 0, 1, 2, 3, 4, limit_s=0.1)
 
 
 def test_what_was_not_asked_is_no_pass(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("conformance.vectors.renderer.MOST_TIME_LIMITS", 1)
+    monkeypatch.setattr("conformance.renderers.process.MOST_TIME_LIMITS", 1)
     families = read_folder(few)
     with Renderer(fake_command("hangs", families[0].vectors[1].id, few), limit_s=0.3) as renderer:
         report, results = judge_renderer(renderer, families)
@@ -121,9 +121,9 @@ def test_a_command_that_is_not_there(few: Path) -> None:
 def test_special_tokens_out_of_text_are_an_error(shipped: tuple, tmp_path: Path) -> None:
     """Who tokenizes the finished text gets the characters right and the tokens wrong."""
     from conformance.oracles.harmony import HarmonyOracle
+    from conformance.renderers.process import Answered
     from conformance.vectors.derive import special_count
     from conformance.vectors.judging import expected, judge_answer
-    from conformance.vectors.renderer import Answered
 
     oracle = HarmonyOracle()
     vector = next(v for f in shipped if f.name == "hostile" for v in f.vectors if "tokens-only" in v.flags)

@@ -18,6 +18,7 @@ from conformance import importers
 from conformance.oracles.authorities import read_authorities
 from conformance.package_checks.folder import read_folder as read_package
 from conformance.package_checks.gguf import read_gguf_package
+from conformance.renderers import process as renderer
 from conformance.report import events, json_file
 from conformance.resources import resource
 from conformance.sources.gguf import read_gguf
@@ -26,7 +27,6 @@ from conformance.sources.model_folder import folder_templates
 from conformance.sources.wheel_file import read_member
 from conformance.sources.wheel_member import WheelMember
 from conformance.vectors import files as vectors
-from conformance.vectors import renderer
 
 
 class Reader(NamedTuple):

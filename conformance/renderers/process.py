@@ -20,7 +20,6 @@ from typing import IO, Any, Literal, Self, TypeAlias
 import msgspec
 
 from conformance.errors import UnjudgedError, UsageError, printable
-from conformance.vectors.model import Vector, request_line
 
 LIMIT_S = 10.0
 MAX_BYTES = 16 * 2**20
@@ -30,7 +29,7 @@ _TAIL = 4_000
 # So many hangs, or deaths before any answer at all, and the renderer is given up.
 MOST_TIME_LIMITS, MOST_DEAD_STARTS = 5, 50
 
-Kind: TypeAlias = Literal["refused", "time", "output", "died", "broken"]
+Kind: TypeAlias = Literal["refused", "error", "time", "output", "died", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Why there is no answer: the renderer refused, took too long, wrote too much, died, or wrote nonsense."""
+    """Why there is no answer.
+
+    The renderer says that it cannot say this (refused) or that this is an error, took too long, wrote too much, died,
+    or wrote nonsense.
+    """
 
     kind: Kind
     message: str
@@ -54,6 +57,7 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
     text: str | None = None
     tokens: tuple[int, ...] | None = None
     error: str | None = None
+    refused: str | None = None
 
 
 class _GoneError(Exception):
@@ -107,29 +111,28 @@ class Renderer:
         """Whether it hung so often that asking on would only take time."""
         return self.time_limits >= MOST_TIME_LIMITS
 
-    def ask(self, vector: Vector) -> Answered | Failed:
-        """Return the renderer's answer to one vector, or why there is none."""
+    def ask(self, identity: str, line: str) -> Answered | Failed:
+        """Return the renderer's answer to one line, which has this id, or why there is none."""
         if self._process is not None:
             try:
-                return self._exchange(self._process, vector, self.limit_s)
+                return self._exchange(self._process, identity, line, self.limit_s)
             except _GoneError as gone:
                 self.close()
                 if gone.failure.kind != "died" or gone.half:
                     return self._failed(gone.failure)
                 # It may have ended after its last answer: only a fresh process that ends, too, is this vector's doing.
-                self.early_exits.append((vector.id, gone.failure.message))
+                self.early_exits.append((identity, gone.failure.message))
         self._process = _Process(self.words)
         try:
-            return self._exchange(self._process, vector, self.limit_s * _START_UP)
+            return self._exchange(self._process, identity, line, self.limit_s * _START_UP)
         except _GoneError as gone:
             self.close()
-            if self.early_exits and self.early_exits[-1][0] == vector.id:
+            if self.early_exits and self.early_exits[-1][0] == identity:
                 self.early_exits.pop()
             return self._failed(gone.failure)
 
-    def _exchange(self, process: _Process, vector: Vector, limit_s: float) -> Answered | Failed:
-        line = process.exchange(f"{request_line(vector)}\n".encode("ascii"), limit_s)
-        answer = _decoded(line, vector.id)
+    def _exchange(self, process: _Process, identity: str, line: str, limit_s: float) -> Answered | Failed:
+        answer = _decoded(process.exchange(f"{line}\n".encode("ascii"), limit_s), identity)
         self.ever_answered = True
         return answer
 
@@ -158,10 +161,12 @@ def _decoded(line: bytes, asked: str) -> Answered | Failed:
     if answer.id != asked:
         told = "has no id" if answer.id is None else f"has the id {printable(answer.id, 20)}"
         raise _broken(f"its answer {told}, but {asked} was asked")
+    if answer.refused is not None:
+        return Failed("refused", printable(answer.refused, 400))
     if answer.error is not None:
-        return Failed("refused", printable(answer.error, 400))
+        return Failed("error", printable(answer.error, 400))
     if answer.text is None and answer.tokens is None:
-        raise _broken("its answer has neither text nor tokens nor an error")
+        raise _broken("its answer has neither text nor tokens nor an error nor a refusal")
     return Answered(answer.text, answer.tokens)
 
 
@@ -208,7 +213,7 @@ class _Process:
         assert stdin is not None
         self._drained()
         if self._read.strip():
-            raise _broken(f"it wrote more after its answer to the vector before: {_shown(self._read)}")
+            raise _broken(f"it wrote more after its answer to the line before: {_shown(self._read)}")
         left = memoryview(request)
         self._selector.register(stdin, selectors.EVENT_WRITE, "in")
         try:

@@ -1,0 +1,1 @@
+"""Programs that make the prompt themselves: one line of JSON in, one line out."""
