@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from conformance.campaign import assemble
 from conformance.campaign.locate import Locator
+from conformance.campaign.mask import check_mask
 from conformance.campaign.parallel import run_parallel
 from conformance.campaign.runner import Runner, Settings
 from conformance.campaign.shrink import Shrinker
@@ -41,6 +42,8 @@ from conformance.template.hints import hints_of
 HINTED = 0.1
 # So many cases of either kind are run once more to see which branches they reach.
 _PROBED_CASES = 250
+# A third of so many conversations is trained on.
+_MASKED_CASES = 600
 # Each smaller case would cost the whole limit once more; no case is to blame for the other.
 # So many causes of one rule are shrunk and shown; a template can have as many as there are conversations.
 _MOST_CAUSES = 30
@@ -340,6 +343,7 @@ class _Campaign:
             divergences = [
                 self._divergence(number, seen, shown[key]) for key, seen in rules.items() if key in shown
             ]
+            divergences += self._masks(target) if smaller and number not in self.part.errors else []
             divergences.sort(key=lambda d: (-d.count, d.code))
             result = assemble.target(
                 target,
@@ -362,6 +366,20 @@ class _Campaign:
             )
             self.targets[number] = result
             self.listener.finished(result)
+
+    def _masks(self, target: Target) -> list[Divergence]:
+        """Judge what training with a template would learn; transformers alone makes masks."""
+        if target.text is None or "transformers" not in self.runner.hosts:
+            return []
+        drawn = (self.runner.drawn(index) for index in range(min(_MASKED_CASES, self.part.cases)))
+        cases = [(item.case, item.shape) for item in drawn if item.lost is None]
+        limits = self.runner.settings.limits
+        try:
+            return check_mask(
+                target.name, target.text, cases, self.runner.judge, self._locator, limits=limits
+            )
+        except UnjudgedError:
+            return []
 
     def gone(self, reason: str) -> None:
         """Note why a target answers no more; what it answered so far stays judged."""

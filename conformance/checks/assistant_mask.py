@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import msgspec
 
 from conformance.checks.base import Finding, register
 from conformance.checks.bench import Bench
-from conformance.checks.mask_engine import Masked
 from conformance.checks.probe import Probe
 from conformance.checks.words import ASSISTANT_KINDS, places, words
 from conformance.conversation import Assistant
 from conformance.engines.base import Rendered
 from conformance.rules.properties import ASSISTANT_MASK
+from conformance.template.mask_engine import Masked
 
 _END = "end of turn left out"
 _HEADER = "the generation prompt taken for the assistant's"
-TAG = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
 
 
 @register("assistant-mask")

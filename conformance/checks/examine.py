@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from conformance.checks.assistant_mask import TAG
 from conformance.checks.base import Finding, checks
 from conformance.checks.bench import Bench
 from conformance.checks.content import fitting
@@ -27,6 +26,7 @@ from conformance.rules.base import Severity, loss_of
 from conformance.rules.behaviour import DOES_NOT_COMPILE
 from conformance.sources import Template
 from conformance.template.lines import LineTracer
+from conformance.template.mask_engine import has_marks
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
@@ -86,7 +86,7 @@ def examine(
         if problem is not None:
             found.problems[engine] = problem
             continue
-        masked = mask_host if engine == "transformers" and TAG.search(template.text) else None
+        masked = mask_host if engine == "transformers" and has_marks(template.text) else None
         bench = Bench(template.text, host, engine, masked)
         fit, about_content = fitting(bench, probes)
         found.seen += [Seen("texts", engine, finding) for finding in about_content]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from conformance.checks.mask_engine import MaskEngine
 from conformance.engines import EngineHost
 from conformance.engines.base import Limits
 from conformance.engines.host import Host
+from conformance.template.mask_engine import MaskEngine
 
 
 @contextmanager

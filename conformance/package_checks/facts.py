@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from conformance.rules.base import Slug
 
@@ -57,6 +58,24 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
+class Flagged:
+    """A special token of Harmony that a tokenizer treats otherwise than as it stands: `flags` in words."""
+
+    where: str
+    text: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A token that a tokenizer names for a purpose: `eos_token` or `pad_token`, and its text."""
+
+    where: str
+    purpose: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A chat template by the place where it lies; `name` is `default` or its name."""
 
@@ -70,7 +89,8 @@ class Package:
     """What the files of one package say; empty lists where they say nothing.
 
     `claims` is the package's own word that it is gpt-oss, None without one. `unreadable` holds files with the
-    sentence that says what is wrong; `absent` says, by rule, which file or value is missing.
+    sentence that says what is wrong; `absent` says, by rule, which file or value is missing. `sampling` holds values
+    of generation settings by file and name; `response` is the response template.
     """
 
     location: str
@@ -82,6 +102,10 @@ class Package:
     templates: list[Text] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     absent: list[tuple[Slug, str]] = field(default_factory=list)
+    flagged: list[Flagged] = field(default_factory=list)
+    named: list[Named] = field(default_factory=list)
+    sampling: list[tuple[str, str, float]] = field(default_factory=list)
+    response: dict[str, Any] | None = None
 
     def is_gpt_oss(self) -> bool:
         """Say whether this is a package of gpt-oss: by its own word, or by its vocabulary."""

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from conformance.errors import UsageError, printable
-from conformance.package_checks.facts import SPECIAL_TOKENS, Added, Package, Stops, Text, Vocabulary
+from conformance.package_checks.facts import (
+    SPECIAL_TOKENS,
+    Added,
+    Flagged,
+    Named,
+    Package,
+    Stops,
+    Text,
+    Vocabulary,
+)
 from conformance.rules.package import BOS_ADDED, CONTEXT_LENGTH, SPECIAL_TOKEN_IDS, STOP_TOKENS
+from conformance.rules.responses import RESPONSE_TEMPLATE_MISSING
 from conformance.sources.base import MAX_JSON_BYTES, decode, read_bounded
 from conformance.sources.model_folder import (
     DEFAULT,
@@ -27,6 +37,7 @@ TOKENIZER = "tokenizer.json"
 
 # The published one has 28 MB.
 _MAX_TOKENIZER_BYTES = 64 * 2**20
+_NO_LENGTH = 1e18
 # Where models that see or hear keep the configuration of the part that writes.
 _NESTED = ("text_config", "llm_config", "language_config")
 
@@ -36,6 +47,11 @@ _Form = TypeVar("_Form")
 class _AddedToken(msgspec.Struct):
     content: str
     id: int | None = None
+    special: bool | None = None
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: bool = False
+    single_word: bool = False
 
 
 class _Tokenizer(msgspec.Struct):
@@ -57,10 +73,19 @@ class _TokenizerConfig(msgspec.Struct):
     added_tokens_decoder: dict[str, _AddedToken] | None = None
     add_bos_token: bool | None = None
     add_eos_token: bool | None = None
+    eos_token: Any = None
+    pad_token: Any = None
+    model_max_length: float | None = None
+    response_template: dict[str, Any] | None = None
 
 
 class _GenerationConfig(msgspec.Struct):
     eos_token_id: int | list[int] | None = None
+    pad_token_id: int | None = None
+    do_sample: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
 
 
 class _Config(msgspec.Struct):
@@ -68,6 +93,8 @@ class _Config(msgspec.Struct):
 
     model_type: str | None = None
     max_position_embeddings: int | None = None
+    eos_token_id: int | list[int] | None = None
+    pad_token_id: int | None = None
     text_config: Any = None
     llm_config: Any = None
     language_config: Any = None
@@ -159,18 +186,46 @@ def _nested(config: _Config) -> Iterator[tuple[str, _Config]]:
 def _generation(folder: Path, package: Package) -> None:
     generation = _load(folder, GENERATION_CONFIG, _GenerationConfig, package, MAX_JSON_BYTES)
     if generation is None:
-        package.absent.append((STOP_TOKENS.slug, f"there is no readable {GENERATION_CONFIG}"))
-    elif generation.eos_token_id is None:
+        # transformers then takes the ids of the model's own configuration.
+        _stops_of_config(folder, package)
+        return
+    if generation.eos_token_id is None:
         package.absent.append((STOP_TOKENS.slug, f"{GENERATION_CONFIG} has no eos_token_id"))
     else:
-        ids = generation.eos_token_id
-        package.stops = Stops(GENERATION_CONFIG, tuple(ids) if isinstance(ids, list) else (ids,))
+        package.stops = Stops(GENERATION_CONFIG, _listed(generation.eos_token_id))
+    _padding(GENERATION_CONFIG, generation.pad_token_id, package)
+    for name in ("temperature", "top_p", "top_k"):
+        value = getattr(generation, name)
+        if value is not None:
+            package.sampling.append((GENERATION_CONFIG, name, value))
+
+
+def _stops_of_config(folder: Path, package: Package) -> None:
+    # What is wrong with the file was said when its context length was read.
+    config = _load(folder, CONFIG, _Config, Package(""), MAX_JSON_BYTES)
+    if (folder / GENERATION_CONFIG).is_file() or config is None or config.eos_token_id is None:
+        package.absent.append((STOP_TOKENS.slug, f"there is no readable {GENERATION_CONFIG}"))
+    else:
+        where = f"{CONFIG}, without {GENERATION_CONFIG}"
+        package.stops = Stops(where, _listed(config.eos_token_id))
+        _padding(where, config.pad_token_id, package)
+
+
+def _listed(ids: int | list[int]) -> tuple[int, ...]:
+    return tuple(ids) if isinstance(ids, list) else (ids,)
+
+
+def _padding(where: str, number: int | None, package: Package) -> None:
+    texts = {known: text for text, known in SPECIAL_TOKENS.items()}
+    if number in texts:
+        package.named.append(Named(f"{where}, pad_token_id", "pad_token", texts[number]))
 
 
 def _tokenizer(folder: Path, package: Package, gone: str) -> None:
     tokenizer = _load(folder, TOKENIZER, _Tokenizer, package, _MAX_TOKENIZER_BYTES)
     if tokenizer is not None:
         package.vocabularies.append(_vocabulary(folder, tokenizer, package))
+        _flags(f"{TOKENIZER}, added_tokens", tokenizer.added_tokens, package)
         package.added.append(Added(f"{TOKENIZER}, post_processor", _processed(tokenizer.post_processor)))
     else:
         package.absent.append((BOS_ADDED.slug, f"{TOKENIZER}, whose post_processor can add tokens, {gone}"))
@@ -178,6 +233,16 @@ def _tokenizer(folder: Path, package: Package, gone: str) -> None:
     if config is not None:
         words = [f"{key} is true" for key in ("add_bos_token", "add_eos_token") if getattr(config, key)]
         package.added.append(Added(TOKENIZER_CONFIG, " and ".join(words) or None))
+        for purpose in ("eos_token", "pad_token"):
+            token = getattr(config, purpose)
+            text = token.get("content") if isinstance(token, dict) else token
+            if isinstance(text, str):
+                package.named.append(Named(TOKENIZER_CONFIG, purpose, text))
+        # transformers writes 10 ** 30 where no length is known.
+        if config.model_max_length is not None and config.model_max_length < _NO_LENGTH:
+            where = f"{TOKENIZER_CONFIG}, model_max_length"
+            package.context.append((where, int(config.model_max_length)))
+        package.response = config.response_template
         if config.added_tokens_decoder is not None:
             ids = {
                 token.content: int(number)
@@ -185,11 +250,27 @@ def _tokenizer(folder: Path, package: Package, gone: str) -> None:
                 if token.content in SPECIAL_TOKENS and number.isdecimal() and len(number) < 20
             }
             where = f"{TOKENIZER_CONFIG}, added_tokens_decoder"
+            _flags(where, config.added_tokens_decoder.values(), package)
             package.vocabularies.append(Vocabulary(where, ids, whole=tokenizer is None))
+    if package.response is None:
+        package.absent.append(
+            (RESPONSE_TEMPLATE_MISSING.slug, f"{TOKENIZER_CONFIG} has no response_template")
+        )
     if not package.vocabularies:
         package.absent.append(
             (SPECIAL_TOKEN_IDS.slug, f"{TOKENIZER} {gone}, and there is no added_tokens_decoder")
         )
+
+
+def _flags(where: str, tokens: Iterable[_AddedToken], package: Package) -> None:
+    for token in tokens:
+        if token.content in SPECIAL_TOKENS:
+            flags = [
+                name for name in ("lstrip", "rstrip", "single_word", "normalized") if getattr(token, name)
+            ]
+            flags += ["not special"] if token.special is False else []
+            if flags:
+                package.flagged.append(Flagged(where, token.content, tuple(flags)))
 
 
 def _vocabulary(folder: Path, tokenizer: _Tokenizer, package: Package) -> Vocabulary:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
+from conformance.errors import UnjudgedError
 from conformance.package_checks.facts import CONTEXT_LENGTH, SPECIAL_TOKENS, Package, Text, Vocabulary
 from conformance.report.model import Finding
+from conformance.responses.judge import Tally
+from conformance.responses.judge import judge as judge_responses
 from conformance.rules import package as rules
 from conformance.rules import rule
 from conformance.rules.base import Slug
+from conformance.rules.responses import RESPONSE_TEMPLATE_UNREADABLE
 from conformance.sources.model_folder import DEFAULT
 
+_ENDS = ("<|return|>", "<|end|>", "<|call|>")
+# Values that do as OpenAI recommends; the first one is what to write.
+_RECOMMENDED = {"temperature": (1.0,), "top_p": (1.0,), "top_k": (0.0,)}
+_WRITTEN = 240  # characters of a step that a finding shows
 _END, _RETURN, _CALL = (SPECIAL_TOKENS[text] for text in ("<|end|>", "<|return|>", "<|call|>"))
 
 
@@ -33,6 +43,10 @@ def judge(package: Package, beside: Iterable[Package] = ()) -> list[Finding]:
     findings += _stops(package)
     findings += _added(package)
     findings += _context(package)
+    findings += _named_tokens(package)
+    findings += _sampling(package)
+    findings += _flags(package)
+    findings += _response(package)
     findings += _drift(package, list(beside))
     findings += [
         _finding(slug, f"not checked: {why}", where=package.location, checked=False)
@@ -141,6 +155,72 @@ def _context(package: Package) -> Iterator[Finding]:
                 expected=str(CONTEXT_LENGTH),
                 actual=str(length),
             )
+
+
+def _named_tokens(package: Package) -> Iterator[Finding]:
+    for token in package.named:
+        if token.purpose == "eos_token" and token.text != "<|return|>":
+            yield _finding(
+                rules.EOS_TOKEN.slug, f"eos_token is {token.text}", where=token.where, expected="<|return|>",
+                actual=token.text,
+            )  # fmt: skip
+        if token.purpose == "pad_token" and token.text in _ENDS:
+            yield _finding(
+                rules.PAD_TOKEN.slug, f"the padding is {token.text}", where=token.where, expected="<|endoftext|>",
+                actual=token.text,
+            )  # fmt: skip
+
+
+def _sampling(package: Package) -> Iterator[Finding]:
+    for where, name, value in package.sampling:
+        if value not in _RECOMMENDED[name]:
+            yield _finding(
+                rules.SAMPLING.slug,
+                f"{name} is {value:g}",
+                where=where,
+                expected=f"{_RECOMMENDED[name][0]:g}",
+                actual=f"{value:g}",
+            )
+
+
+def _flags(package: Package) -> Iterator[Finding]:
+    for token in package.flagged:
+        yield _finding(
+            rules.ADDED_TOKEN_FLAGS.slug,
+            f"{token.text} is {', '.join(token.flags)}",
+            where=token.where,
+            expected="special, and nothing stripped",
+            actual=", ".join(token.flags),
+        )
+
+
+def _response(package: Package) -> Iterator[Finding]:
+    if package.response is None:
+        return
+    where = "tokenizer_config.json, response_template"
+    try:
+        tally = judged_responses(json.dumps(package.response))
+    except UnjudgedError as error:
+        yield _finding(RESPONSE_TEMPLATE_UNREADABLE.slug, f"not checked: {error}", where=where, checked=False)
+        return
+    for slug, (step, fault) in tally.shortest.items():
+        if not tally.judged:
+            yield _finding(fault.rule.slug, fault.parsed, where=where)
+            continue
+        share = f"in {tally.faults[slug]} of {tally.judged} steps of the assistant"
+        yield _finding(
+            fault.rule.slug,
+            f"{share}; of {json.dumps(step.written, ensure_ascii=False)[:_WRITTEN]} came back {fault.parsed}",
+            where=where,
+            expected=fault.said,
+            actual=fault.parsed,
+        )
+
+
+@lru_cache(maxsize=4)
+def judged_responses(template: str) -> Tally:
+    """Return what became of a response template, given as JSON; each is judged once."""
+    return judge_responses(json.loads(template))
 
 
 def _drift(package: Package, beside: list[Package]) -> Iterator[Finding]:

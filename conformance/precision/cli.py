@@ -42,6 +42,18 @@ def precision(
     preset: Annotated[str | None, typer.Option(help="gpt-oss-20b, gpt-oss-120b or tiny")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="a folder of safetensors, or a .gguf file")] = None,
     path: Annotated[list[str] | None, typer.Option(help="a path under test; NAME* matches the rest")] = None,
+    kernel: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="your own: FILE.py:FUNCTION, package.module:function or an adapter (docs/kernels.md)"
+        ),
+    ] = None,
+    declare: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE of a kernel's declaration, over the file's own")
+    ] = None,
+    activations: Annotated[
+        Path | None, typer.Option(help="hidden states of a real model, recorded as .safetensors")
+    ] = None,
     regime: Annotated[list[str] | None, typer.Option(help="a kind of input")] = None,
     layer: Annotated[list[int] | None, typer.Option(help="a layer of the checkpoint (default 0)")] = None,
     tokens: Annotated[int | None, typer.Option(min=1, help="tokens of a regime that sets no number")] = None,
@@ -50,7 +62,23 @@ def precision(
     ] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="repeat every regime with this many seeds")] = 1,
     depth: Annotated[int | None, typer.Option(min=0, help="layers of the stack; 0: none")] = None,
+    sweep: Annotated[
+        bool | None,
+        typer.Option("--sweep/--no-sweep", help="every token count to 32, powers of two ± 1 to 4,096"),
+    ] = None,
+    isolation: Annotated[
+        str, typer.Option(help="shared: other people's paths have a process each; each: every path; none")
+    ] = "shared",
+    limit_s: Annotated[
+        float, typer.Option(min=1, help="seconds a path may take on one kind of input before it is ended")
+    ] = 180.0,
     selftest: Annotated[bool, typer.Option("--selftest", help="plant faults: are they caught?")] = False,
+    exposures: Annotated[
+        bool,
+        typer.Option(
+            "--exposures/--no-exposures", help="of the self-test: faults staged and fused (minutes)"
+        ),
+    ] = True,
     timing: Annotated[
         bool, typer.Option("--timing", help="time the Triton path against others (GPU)")
     ] = False,
@@ -68,7 +96,8 @@ def precision(
     chosen = {
         "--preset": preset, "--tokens": tokens, "--checkpoint": checkpoint, "--path": path, "--regime": regime,
         "--layer": layer, "--seeds": seeds > 1, "--depth": depth is not None, "--timing": timing,
-        "--selftest": selftest,
+        "--selftest": selftest, "--kernel": kernel, "--declare": declare,
+        "--activations": activations, "--sweep": sweep,
     }  # fmt: skip
     without_effect: list[str] = []
     if short:
@@ -82,6 +111,8 @@ def precision(
             without_effect = [name for name, value in chosen.items() if value and name not in own]
         elif layer and not checkpoint:
             why, without_effect = "synthetic weights have one layer", ["--layer"]
+        elif declare and not kernel:
+            why, without_effect = "a declaration belongs to a kernel", ["--declare"]
         config = Config(
             preset=preset,
             checkpoint=checkpoint,
@@ -91,11 +122,17 @@ def precision(
             tokens=tokens,
             seed=seed,
             seeds=seeds,
-            depth=depth,
+            kernels=tuple(kernel or ()),
+            declare=tuple(declare or ()),
+            activations=activations,
+            depth=0 if kernel and not path and depth is None else depth,
+            sweep=bool(kernel) if sweep is None else sweep,
             selftest=selftest,
+            exposures=exposures,
             timing=timing,
             device=device,
         )
+    config = replace(config, isolation=isolation, limit_s=limit_s)
     if without_effect:
         raise typer.Exit(_refuse(f"{why}, so that {without_effect[0]} has no effect: leave one out"))
     raise typer.Exit(_guard(lambda: _run(config, output_format, output, strict)))
@@ -111,6 +148,11 @@ def _refuse(sentence: str) -> int:
 def _run(config: Config, output_format: str, output: Path | None, strict: bool) -> int:
     if output_format not in ("terminal", "json"):
         raise UsageError(f"--format {output_format!r} is not known: choose terminal or json")
+    if config.isolation not in ("none", "shared", "each"):
+        raise UsageError(f"--isolation {config.isolation!r} is not known: choose shared, each or none")
+    for item in config.declare:
+        if "=" not in item:
+            raise UsageError(f"--declare {item!r}: write KEY=VALUE, such as hidden_as=mxfp8")
     if config.preset and config.checkpoint:
         raise UsageError("--preset and --checkpoint exclude each other: a checkpoint has its own dimensions")
     require_torch()
@@ -185,6 +227,72 @@ def compare(
 ) -> None:
     """Tell whether two checkpoints are the same numbers after dequantisation, tensor by tensor."""
     raise typer.Exit(_guard(lambda: _compare(a, b, output_format)))
+
+
+@app.command()
+def attention(
+    preset: Annotated[str | None, typer.Option(help="gpt-oss or tiny")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**40)] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="repeat every kind of input with this many seeds")] = 1,
+    tokens: Annotated[int | None, typer.Option(min=1, help="default: three windows")] = None,
+    selftest: Annotated[bool, typer.Option("--selftest", help="plant faults: are they caught?")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="exit 1 also for what the formats imply")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N")] = None,
+    output_format: Annotated[str, typer.Option("--format", help="terminal or json")] = "terminal",
+    output: Annotated[Path | None, typer.Option(help="folder for precision.json")] = None,
+) -> None:
+    """Judge attention (norm, YaRN, sinks, window, grouped heads) against a float64 reference."""
+
+    def work() -> int:
+        if output_format not in ("terminal", "json"):
+            raise UsageError(f"--format {output_format!r} is not known: choose terminal or json")
+        require_torch()
+        if output:
+            _make_folder(output)
+        from conformance.precision.attention.run import run_attention
+        from conformance.precision.attention.view import render_attention
+
+        with _progress() as report_progress:
+            report = run_attention(preset, device, seed, seeds, tokens, selftest, report_progress)
+        report.command = _attention_command(preset, seed, seeds, tokens, selftest, device)
+        if output:
+            report.write(output / FILES[0])
+        if output_format == "json":
+            print(json.dumps(report.to_dict(), ensure_ascii=False))
+        else:
+            render_attention(report, _console(), strict)
+        return report.exit_code(strict)
+
+    raise typer.Exit(_guard(work))
+
+
+def _attention_command(
+    preset: str | None, seed: int, seeds: int, tokens: int | None, selftest: bool, device: str | None
+) -> str:
+    given = {"--preset": preset, "--seed": seed or None, "--seeds": seeds if seeds > 1 else None, "--tokens": tokens,
+             "--device": device}  # fmt: skip
+    words = ["conformance", "precision", "attention"]
+    words += [str(w) for name, value in given.items() if value is not None for w in (name, value)]
+    return " ".join(words + ["--selftest"] * selftest)
+
+
+@app.command()
+def explain(
+    word: Annotated[
+        str, typer.Argument(help="a verdict, a regime, a stage, a term; or verdicts, regimes, …")
+    ],
+) -> None:
+    """Say what a word of the report means."""
+
+    def work() -> int:
+        require_torch()
+        from conformance.precision.view.words import explain as explained
+
+        for name, text in explained(word):
+            _console().print(f"{name}: {text}")
+        return 0
+
+    raise typer.Exit(_guard(work))
 
 
 def _compare(a: Path, b: Path, output_format: str) -> int:

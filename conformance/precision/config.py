@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path as PathLike
 
 Progress = Callable[[str, int, int], None]
 
@@ -23,8 +23,11 @@ class Config:
     """
 
     preset: str | None = None
-    checkpoint: Path | None = None
+    checkpoint: PathLike | None = None
     paths: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ()
+    declare: tuple[str, ...] = ()  # KEY=VALUE of a kernel's declaration
+    activations: PathLike | None = None
     regimes: tuple[str, ...] = ()
     layers: tuple[int, ...] = (0,)
     tokens: int | None = None
@@ -33,10 +36,14 @@ class Config:
     depth: int | None = None  # layers of the stack; None: all on a GPU, 4 on a CPU; 0: no stack
     certify_layers: bool = True
     selftest: bool = False
+    exposures: bool = True  # of the self-test: each fault staged and fused, and the right variants
     timing: bool = False
     boundary: bool = True
     device: str | None = None
     short: bool = False
+    sweep: bool = False
+    isolation: str = "none"  # none, shared (ours and libraries' paths in one process) or each
+    limit_s: float = 180.0  # that one call of a path may take before its process is ended
 
 
 def command(config: Config) -> str:
@@ -51,15 +58,23 @@ def command(config: Config) -> str:
             "--tokens": config.tokens,
             "--seeds": config.seeds if config.seeds > 1 else None,
             "--depth": config.depth,
+            "--activations": config.activations,
         }
         words += [word for name, value in given.items() if value is not None for word in (name, str(value))]
         several = {
             "--path": config.paths,
+            "--kernel": config.kernels,
+            "--declare": config.declare,
             "--regime": config.regimes,
             "--layer": config.layers if config.checkpoint else (),
         }
         words += [word for name, values in several.items() for value in values for word in (name, str(value))]
-        words += ["--selftest"] * config.selftest + ["--timing"] * config.timing
+        words += (
+            ["--selftest"] * config.selftest
+            + ["--no-exposures"] * (not config.exposures)
+            + ["--timing"] * config.timing
+            + ["--sweep"] * config.sweep
+        )
     words += ["--seed", str(config.seed)] if config.seed else []
     words += ["--device", config.device] if config.device else []
     return shlex.join(words)

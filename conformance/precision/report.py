@@ -55,6 +55,8 @@ class PrecisionReport:
     boundary: list[dict[str, Any]] = field(default_factory=list)
     timing: dict[str, Any] = field(default_factory=dict)
     histograms: dict[str, Any] = field(default_factory=dict)
+    declarations: dict[str, Any] = field(default_factory=dict)  # by path: what its verdicts are relative to
+    scores: list[dict[str, Any]] = field(default_factory=list)
     complete: bool = False
     command: str = ""
 

@@ -82,13 +82,18 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     command = (
         replay_command(example.case_id, target.name)
         if location is None
-        else f"conformance check --any {shlex.quote(location)}{_engine(divergence)}"
+        else f"conformance check {_any(divergence)}{shlex.quote(location)}{_engine(divergence)}"
     )
     parts.append(again.append(inert(command, glyphs=glyphs), "cyan"))
     if example.reproduce:
         asked = Text("  ", no_wrap=True, overflow="ignore").append("Ask   ", "bold")
         parts.append(asked.append(inert(example.reproduce, glyphs=glyphs), "cyan"))
     return Group(*parts)
+
+
+def _any(divergence: Divergence) -> str:
+    # What training would learn of a gpt-oss template is asked with the oracle's conversations.
+    return "" if divergence.check == "mask" else "--any "
 
 
 def _engine(divergence: Divergence) -> str:

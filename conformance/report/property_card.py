@@ -20,6 +20,7 @@ LABELS = {
     "continuation": ("prefill", "prompt"),
     "dates": ("once", "again"),
     "assistant-mask": ("masked", "prompt"),
+    "mask": ("masked", "prompt"),
 }
 
 _BEFORE = 40  # characters of the prompt shown before the place in question

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from conformance.rules import behaviour, calls, messages, package, properties, system, tool_definitions
+from conformance.rules import (
+    behaviour,
+    calls,
+    messages,
+    package,
+    properties,
+    responses,
+    system,
+    tool_definitions,
+)
 from conformance.rules.base import Rule, catalogue, rule
 
 __all__ = [
@@ -13,6 +22,7 @@ __all__ = [
     "messages",
     "package",
     "properties",
+    "responses",
     "rule",
     "system",
     "tool_definitions",

@@ -118,3 +118,63 @@ TEMPLATE_DRIFT = register(
         bad="two templates that differ",
     )
 )
+
+EOS_TOKEN = register(
+    Rule(
+        code="HT858",
+        slug=Slug("eos-token"),
+        family="package",
+        severity="error",
+        what="The tokenizer's eos_token is not `<|return|>`.",
+        why="Training writes it behind answers and servers stop at it, but the model ends its answers in another token.",
+        citation=f"{_FORMAT}; openai/gpt-oss-20b tokenizer_config.json: eos_token `<|return|>`",
+        fix="Write eos_token `<|return|>` into tokenizer_config.json.",
+        good='"eos_token": "<|return|>"',
+        bad='"eos_token": "<|endoftext|>"',
+    )
+)
+
+PAD_TOKEN = register(
+    Rule(
+        code="HT859",
+        slug=Slug("pad-token"),
+        family="package",
+        severity="error",
+        what="The padding is a token that ends a message or a turn.",
+        why="Training leaves padding out of the loss, and with it the end of every answer: the model never learns to stop.",
+        citation="huggingface/transformers issue 22794 (pad_token = eos_token: the model never stops); openai/gpt-oss-20b: `<|endoftext|>`",
+        fix="Write pad_token `<|endoftext|>` (199999), which no prompt of Harmony holds.",
+        good='"pad_token": "<|endoftext|>"',
+        bad='"pad_token": "<|return|>"',
+    )
+)
+
+SAMPLING = register(
+    Rule(
+        code="HT860",
+        slug=Slug("sampling"),
+        family="package",
+        severity="warning",
+        what="The package samples otherwise than OpenAI recommends: temperature 1, top-p 1, top-k off.",
+        why="Programs that take these settings unasked get answers that were never evaluated.",
+        citation='openai/gpt-oss README, "Recommended Sampling Parameters": temperature 1.0 and top_p 1.0',
+        fix="Remove temperature, top_p and top_k from generation_config.json, or write 1.0, 1.0 and 0.",
+        good='"temperature": 1.0',
+        bad='"temperature": 0.7, "top_k": 50',
+    )
+)
+
+ADDED_TOKEN_FLAGS = register(
+    Rule(
+        code="HT861",
+        slug=Slug("added-token-flags"),
+        family="package",
+        severity="error",
+        what="A special token of Harmony strips white space, stands only between blanks, is normalized, or is not special.",
+        why="White space beside it is lost from what the model reads, the token is not found, or it is shown to users.",
+        citation="tokenizers documentation, AddedToken (lstrip, rstrip, single_word, normalized, special)",
+        fix="Set lstrip, rstrip, single_word and normalized to false and special to true for it.",
+        good='{"content": "<|message|>", "rstrip": false, "special": true}',
+        bad='{"content": "<|message|>", "rstrip": true, "special": false}',
+    )
+)

@@ -184,6 +184,20 @@ ASSISTANT_MASK = register(
         bad="{% generation %}{{ message.content }}{% endgeneration %}<|end|>",
     )
 )
+GENERATION_MARKS_MISSING = register(
+    Rule(
+        code="HT821",
+        slug=Slug("generation-marks-missing"),
+        family="training",
+        severity="note",
+        what="A template for training has no {% generation %} marks.",
+        why="transformers' assistant mask is empty, so that training on it learns nothing, or everything alike.",
+        citation="transformers documentation, chat templating, return_assistant_tokens_mask; TRL, assistant_only_loss",
+        fix="Put {% generation %} around the assistant's texts, calls and end of turn; templates/gpt-oss-training.jinja does.",
+        good="{% generation %}{{ message.content }}<|end|>{% endgeneration %}",
+        bad="{{ message.content }}<|end|>",
+    )
+)
 
 UNSUPPORTED_INPUT = register(
     Rule(

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from conformance.checks.examine import Examination, Seen, examine
 from conformance.checks.family import probes
-from conformance.checks.mask_engine import MaskEngine
 from conformance.checks.probe import Probe
 from conformance.engines.base import Engine
 from conformance.engines.in_process import InProcessHost
 from conformance.sources import Provenance, make_template
+from conformance.template.mask_engine import MaskEngine
 
 
 @lru_cache

@@ -15,6 +15,7 @@ from conformance.resources import resource
 from conformance.sources import resolve
 
 REFERENCE = resource("templates", "gpt-oss.jinja").read_text(encoding="utf-8")
+RESPONSE = json.loads(resource("templates", "gpt-oss-response.json").read_text(encoding="utf-8"))
 VOCABULARY = 201_088
 Json = dict[str, Any]
 
@@ -33,7 +34,12 @@ def good_files() -> dict[str, Any]:
         "chat_template.jinja": REFERENCE,
         "config.json": {"model_type": "gpt_oss", "max_position_embeddings": 131_072, "eos_token_id": 200_002},
         "generation_config.json": {"eos_token_id": [200_002, 199_999, 200_012], "bos_token_id": 199_998},
-        "tokenizer_config.json": {"added_tokens_decoder": decoder(), "eos_token": "<|return|>"},
+        "tokenizer_config.json": {
+            "added_tokens_decoder": decoder(),
+            "eos_token": "<|return|>",
+            "pad_token": "<|endoftext|>",
+            "response_template": RESPONSE,
+        },
         "tokenizer.json": {
             "added_tokens": added(),
             "post_processor": {"type": "ByteLevel", "add_prefix_space": True},

@@ -55,6 +55,28 @@ FAULTS: list[tuple[dict[str, Any], str, str, str]] = [
     (changed("tokenizer.json", post_processor={"type": "Sequence", "processors": [
         {"type": "ByteLevel"}, {"type": "RobertaProcessing", "sep": ["a", 1], "cls": ["b", 2]}]}),
      "bos-added", "tokenizer.json, post_processor", "RobertaProcessing puts tokens around"),
+    ({"generation_config.json": None},
+     "stop-tokens", "config.json, without generation_config.json", "does not stop at <|call|> (200012)"),
+    (changed("tokenizer_config.json", eos_token="<|endoftext|>"),
+     "eos-token", "tokenizer_config.json", "eos_token is <|endoftext|>"),
+    (changed("tokenizer_config.json", eos_token={"content": "<|end|>"}),
+     "eos-token", "tokenizer_config.json", "eos_token is <|end|>"),
+    (changed("tokenizer_config.json", pad_token="<|return|>"),
+     "pad-token", "tokenizer_config.json", "the padding is <|return|>"),
+    (changed("generation_config.json", pad_token_id=200_012),
+     "pad-token", "generation_config.json, pad_token_id", "the padding is <|call|>"),
+    (changed("generation_config.json", temperature=0.7),
+     "sampling", "generation_config.json", "temperature is 0.7"),
+    (changed("generation_config.json", top_k=50, top_p=1.0),
+     "sampling", "generation_config.json", "top_k is 50"),
+    (changed("tokenizer_config.json", added_tokens_decoder={
+        **decoder(), "200008": {"content": "<|message|>", "special": True, "rstrip": True}}),
+     "added-token-flags", "tokenizer_config.json, added_tokens_decoder", "<|message|> is rstrip"),
+    (changed("tokenizer.json", added_tokens=[
+        {**token, "special": token["content"] != "<|call|>"} for token in added()]),
+     "added-token-flags", "tokenizer.json, added_tokens", "<|call|> is not special"),
+    (changed("tokenizer_config.json", model_max_length=8_192),
+     "context-length", "tokenizer_config.json, model_max_length", "8,192 tokens"),
     (changed("config.json", max_position_embeddings=4_096),
      "context-length", "config.json", "4,096 tokens; gpt-oss has 131,072"),
     ({"config.json": {"model_type": "internvl", "text_config": {
@@ -86,8 +108,8 @@ def test_a_fault_is_told_alone(
     assert told(folder) == [(rule, where)]
     (finding,) = (finding for finding in findings(folder) if finding.checked)
     assert says in finding.message
-    assert finding.code.startswith("HT85")
-    assert finding.severity == ("warning" if rule == "context-length" else "error")
+    assert finding.code.startswith("HT8")
+    assert finding.severity == ("warning" if rule in ("context-length", "sampling") else "error")
     if rule not in ("package-unreadable",):
         assert finding.expected
         assert finding.actual
@@ -96,14 +118,16 @@ def test_a_fault_is_told_alone(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"generation_config.json": None}, {"stop-tokens"}),
+        ({"generation_config.json": None, **changed("config.json", eos_token_id=None)}, {"stop-tokens"}),
         ({"generation_config.json": {}}, {"stop-tokens"}),
         ({"config.json": None}, {"context-length"}),
         ({"config.json": {"model_type": "gpt_oss"}}, {"context-length"}),
         ({"tokenizer.json": None}, {"bos-added"}),
-        ({"tokenizer.json": None, "tokenizer_config.json": {}}, {"bos-added", "special-token-ids"}),
-        ({name: None for name in good_files() if name not in ("chat_template.jinja", "config.json")},
-         {"bos-added", "special-token-ids", "stop-tokens"}),
+        ({"tokenizer.json": None, "tokenizer_config.json": {}},
+         {"bos-added", "special-token-ids", "response-template-missing"}),
+        ({name: None for name in good_files() if name not in ("chat_template.jinja", "config.json")}
+         | changed("config.json", eos_token_id=None),
+         {"bos-added", "special-token-ids", "stop-tokens", "response-template-missing"}),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_said(tmp_path: Path, changes: dict[str, Any], said: set[str]) -> None:

@@ -135,7 +135,8 @@ def test_scales_beyond_float32_must_not_give_numbers(cpu, monkeypatch):
         given(self, layer.changed(down=MxTensor(matrix.blocks, scales)), rounding)
 
     monkeypatch.setattr(LoopRunner, "__init__", lenient)
-    found = run(config).findings()
+    assert not run(config).findings()  # no checkpoint has such bytes: it is told, and fails nobody
+    found = run(config).findings(strict=True)
     assert {"dequant", "down", "combine", "residual"} <= {r.stage for r in found if r.verdict == "FAIL"}
     assert {r.path for r in found if r.verdict == "FAIL"} == {"torch-bfloat16", "torch-float16"}
 
@@ -157,11 +158,11 @@ def test_a_crashing_path_is_a_finding_and_not_a_gap(cpu, monkeypatch):
     report = run(
         Config(preset="tiny", paths=("torch-float32",), regimes=("gaussian",), depth=0, device="cpu")
     )
-    assert [r.reason for r in report.findings()] == ["the path raised RuntimeError: a kernel went wrong"]
+    assert {r.reason for r in report.findings()} == {"the path raised RuntimeError: a kernel went wrong"}
     assert report.exit_code() == 1
 
 
-def test_a_dtype_the_card_lacks_is_unsupported(cpu, monkeypatch):
+def test_what_a_path_lacks_is_believed_only_where_it_declares_it(cpu, monkeypatch):
     from conformance.precision.paths import torch_loop
 
     def lacking(*_):
@@ -178,8 +179,8 @@ def test_a_dtype_the_card_lacks_is_unsupported(cpu, monkeypatch):
             device="cpu",
         )
     )
-    assert {r.verdict for r in report.rows} == {"UNSUPPORTED"}
-    assert report.exit_code() == 3  # nothing was judged
+    assert {r.verdict for r in report.rows if r.mode != "property"} == {"FAIL"}
+    assert report.exit_code() == 1
 
 
 def test_memory_runs_out_in_smaller_steps_then_in_a_sentence(cpu, monkeypatch):
@@ -222,7 +223,8 @@ def test_a_regime_that_ran_out_of_memory_is_not_counted_twice(cpu, monkeypatch):
     assert [(r.path, r.stage, r.mode, r.regime) for r in report.rows] == [
         (r.path, r.stage, r.mode, r.regime) for r in before.rows
     ]
-    assert report.run["rows_judged"] == before.run["rows_judged"]
+    # 64 tokens of integers through the layer are the one thing that fewer tokens cannot do.
+    assert report.run["rows_judged"] == before.run["rows_judged"] - 1
 
 
 @pytest.mark.parametrize("place", ["boundary.boundaries", "overflow_certificate.certificate"])

@@ -41,7 +41,7 @@ NOT_PLANTED: dict[str, str] = {
     **{
         known.slug: "it is about the files around a template"
         for known in catalogue()
-        if known.family == "package"
+        if known.family in ("package", "responses", "training")
     },
     **{
         known.slug: "it needs no oracle; its faults are planted in a template of tests/checks"

@@ -15,6 +15,7 @@ REFERENCE = "gpt-oss"
 PUBLIC = ("openai-gpt-oss-120b", "unsloth-package", "LLMWildling-gpt-oss-220a20b")
 # Of five parts the reference gets two: only there every region can be judged.
 _PARTS = {REFERENCE: 2}
+_OFTEN = 50
 
 
 def main() -> None:
@@ -32,8 +33,19 @@ def main() -> None:
     wanted = {name: given.mutants * _PARTS.get(name, 1) // whole for name in names}
     if given.name:
         wanted = dict.fromkeys(names, sys.maxsize)
-    shown = _in_full if given.name else _in_brief
-    results = run(texts, wanted, seed=given.seed, only=given.name, on_result=shown)
+    results: list[Result] = []
+
+    def tell(result: Result) -> None:
+        results.append(result)
+        if given.name:
+            _in_full(result)
+        else:
+            _in_brief(result)
+            # Half an hour is long: what is known stands in the report before the end.
+            if len(results) % _OFTEN == 0:
+                write_report(results, given.output, seed=given.seed)
+
+    run(texts, wanted, seed=given.seed, only=given.name, on_result=tell)
     if not given.name:
         write_report(results, given.output, seed=given.seed)
 

@@ -146,6 +146,8 @@ def _sensible(path: Path, shape: LayerShape) -> None:
             wrong = f"the {name} size {size} is no positive multiple of {BLOCK}"
     if not 1 <= shape.top_k <= shape.experts:
         wrong = f"{shape.top_k} of {shape.experts} experts cannot be chosen for a token"
+    if not 0 < shape.alpha < float("inf"):
+        wrong = f"swiglu_alpha {shape.alpha} is no positive number"
     if not 0 < shape.limit < float("inf"):
         wrong = f"the clamp limit {shape.limit} is no positive number"
     if wrong:

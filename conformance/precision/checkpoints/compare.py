@@ -68,7 +68,7 @@ def compare(a: Path, b: Path, progress: Progress = silent) -> Comparison:
     """
     left, right = open_store(a), open_store(b)
     names = sorted({*left.names(), *right.names()}, key=_order)
-    found = []
+    found = _configuration(left, right)
     for number, name in enumerate(names):
         progress(name, number, len(names))
         found.append(_compare(left, right, name))
@@ -78,6 +78,17 @@ def compare(a: Path, b: Path, progress: Progress = silent) -> Comparison:
             for name in store.unknown
         ]
     return Comparison(str(a), str(b), left.kind, right.kind, found)
+
+
+def _configuration(left: Store, right: Store) -> list[Compared]:
+    """Return where the configurations differ: the same weights under another clamp are another layer."""
+    fields = ("hidden", "intermediate", "experts", "top_k", "layers", "alpha", "limit")
+    different = [
+        f"{name} {getattr(left.shape, name)} against {getattr(right.shape, name)}"
+        for name in fields
+        if getattr(left.shape, name) != getattr(right.shape, name)
+    ]
+    return [Compared("configuration", DIFFERENT, note=", ".join(different))] if different else []
 
 
 def _order(name: str) -> tuple[int, str]:

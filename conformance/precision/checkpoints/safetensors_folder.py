@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from conformance.errors import UnjudgedError, UsageError
-from conformance.precision.model.shape import SWIGLU_LIMIT, LayerShape
+from conformance.precision.model.shape import SWIGLU_ALPHA, SWIGLU_LIMIT, LayerShape
 from conformance.precision.model.weights import DenseTensor, Matrix, MxTensor
 
 _HF_LAYER = {
@@ -211,6 +211,11 @@ def _shape(folder: Path) -> LayerShape:
         raise UsageError(
             f"{folder / 'config.json'}: model_type is {kind!r}, and only gpt_oss layers are judged"
         )
+    activation = config.get("hidden_act", "silu")
+    if activation != "silu":
+        raise UsageError(
+            f"{folder / 'config.json'}: hidden_act is {activation!r}, and only gpt-oss's clamped silu is judged"
+        )
     try:
         return LayerShape(
             name=folder.name,
@@ -226,6 +231,7 @@ def _shape(folder: Path) -> LayerShape:
             ),
             layers=int(config["num_hidden_layers"]),
             limit=float(config.get("swiglu_limit", SWIGLU_LIMIT)),
+            alpha=float(config.get("swiglu_alpha", SWIGLU_ALPHA)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from conformance.precision.faults import activation, precision, routing, weights
+from conformance.precision.faults import activation, kernels, precision, routing, weights
 from conformance.precision.faults.base import FAULTS, Fault
 
-FAMILIES = (activation, weights, routing, precision)
+FAMILIES = (activation, weights, routing, precision, kernels)
 
 
 def all_faults() -> dict[str, Fault]:

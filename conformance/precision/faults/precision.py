@@ -6,7 +6,7 @@ import torch
 
 from conformance.precision.faults.base import fault, needs_long_sums
 from conformance.precision.formats.floats import torch_dtype
-from conformance.precision.formats.mx import BLOCK, E2M1, nearest_codes
+from conformance.precision.formats.quantised import mx_round
 from conformance.precision.model.reference import Pairs, Routing
 from conformance.precision.paths.torch_loop import LoopRunner
 
@@ -71,19 +71,6 @@ class _TF32(LoopRunner):
 class _BrainOperands(LoopRunner):
     def product(self, rows: torch.Tensor, name: str, expert: int, dtype: torch.dtype) -> torch.Tensor:
         return rows.to(torch.bfloat16).float() @ self.layer.matrix(name, expert).T
-
-
-def mx_round(values: torch.Tensor, mantissa_bits: int, largest_exponent: int, emin: int) -> torch.Tensor:
-    """Return values quantised in blocks of 32 to an MX float with a shared power-of-two scale."""
-    grouped = values.float().unflatten(-1, (-1, BLOCK))
-    peak = grouped.abs().amax(-1, keepdim=True).clamp_min(2.0**-100)
-    scale = torch.exp2(torch.floor(torch.log2(peak)) - largest_exponent)
-    scaled = grouped / scale
-    if mantissa_bits == 1:
-        table = torch.tensor(E2M1, device=values.device)
-        return (table[nearest_codes(scaled).int()] * scale).flatten(-2)
-    step = torch.exp2(torch.floor(torch.log2(scaled.abs().clamp_min(2.0**emin))) - mantissa_bits)
-    return (torch.round(scaled / step).clamp(-448 / step, 448 / step) * step * scale).flatten(-2)
 
 
 @fault("mxfp8-activations", "operands", dtypes=HALF_ONLY)

@@ -96,8 +96,10 @@ def _advance(
     # current practice (RMSNorm squared in float16 overflows beyond 256).
     normed = reference.rms_norm(before.float(), layer.norm)
     held = normed.to(torch_dtype(r.activation)).float()
-    routing = runner.route(held.clone())
-    after = runner.residual(before, runner.experts(held.clone(), routing))
+    routing = runner.route(held.clone()) or reference.route(layer, held)
+    combined = runner.experts(held.clone(), routing)
+    added = runner.residual(before, combined)
+    after = before + combined.to(before.dtype) if added is None else added
     states[path.name] = after
     twin = twins[path.name]
     with exact_float32():
@@ -109,7 +111,7 @@ def _advance(
         chosen = reference.Routing(logits, indices, torch.softmax(values, -1))
         ran = reference.trace(layer, given, twin, chosen)
         rows = given[ran.pairs.token]
-        lost = (rows.to(torch_dtype(r.activation)).float() - rows).square()
+        lost = variance.activation_loss(layer, rows, r)
         spread = variance.linear(layer, "gate_up", rows, lost, ran.gate_up, ran.pairs, r)
         spread = variance.swiglu(ran.gate_up, spread, layer.shape, r)
         spread = variance.linear(layer, "down", ran.hidden, spread, ran.down, ran.pairs, r)

@@ -15,6 +15,7 @@ from conformance.precision.judging.judge import Causes, Judgement, judge, ulp_hi
 from conformance.precision.judging.router import judge_router
 from conformance.precision.model import reference
 from conformance.precision.model.flags import exact_float32
+from conformance.precision.model.poison import poisoned, synchronise
 from conformance.precision.model.reference import Pairs, Trace
 from conformance.precision.model.regimes import Workload
 from conformance.precision.model.rounding import Rounding
@@ -58,20 +59,24 @@ class Workbench:
         return found
 
     def spread(self, followed: Trace, rounding: Rounding) -> dict[str, torch.Tensor]:
-        """Return the variances of the chained stages up to down, kept for paths with the same declaration."""
+        """Return the variances of the chained stages, those up to down kept for paths with the same declaration."""
         key = (followed.gate_up.data_ptr(), rounding)
         if key not in self.variances:
             layer, pairs = self.workload.layer, followed.pairs
             rows = self.workload.tokens[pairs.token]
-            held = rows.to(torch_dtype(rounding.activation)).float()
-            lost = (held - rows).square() if not torch.equal(held, rows) else None
+            lost = variance.activation_loss(layer, rows, rounding)
             gate_up = variance.linear(layer, "gate_up", rows, lost, followed.gate_up, pairs, rounding)
             hidden = variance.swiglu(followed.gate_up, gate_up, layer.shape, rounding)
             down = variance.linear(layer, "down", followed.hidden, hidden, followed.down, pairs, rounding)
             if len(self.variances) >= KEPT_VARIANCES:
                 self.variances.pop(next(iter(self.variances)))
             self.variances[key] = {"gate_up": gate_up, "swiglu": hidden, "down": down}
-        return self.variances[key]
+        kept = self.variances[key]
+        weights = followed.routing.weights  # a path's own, so that what follows is its own too
+        combined = variance.combine(followed.down, kept["down"], weights, followed.pairs, rounding)
+        combined = combined + variance.collective(self.workload.layer, followed, rounding)
+        whole = variance.residual(followed.combined, followed.output, combined, rounding)
+        return {**kept, "combine": combined, "residual": whole}
 
 
 class Examination:
@@ -86,22 +91,31 @@ class Examination:
         self.rows: list[Row] = []
         self.broken: Row | None = None  # the first chained stage that was not good
         self.histogram: list[int] | None = None  # of the chained result's error in ULP
+        self.trace, self.routing = bench.trace, bench.trace.routing  # those that the path was judged against
+        self.combined: torch.Tensor | None = None
 
     def run(self) -> list[Row]:
         """Return the rows from the router to the residual."""
         work = self.bench.workload
-        routing = self.runner.route(work.tokens.clone())
+        with poisoned():
+            own = self.runner.route(work.tokens.clone())
+            synchronise(work.tokens.device)
+        routing = own or self.bench.trace.routing
         with exact_float32():
-            found = judge_router(self.bench, routing, self.rounding)
-            if not bool(torch.isfinite(routing.weights.float()).all()):
+            found = judge_router(self.bench, own, self.rounding) if own else None
+            if found and not bool(torch.isfinite(routing.weights.float()).all()):
                 self._add("router", "isolated", found, Expectation())
                 return self.rows
-            trace = self.bench.follow(routing)
+            trace = self.bench.follow(routing) if own else self.bench.trace
             self.expected = expectation(self.path, work, trace)
-        self._add("router", "isolated", found, self.expected)
+        if found:
+            self._add("router", "isolated", found, self.expected)
         inputs = self._inputs(trace)
-        results = self._isolated(trace, routing, inputs)
-        chained = self._chained(trace, routing, results["gate_up"])
+        with poisoned():
+            results = self._isolated(trace, routing, inputs)
+            chained = self._chained(trace, routing, results["gate_up"])
+            synchronise(work.tokens.device)  # before anything is believed: kernels report their faults late
+        self.trace, self.routing, self.combined = trace, routing, chained["combine"]
         with exact_float32():
             self._judge(trace, inputs, results, chained)
             combined = chained["combine"]
@@ -140,11 +154,12 @@ class Examination:
         else:
             hidden = runner.hidden(work.tokens.clone(), trace.pairs)
         combined = runner.experts(work.tokens.clone(), routing)
+        usable = combined is not None and combined.shape == trace.combined.shape
         return {
             "swiglu": hidden,
-            "down": None if hidden is None else runner.down(hidden.clone(), trace.pairs),
+            "down": runner.chained_down(work.tokens.clone(), trace.pairs, hidden),
             "combine": combined,
-            "residual": runner.residual(work.residual.clone(), combined.clone()),
+            "residual": runner.residual(work.residual.clone(), combined.clone()) if usable else None,
         }
 
     def _judge(
@@ -157,12 +172,6 @@ class Examination:
         layer, pairs, r = self.bench.workload.layer, trace.pairs, self.rounding
         residual = self.bench.workload.residual
         spread = self.bench.spread(trace, r)
-        combined_spread = variance.combine(trace.down, spread["down"], trace.routing.weights, pairs, r)
-        whole = {
-            **spread,
-            "combine": combined_spread,
-            "residual": variance.residual(trace.combined, trace.output, combined_spread, r),
-        }
         truths = {
             "gate_up": trace.gate_up,
             "swiglu": trace.hidden,
@@ -209,7 +218,7 @@ class Examination:
                 else:
                     self._unheld(stage, before[stage], lost)
             self._stage(
-                stage, "chained", chained[stage], truths[stage], whole[stage], stored[stage], rows_of,
+                stage, "chained", chained[stage], truths[stage], spread[stage], stored[stage], rows_of,
                 partial(storage_causes, truths[stage]),
             )  # fmt: skip
 
@@ -217,19 +226,21 @@ class Examination:
         self, stage: str, given: torch.Tensor, trace: Trace, residual: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, Causes]:
         layer, pairs, r = self.bench.workload.layer, trace.pairs, self.rounding
+        wide = given.to(variance.work_dtype(layer))
         if stage == "swiglu":
             truth = reference.swiglu(given, layer.shape)
-            return truth, variance.swiglu(given, None, layer.shape, r), lambda: storage_causes(truth)
+            return truth, variance.swiglu(wide, None, layer.shape, r), lambda: storage_causes(truth)
         if stage == "down":
             truth = reference.linear(layer, "down", given, pairs)
             spread = variance.linear(layer, "down", given, None, truth, pairs, r)
             return truth, spread, lambda: linear_causes(layer, "down", given, truth, pairs)
         if stage == "combine":
             truth = reference.combine(given, trace.routing.weights, pairs)
-            spread = variance.combine(given, None, trace.routing.weights, pairs, r)
+            spread = variance.combine(wide, None, trace.routing.weights, pairs, r)
             return truth, spread, lambda: storage_causes(truth)
         truth = residual + given
-        return truth, variance.residual(given, truth, None, r), lambda: storage_causes(truth)
+        spread = variance.residual(wide, truth.to(wide.dtype), None, r)
+        return truth, spread, lambda: storage_causes(truth)
 
     def _stage(
         self,

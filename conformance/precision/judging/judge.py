@@ -20,10 +20,14 @@ MODEL_SLACK = (
 INDEPENDENT_SHARE = (
     0.25  # of the elements counted as independent; rounding errors upstream are shared by rows
 )
-VARIANCE_FLOOR = 1e-40  # squares of float32 errors below 1e-20 cannot be expressed
 PERCENTILE_SAMPLE = 1 << 13
 
 Causes = Callable[[], dict[str, torch.Tensor]]
+
+
+def floor(dtype: torch.dtype) -> float:
+    """Return the least variance that counts in a dtype: squares of smaller errors cannot be expressed in it."""
+    return 1e-280 if dtype == torch.float64 else 1e-40
 
 
 @dataclass
@@ -113,7 +117,7 @@ def _measure(
     zero = torch.zeros((), dtype=wide, device=want.device)
     error = torch.where(usable, given - want, zero)
     size = error.abs()
-    z = torch.where(usable, error / variance.to(wide).clamp_min(VARIANCE_FLOOR).sqrt(), zero)
+    z = torch.where(usable, error / variance.to(wide).clamp_min(floor(wide)).sqrt(), zero)
     magnitude = torch.where(known, want.abs(), zero)
     n = usable.sum().clamp_min(1)
     relative = torch.where(magnitude > 0, size / magnitude.clamp_min(1e-38), zero)
@@ -178,7 +182,7 @@ def _likely_cause(
     z: torch.Tensor, variance: torch.Tensor, truth: torch.Tensor, causes: Causes, count: int
 ) -> str | None:
     """Return the undeclared roundings under which the error looks like rounding again, the two likeliest at most."""
-    base = variance.to(z.dtype).clamp_min(VARIANCE_FLOOR)
+    base = variance.to(z.dtype).clamp_min(floor(z.dtype))
     fitting: list[tuple[float, str]] = []
     for name, extra in causes().items():
         total = base + extra.to(z.dtype)

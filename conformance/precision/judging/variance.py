@@ -11,18 +11,30 @@ from __future__ import annotations
 import torch
 
 from conformance.precision.formats.floats import FORMATS, rounding_variance
-from conformance.precision.model.reference import Pairs, to_slots
+from conformance.precision.formats.quantised import quantisation_variance
+from conformance.precision.model.parallel import card_parts, slices
+from conformance.precision.model.reference import Pairs, Trace, to_slots
+from conformance.precision.model.reference import combine as combine_exactly
 from conformance.precision.model.rounding import Rounding
 from conformance.precision.model.shape import LayerShape
 from conformance.precision.model.weights import LayerWeights
 
 # A number this close to a clamp, in standard deviations, may fall on either side of it.
 CLAMP_MARGIN = 8.0
+CHORDS = (1.0, 3.0, 6.0)  # in standard deviations
 
 
 def work_dtype(layer: LayerWeights) -> torch.dtype:
     """Return the dtype variances are computed in: float64 only where squares leave float32's range."""
     return torch.float64 if layer.extreme else torch.float32
+
+
+def activation_loss(layer: LayerWeights, rows: torch.Tensor, rounding: Rounding) -> torch.Tensor | None:
+    """Return the squared error of holding rows (P, H) in the activation's dtype, None where it holds them exactly."""
+    dtype = work_dtype(layer)  # before squaring: a square leaves float32's range long before the error does
+    wide = rows.to(dtype)
+    held = rows.to(FORMATS[rounding.activation].dtype).to(dtype)
+    return None if torch.equal(held, wide) else (held - wide).square()
 
 
 def accumulation_factor(width: int, accumulate: str) -> float:
@@ -70,7 +82,12 @@ def linear(
     squares = rows.to(dtype).square() * factor
     if rows_variance is not None:
         squares = squares + rows_variance.to(dtype)
+    quantised = rounding.activation_as if name == "gate_up" else rounding.hidden_as
+    if quantised:
+        squares = squares + quantisation_variance(rows, quantised).to(dtype)
     variance = squared_product(layer, name, squares, pairs)
+    if rounding.split_k > 1:
+        variance += split_variance(layer, name, rows, pairs, rounding)
     bias = layer.bias(name)[pairs.expert].to(dtype)
     value = result.to(dtype)
     product_dtype, stored = (
@@ -89,15 +106,57 @@ def linear(
     return variance
 
 
+def split_variance(
+    layer: LayerWeights, name: str, rows: torch.Tensor, pairs: Pairs, rounding: Rounding
+) -> torch.Tensor:
+    """Return the variance of storing `split_k` partial products, and their running sum, in the split's dtype."""
+    dtype = work_dtype(layer)
+    out = torch.zeros(rows.shape[0], layer.bias(name).shape[1], dtype=dtype, device=rows.device)
+    given = rows.to(dtype)
+    for expert, start, stop in pairs.ranges:
+        weight = layer.matrix(name, expert, dtype)
+        running: torch.Tensor | None = None
+        for low, high in slices(rows.shape[1], rounding.split_k):
+            part = given[start:stop, low:high] @ weight[:, low:high].T
+            out[start:stop] += rounding_variance(part, rounding.split)
+            if running is not None:
+                part = part + running
+                out[start:stop] += rounding_variance(part, rounding.split)
+            running = part
+    return out
+
+
+def collective(layer: LayerWeights, trace: Trace, rounding: Rounding) -> torch.Tensor | float:
+    """Return the variance that adding the cards' weighted sums (T, H) brings, 0 where there is one card.
+
+    Tensor parallel cards hold slices of the activation, expert parallel ones ranges of experts.
+    """
+    cards = max(rounding.tensor_parallel, rounding.expert_parallel)
+    if cards == 1:
+        return 0.0
+    pairs, weights = trace.pairs, trace.routing.weights
+    total: torch.Tensor | None = None
+    found = torch.zeros_like(trace.combined, dtype=work_dtype(layer))
+    for card, down in enumerate(card_parts(layer, trace.hidden, trace.down, pairs, rounding)):
+        if rounding.tensor_parallel > 1:  # each card stores its part of every product
+            per_pair = (
+                rounding_variance(down, rounding.down) * weights[pairs.token, pairs.slot, None].square()
+            )
+            found += to_slots(per_pair, pairs, weights.shape[1]).sum(1)
+        part = combine_exactly(down, weights, pairs)
+        found += rounding_variance(part, rounding.output)
+        total = part if total is None else total + part
+        if card:
+            found += rounding_variance(total, rounding.collective)
+    return found
+
+
 def swiglu(
     gate_up: torch.Tensor, gate_up_variance: torch.Tensor | None, shape: LayerShape, rounding: Rounding
 ) -> torch.Tensor:
     """Return the variance of the activation (P, I) of interleaved gate_up (P, 2 I)."""
-    value = (
-        gate_up.double()
-        if gate_up_variance is not None and gate_up_variance.dtype == torch.float64
-        else gate_up
-    )
+    wide = gate_up_variance is not None and gate_up_variance.dtype == torch.float64
+    value = gate_up.double() if wide else gate_up
     gate, up = value[..., ::2], value[..., 1::2]
     clamped_gate, clamped_up = gate.clamp(max=shape.limit), up.clamp(-shape.limit, shape.limit)
     sigmoid = torch.sigmoid(shape.alpha * clamped_gate)
@@ -110,8 +169,9 @@ def swiglu(
     variance = (plus * clamped_gate).square() * (
         rounding_variance(scaled, of) * slope.square()
         + rounding_variance(sigmoid, of)
-        # exp on a device: two units, and the rounding of its argument.
+        # exp on a device: two units, and the rounding of its argument; a sigmoid by way of tanh is exact to one unit.
         + (2 * unit * sigmoid).square()
+        + unit**2 / 3
         + (1.5 * unit * scaled * slope).square()
     )
     variance = (
@@ -125,9 +185,28 @@ def swiglu(
         free_gate = gate < shape.limit + CLAMP_MARGIN * gate_variance.sqrt()
         free_up = up.abs() < shape.limit + CLAMP_MARGIN * up_variance.sqrt()
         gate_slope = sigmoid + shape.alpha * clamped_gate * slope
-        variance += torch.where(free_gate, (plus * gate_slope).square() * gate_variance, 0)
-        variance += torch.where(free_up, glu.square() * up_variance, 0)
+        from_gate = torch.where(free_gate, (plus * gate_slope).square() * gate_variance, 0)
+        from_up = torch.where(free_up, glu.square() * up_variance, 0)
+        if rounding.coarse:  # errors that reach where the activation bends: its chords, not its slope
+            for k in CHORDS:
+                chord = _chord(gate, up, k * gate_variance.sqrt(), k * up_variance.sqrt(), shape) / k
+                from_gate = torch.maximum(from_gate, chord.square())
+        variance += from_gate + from_up
     return variance
+
+
+def _chord(
+    gate: torch.Tensor, up: torch.Tensor, gate_step: torch.Tensor, up_step: torch.Tensor, shape: LayerShape
+) -> torch.Tensor:
+    """Return how far the activation moves, at most, when gate and up move by a step in either direction."""
+
+    def value(g: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        low = g.clamp(max=shape.limit)
+        return (u.clamp(-shape.limit, shape.limit) + 1) * low * torch.sigmoid(shape.alpha * low)
+
+    here = value(gate, up)
+    moved = [value(gate + a * gate_step, up + b * up_step) - here for a in (-1, 1) for b in (-1, 1)]
+    return torch.stack([m.abs() for m in moved]).amax(0)
 
 
 def combine(
@@ -138,7 +217,8 @@ def combine(
     rounding: Rounding,
 ) -> torch.Tensor:
     """Return the variance of the weighted sum (T, H) of down (P, H), given the path's own routing weights (T, k)."""
-    dtype = torch.float32 if down_variance is None else down_variance.dtype
+    known = torch.float32 if down_variance is None else down_variance.dtype
+    dtype = torch.promote_types(known, down.dtype)
     weight = weights[pairs.token, pairs.slot].to(dtype).unsqueeze(1)
     value = down.to(dtype)
     per_pair = rounding_variance(weight * value, rounding.weighted)
@@ -174,18 +254,20 @@ def logits(
 ) -> torch.Tensor:
     """Return the variance of the router's logits (T, E)."""
     held = FORMATS[rounding.router_input].dtype
-    squares = tokens.square() * accumulation_factor(tokens.shape[1], rounding.accumulate)
-    squares = squares + (tokens.to(held).to(tokens.dtype) - tokens).square()
+    dtype = work_dtype(layer)
+    wide, router = tokens.to(dtype), layer.router.to(dtype)
+    squares = wide.square() * accumulation_factor(tokens.shape[1], rounding.accumulate)
+    squares = squares + (tokens.to(held).to(dtype) - wide).square()
     # A linear layer may deliver product plus bias in one rounding or in two; both are counted.
-    value = result.float()
-    bias = layer.router_bias
+    value = result.to(dtype)
+    bias = layer.router_bias.to(dtype)
     return (
-        squares @ layer.router.square().T
-        + tokens.square() @ (layer.router - layer.router.to(held).float()).square().T
+        squares @ router.square().T
+        + wide.square() @ (router - layer.router.to(held).to(dtype)).square().T
         + (value - bias).square() * (accumulation_factor(tokens.shape[1], rounding.accumulate) / 3)
         + rounding_variance(value, rounding.router)
         + (rounding_variance(value - bias, rounding.router) if rounding.bias_apart else 0)
-        + (bias - bias.to(held).float()).square()
+        + (bias - bias.to(held).to(dtype)).square()
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
-from conformance.precision.model.reference import Routing
+from conformance.precision.formats.mx import BLOCK, pack
+from conformance.precision.model.reference import Pairs, Routing, combine, linear
 from conformance.precision.model.shape import LayerShape
 from conformance.precision.model.synthetic import generator
 from conformance.precision.model.weights import LayerWeights, MxTensor
@@ -62,3 +65,43 @@ def spread_routing(tokens: int, shape: LayerShape, device: torch.device) -> Rout
     indices = (start[:, None] + torch.arange(shape.top_k, device=device)) % shape.experts
     weights = torch.full((tokens, shape.top_k), 1 / shape.top_k, device=device)
     return Routing(torch.zeros(tokens, shape.experts, device=device), indices, weights)
+
+
+@dataclass(frozen=True)
+class IntegerWork:
+    """Integers through a whole layer: tokens (T, H), a routing of equal weights, and the exact result (T, H)."""
+
+    layer: LayerWeights
+    tokens: torch.Tensor
+    routing: Routing
+    result: torch.Tensor
+
+
+def fused_integers(shape: LayerShape, seed: int, device: torch.device) -> IntegerWork:
+    """Return a workload on which a whole layer is exact in 8 bits of mantissa.
+
+    Every gate is far above the limit, so that the activation is 7 (up + 1) once it is rounded to 16 bits; each row of
+    down has one weight of 4 or -4, so that a quarter of it, the routing's weight, is an integer below 64.
+    """
+    layer = integer_layer(shape, seed, device)
+    draw = generator(seed + 3, device)
+    bias = layer.gate_up_bias.clone()
+    bias[:, ::2] = 1024.0
+    size = (shape.experts, shape.hidden, shape.intermediate)
+    codes = torch.zeros(size, dtype=torch.uint8, device=device)
+    place = torch.randint(0, shape.intermediate, (*size[:2], 1), generator=draw, device=device)
+    sign = torch.randint(0, 2, (*size[:2], 1), generator=draw, device=device)
+    codes.scatter_(2, place, (6 + 8 * sign).to(torch.uint8))  # code 6 is 4
+    scales = torch.full((*size[:2], size[2] // BLOCK), 127, dtype=torch.uint8, device=device)
+    down_bias = 4.0 * torch.randint(-8, 9, size[:2], generator=draw, device=device)
+    layer = layer.changed(
+        gate_up_bias=bias, down=MxTensor(pack(codes.unflatten(2, (-1, BLOCK))), scales), down_bias=down_bias
+    )
+    count = 64
+    tokens = integer_rows(count, shape.hidden, seed + 1, device)
+    routing = spread_routing(count, shape, device)
+    pairs = Pairs.of(routing.indices, shape.experts)
+    up = linear(layer, "gate_up", tokens[pairs.token].double(), pairs)[..., 1::2]
+    hidden = shape.limit * (up.clamp(-shape.limit, shape.limit) + 1)
+    down = linear(layer, "down", hidden, pairs)
+    return IntegerWork(layer, tokens, routing, combine(down, routing.weights.double(), pairs).float())

@@ -41,6 +41,7 @@ class Regime:
     build: Build
     tokens: int | None = None
     least: int = 1  # tokens without which it would not hold what it promises
+    unreal: bool = False  # no checkpoint has it: what a path makes of it is told, and fails nobody
     needs_mxfp4: bool = False  # plants scale bytes or rows, so it cannot use dense weights
 
 
@@ -48,10 +49,16 @@ REGIMES: dict[str, Regime] = {}
 
 
 def _regime(
-    name: str, why: str, tokens: int | None = None, *, least: int = 1, needs_mxfp4: bool = False
+    name: str,
+    why: str,
+    tokens: int | None = None,
+    *,
+    least: int = 1,
+    needs_mxfp4: bool = False,
+    unreal: bool = False,
 ) -> Callable[[Build], Build]:
     def add(build: Build) -> Build:
-        REGIMES[name] = Regime(name, why, build, tokens, least, needs_mxfp4)
+        REGIMES[name] = Regime(name, why, build, tokens, least, unreal, needs_mxfp4)
         return build
 
     return add
@@ -107,9 +114,47 @@ def _spike(layer: LayerWeights, count: int, draw: torch.Generator) -> Workload:
     "inputs that are subnormal in float16, and in float32 and bfloat16: flushed to zero somewhere?",
 )
 def _subnormals(layer: LayerWeights, count: int, draw: torch.Generator) -> Workload:
-    tokens = _normal(layer, count, draw) * 2.0**-20
-    tokens[:, ::2] = bf16(tokens[:, ::2] * 2.0**-108)
-    return Workload("subnormals", layer, tokens, _normal(layer, count, draw))
+    # Without biases, which would drown them: the result is as small as the inputs.
+    bare = layer.changed(
+        gate_up_bias=torch.zeros_like(layer.gate_up_bias), down_bias=torch.zeros_like(layer.down_bias)
+    )
+    tokens = _normal(layer, count, draw) * 2.0**-16
+    tokens[:, ::8] = bf16(tokens[:, ::8] * 2.0**-112)
+    return Workload("subnormals", bare, tokens, torch.zeros_like(tokens))
+
+
+@_regime(
+    "low-gates",
+    "every gate between -10 and -7: a clamp from below or a coarse sigmoid is all there is to see",
+)
+def _low_gates(layer: LayerWeights, count: int, draw: torch.Generator) -> Workload:
+    bias = layer.gate_up_bias.clone()
+    bias[:, ::2] = bf16(bias[:, ::2] * 0.125 - 8.5)
+    low = layer.changed(gate_up_bias=bias, down_bias=torch.zeros_like(layer.down_bias))
+    return Workload(
+        "low-gates", low, _normal(layer, count, draw, 0.125), torch.zeros_like(_normal(layer, count, draw))
+    )
+
+
+@_regime(
+    "cancelling-sums",
+    "the last 32 terms of every gate_up sum take back the large first 32: what an accumulator lost stays lost",
+    needs_mxfp4=True,
+)
+def _cancelling(layer: LayerWeights, count: int, draw: torch.Generator) -> Workload:
+    def mirror(matrix: MxTensor) -> MxTensor:
+        blocks, scales = matrix.blocks.clone(), matrix.scales.clone()
+        blocks[:, :, -1], scales[:, :, -1] = blocks[:, :, 0], scales[:, :, 0]
+        return MxTensor(blocks, scales)
+
+    tokens = _normal(layer, count, draw)
+    tokens[:, :BLOCK] = bf16(tokens[:, :BLOCK] * 64)
+    tokens[:, -BLOCK:] = -tokens[:, :BLOCK]
+    mirrored = layer.mapped("gate_up", mirror)
+    router = layer.router.clone()
+    router[:, -BLOCK:] = router[:, :BLOCK]  # or one expert would get every token
+    mirrored = mirrored.changed(router=router)
+    return Workload("cancelling-sums", mirrored, tokens, _normal(layer, count, draw, 32.0))
 
 
 def _with_edge_rows(layer: LayerWeights, edges: tuple[int, ...], name: str = "gate_up") -> LayerWeights:
@@ -144,8 +189,9 @@ def _scale_top(layer: LayerWeights, count: int, draw: torch.Generator) -> Worklo
 
 @_regime(
     "scale-beyond",
-    "scale bytes 253, 254 and 255: beyond float32, and NaN by the standard; a finite result is wrong",
+    "scale bytes 253, 254 and 255: beyond float32, and NaN by the standard; no checkpoint has them",
     needs_mxfp4=True,
+    unreal=True,
 )
 def _scale_beyond(layer: LayerWeights, count: int, draw: torch.Generator) -> Workload:
     # In rows of down, so that all other channels of the result stay numbers and are judged.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 import torch
 
-from conformance.errors import UsageError
 from conformance.precision.model.reference import Pairs, Routing
 from conformance.precision.model.rounding import Rounding
 from conformance.precision.model.weights import LayerWeights
 
-ENTRY_POINTS = "conformance.precision.paths"
+
+class MisbehaviourError(Exception):
+    """What a path did is no computation of the layer at all: its sentence is that path's verdict."""
 
 
 class PathRunner:
@@ -23,9 +23,12 @@ class PathRunner:
         """Return the dequantised `gate_up` (2 I, H) and `down` (H, I) as the path holds them, or None."""
         return None
 
-    def route(self, tokens: torch.Tensor) -> Routing:
-        """Return logits (T, E), indices (T, k) and routing weights (T, k) of tokens (T, H) float32."""
-        raise NotImplementedError
+    def route(self, tokens: torch.Tensor) -> Routing | None:
+        """Return logits (T, E), indices (T, k) and routing weights (T, k) of tokens (T, H) float32.
+
+        None says that the path is given its routing: then the reference routes.
+        """
+        return None
 
     def gate_up(self, tokens: torch.Tensor, pairs: Pairs) -> torch.Tensor | None:
         """Return the gate_up result (P, 2 I), interleaved, of tokens (T, H) float32."""
@@ -52,6 +55,12 @@ class PathRunner:
         """Return the down result (P, H), not yet weighted, of hidden (P, I)."""
         return None
 
+    def chained_down(
+        self, tokens: torch.Tensor, pairs: Pairs, hidden: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """Return the down result (P, H) of tokens (T, H), `hidden` (P, I) being the path's own activation."""
+        return None if hidden is None else self.down(hidden.clone(), pairs)
+
     def combine(self, down: torch.Tensor, pairs: Pairs, routing: Routing) -> torch.Tensor | None:
         """Return the weighted sum (T, H) of down (P, H)."""
         return None
@@ -60,17 +69,18 @@ class PathRunner:
         """Return the layer's result (T, H) the way a user calls it, given the path's own routing."""
         raise NotImplementedError
 
-    def residual(self, residual: torch.Tensor, combined: torch.Tensor) -> torch.Tensor:
-        """Return residual + combined (T, H) in the residual's dtype."""
-        raise NotImplementedError
+    def residual(self, residual: torch.Tensor, combined: torch.Tensor) -> torch.Tensor | None:
+        """Return residual + combined (T, H) in the residual's dtype, or None: the path ends at its result."""
+        return None
 
 
 @dataclass(frozen=True)
 class PrecisionPath:
     """A precision path: `dtype` is the name people give it, `unsupported` says why it cannot run (None: it can).
 
-    `scale_bytes` is the range of E8M0 bytes its weights survive; `claim` is what people say of it, for the policy
-    table; `paths` in other packages register a list of these under the entry point group
+    What it cannot do is believed only from here: from `unsupported`, `scale_bytes` and `max_tokens`, never from what it
+    raises. `scale_bytes` is the range of E8M0 bytes its weights survive; `claim` is what people say of it, for the
+    policy table; `paths` in other packages register a list of these under the entry point group
     `conformance.precision.paths`.
     """
 
@@ -81,6 +91,14 @@ class PrecisionPath:
     unsupported: Callable[[torch.device, LayerWeights], str | None]
     scale_bytes: tuple[int, int] = (0, 252)
     claim: str = ""
+    max_tokens: int | None = None  # the path declares that it takes no more than this
+    in_place: bool = False  # the path declares that it may write into its inputs
+    trusted: bool = (
+        False  # ours or a library's: shares a process with others of its kind until something ends it
+    )
+    nan_vanishes: bool = False  # the path declares that a NaN in a token may come out as a number
+    deterministic: bool = False  # the path promises the same bits for the same call
+    batch_invariant: bool = False  # the path promises the same bits for a token alone and in any batch
     packed: bool = False  # multiplies packed weights itself, so that its scale bytes are swept
     timed: bool = False  # one of those that --timing compares
     captured: bool = True  # its calls can be captured as a graph
@@ -95,18 +113,3 @@ def always(device: torch.device, layer: LayerWeights) -> str | None:
 def held_scales(dtype: str) -> tuple[int, int]:
     """Return the scale bytes whose products a dtype holds exactly."""
     return (104, 140) if dtype == "float16" else (0, 252)
-
-
-def external_paths() -> Iterator[PrecisionPath]:
-    """Yield the paths that installed packages offer.
-
-    Raises UsageError naming the entry point that does not load.
-    """
-    for entry in entry_points(group=ENTRY_POINTS):
-        try:
-            loaded = entry.load()
-            yield from loaded() if callable(loaded) else loaded
-        except Exception as error:
-            raise UsageError(
-                f"the path plug-in {entry.name!r} ({entry.value}) does not load: {error}"
-            ) from error

@@ -56,5 +56,6 @@ def _path(dtype: str) -> PrecisionPath:
         lambda layer: DequantRunner(layer, rounding),
         always,
         scale_bytes=held_scales(dtype),
+        trusted=True,
         timed=dtype == "bfloat16",
     )

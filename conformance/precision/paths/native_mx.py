@@ -27,4 +27,4 @@ def _prepare(layer: LayerWeights) -> PathRunner:
 
 def paths() -> list[PrecisionPath]:
     """Return the native path, which is UNSUPPORTED wherever it cannot be judged."""
-    return [PrecisionPath("native-mxfp4", "mxfp4", uniform("bfloat16"), _prepare, _unsupported)]
+    return [PrecisionPath("native-mxfp4", "mxfp4", uniform("bfloat16"), _prepare, _unsupported, trusted=True)]

@@ -11,17 +11,19 @@ from conformance.precision.paths import (
     transformers_experts,
     triton_mx,
 )
-from conformance.precision.paths.base import PrecisionPath, external_paths
+from conformance.precision.paths.base import PrecisionPath
+from conformance.precision.paths.external import external_paths
 
 BUILT_IN = (torch_loop, transformers_experts, triton_mx, dequant_matmul, native_mx, policies)
 
 
 def all_paths() -> dict[str, PrecisionPath]:
-    """Return every path by name, those of other packages last."""
+    """Return every path by name, those of other packages last.
+
+    A plug-in that does not load, or takes a name that is there, is a path that cannot run and says why.
+    """
     found = {path.name: path for module in BUILT_IN for path in module.paths()}
-    for path in external_paths():
-        if path.name in found:
-            raise UsageError(f"two precision paths are named {path.name!r}: rename the plug-in's")
+    for path in external_paths(set(found)):
         found[path.name] = path
     return found
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import torch
 
 from conformance.precision.formats.floats import torch_dtype
+from conformance.precision.formats.quantised import quantise
+from conformance.precision.model.parallel import card_parts, slices
 from conformance.precision.model.reference import Pairs, Routing
 from conformance.precision.model.rounding import Rounding, uniform
 from conformance.precision.model.shape import LayerShape
@@ -45,8 +47,16 @@ class LoopRunner(PathRunner):
 
     def product(self, rows: torch.Tensor, name: str, expert: int, dtype: torch.dtype) -> torch.Tensor:
         """Return rows (n, K) times one expert's matrix in `dtype`, without the bias."""
-        weight = self.layer.matrix(name, expert, torch_dtype(self.rounding.weight))
-        return rows.to(dtype) @ weight.to(dtype).T
+        weight = self.layer.matrix(name, expert, torch_dtype(self.rounding.weight)).to(dtype)
+        if self.rounding.split_k == 1:
+            return rows.to(dtype) @ weight.T
+        held = torch_dtype(self.rounding.split)
+        total: torch.Tensor | None = None
+        for low, high in slices(rows.shape[1], self.rounding.split_k):
+            part = (rows[:, low:high].to(dtype) @ weight[:, low:high].T).to(held)
+            total = part if total is None else total + part
+        assert total is not None
+        return total.to(dtype)
 
     def linear(self, name: str, rows: torch.Tensor, pairs: Pairs, product: str, stored: str) -> torch.Tensor:
         """Return the product with bias of rows (P, K): rounded to `product`, the bias added in the finer dtype."""
@@ -58,7 +68,8 @@ class LoopRunner(PathRunner):
         return out
 
     def gate_up(self, tokens: torch.Tensor, pairs: Pairs) -> torch.Tensor:
-        rows = tokens.to(torch_dtype(self.rounding.activation))[pairs.token]
+        held = tokens.to(torch_dtype(self.rounding.activation))
+        rows = quantise(held, self.rounding.activation_as)[pairs.token]
         return self.linear("gate_up", rows, pairs, self.rounding.gate_up_product, self.rounding.gate_up)
 
     def swiglu(self, gate_up: torch.Tensor) -> torch.Tensor:
@@ -66,7 +77,7 @@ class LoopRunner(PathRunner):
         return activation(inside, self.layer.shape).to(torch_dtype(self.rounding.hidden))
 
     def down(self, hidden: torch.Tensor, pairs: Pairs) -> torch.Tensor:
-        rows = hidden.to(torch_dtype(self.rounding.hidden))
+        rows = quantise(hidden.to(torch_dtype(self.rounding.hidden)), self.rounding.hidden_as)
         return self.linear("down", rows, pairs, self.rounding.down_product, self.rounding.down)
 
     def combine(self, down: torch.Tensor, pairs: Pairs, routing: Routing) -> torch.Tensor:
@@ -82,7 +93,18 @@ class LoopRunner(PathRunner):
 
     def experts(self, tokens: torch.Tensor, routing: Routing) -> torch.Tensor:
         pairs = Pairs.of(routing.indices, self.layer.shape.experts)
-        return self.combine(self.down(self.swiglu(self.gate_up(tokens, pairs)), pairs), pairs, routing)
+        hidden = self.swiglu(self.gate_up(tokens, pairs))
+        r = self.rounding
+        cards = max(r.tensor_parallel, r.expert_parallel)
+        if cards == 1:
+            return self.combine(self.down(hidden, pairs), pairs, routing)
+        whole = self.down(hidden, pairs)
+        total: torch.Tensor | None = None
+        for down in card_parts(self.layer, hidden.float(), whole.float(), pairs, r):
+            part = self.combine(down.to(whole.dtype), pairs, routing).to(torch_dtype(r.collective))
+            total = part if total is None else total + part
+        assert total is not None
+        return total.to(torch_dtype(r.output))
 
     def residual(self, residual: torch.Tensor, combined: torch.Tensor) -> torch.Tensor:
         dtype = torch_dtype(self.rounding.residual)
@@ -126,6 +148,7 @@ def loop_path(name: str, dtype: str, rounding: Rounding, claim: str = "") -> Pre
         always,
         scale_bytes=held_scales(rounding.weight),
         claim=claim,
+        trusted=True,
     )
 
 
@@ -151,6 +174,7 @@ def paths() -> list[PrecisionPath]:
             lambda layer: AutocastRunner(layer, AUTOCAST),
             always,
             scale_bytes=held_scales("float16"),
+            trusted=True,
         )
     )
     return found

@@ -170,6 +170,7 @@ def _path(implementation: str, dtype: str) -> PrecisionPath:
         lambda layer: TransformersRunner(layer, dtype, implementation),
         _unsupported(dtype, implementation),
         scale_bytes=held_scales(dtype),
+        trusted=True,
         timed=dtype == "bfloat16" and implementation != "batched_mm",
         captured=implementation != "eager",
         stacked=False,

@@ -12,7 +12,7 @@ import torch
 
 from conformance.precision.formats.floats import torch_dtype
 from conformance.precision.model.reference import Pairs, Routing
-from conformance.precision.model.rounding import uniform
+from conformance.precision.model.rounding import fused
 from conformance.precision.model.weights import LayerWeights, MxTensor
 from conformance.precision.paths.base import PathRunner, PrecisionPath
 
@@ -114,6 +114,7 @@ class TritonRunner(PathRunner):
         self, tokens: torch.Tensor, pair_token: torch.Tensor, plan: Schedule, keep: bool, stored: torch.dtype
     ) -> tuple[torch.Tensor | None, torch.Tensor]:
         """Return (gate_up (P, 2 I) float32 when kept, hidden (P, I) in `stored`)."""
+        tokens = tokens.contiguous()  # the kernel knows no strides
         blocks, scales, bias = self.parts["gate_up"]
         rows, width = bias.shape[1], tokens.shape[1]
         pairs = pair_token.shape[0]
@@ -219,16 +220,7 @@ def paths() -> list[PrecisionPath]:
 
 
 def _path(dtype: str, scale_bytes: tuple[int, int]) -> PrecisionPath:
-    rounding = uniform(dtype, bias_apart=False, combine_sequential=False).but(
-        routing_weight="float32",
-        gate_up_product="float32",
-        gate_up="float32",
-        swiglu="float32",
-        down_product="float32",
-        down="float32",
-        weighted="float32",
-        combine="float32",
-    )
+    rounding = fused(dtype)
     return PrecisionPath(
         f"triton-mxfp4-{dtype}",
         dtype,

@@ -9,6 +9,7 @@ import torch
 
 from conformance.precision.faults.base import Fault
 from conformance.precision.faults.catalogue import all_faults
+from conformance.precision.faults.right import right_paths
 from conformance.precision.judging.examine import Examination, Workbench
 from conformance.precision.judging.tolerances import MODELS
 from conformance.precision.model import regimes
@@ -18,19 +19,30 @@ from conformance.precision.model.synthetic import synthetic_layer
 from conformance.precision.paths.base import PrecisionPath, always
 from conformance.precision.paths.torch_loop import loop_path
 from conformance.precision.report import Row
+from conformance.precision.run.exposures import Bench as Asked
+from conformance.precision.run.exposures import exposed, false_alarms
 
 EXPERTS = 8  # faults do not depend on the number of experts beyond that there is a fifth
 CACHE_BYTES = 4 << 30
+# What a tolerance on one tensor cannot see whatever its size: it takes another call, or every number at once.
+ASKED = ("bucket", "containment", "memory", "constant")
+SCORED, SWEPT = 1024, 4096  # tokens of the score tests and the sweep
 LEAST_TOKENS = 16  # with fewer an expert may have none, and its fault no effect
 
 
 def selftest(
-    shape: LayerShape, tokens: int, seed: int, device: torch.device, progress: Callable[[str, int, int], None]
+    shape: LayerShape,
+    tokens: int,
+    seed: int,
+    device: torch.device,
+    progress: Callable[[str, int, int], None],
+    *,
+    exposures: bool = True,
 ) -> dict[str, Any]:
     """Plant every fault and return who caught it.
 
     `failed` lists what must not be: a fault caught in no dtype without a named reason, and a harmless variant or a
-    correct path that raised an alarm.
+    correct path that raised an alarm. Without `exposures` the faults are only compared on one tensor, which is quick.
     """
     small = shape.with_experts(EXPERTS)
     layer = synthetic_layer(small, seed, device)
@@ -45,7 +57,7 @@ def selftest(
     controls = {
         d: _run(loop_path(f"control-{d}", d, uniform(d)), bench("gaussian")) for d in ("bfloat16", "float32")
     }
-    faults = all_faults()
+    faults = {name: f for name, f in all_faults().items() if f.family not in ASKED}
     entries = []
     for number, fault in enumerate(faults.values()):
         progress(f"planting {fault.name}", number, len(faults))
@@ -53,7 +65,14 @@ def selftest(
     planted = [e for e in entries if not e["harmless"]]
     caught = {"error model": sum(e["caught"] for e in planted)}
     caught.update({name: sum(e["others"][name] for e in planted) for name in MODELS})
-    failed = [e["name"] for e in planted if not e["caught"] and not e["survives"]]
+    asked = Asked(layer, tokens, SCORED, SWEPT, seed)
+    found = exposed(asked, progress) if exposures else {}
+    by_any = {name for e in found.values() for name in e["by"]}
+    alarms = false_alarms(asked, progress) if exposures else []
+    failed = [e["name"] for e in planted if not (e["caught"] or e["survives"] or e["name"] in by_any)]
+    named = {e["name"] for e in planted}
+    failed += [n for e in found.values() for n in e["survivors"] if n not in by_any and n not in named]
+    failed += [f"control-{alarm}" for alarm in alarms]
     failed += [e["name"] for e in entries if e["harmless"] and e["caught"]]
     failed += [f"control-{d}" for d, (rows, _) in controls.items() if any(not r.good for r in rows)]
     return {
@@ -69,6 +88,8 @@ def selftest(
         "survivors": {e["name"]: e["survives"] or e["harmless"] for e in entries if not e["caught"]},
         "failed": failed,
         "faults": entries,
+        "exposures": found,
+        "right_variants": {"tried": 2 * len(right_paths()) * exposures, "accused": alarms},
     }
 
 
@@ -77,7 +98,7 @@ def _run(path: PrecisionPath, bench: Workbench) -> tuple[list[Row], torch.Tensor
     runner = path.prepare(layer)
     rows = Examination(path, runner, bench).run()
     tokens = bench.workload.tokens
-    combined = runner.experts(tokens.clone(), runner.route(tokens.clone()))
+    combined = runner.experts(tokens.clone(), runner.route(tokens.clone()) or bench.trace.routing)
     return rows, combined.float()
 
 

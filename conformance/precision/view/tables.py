@@ -57,14 +57,14 @@ def matrix(rows: list[Row]) -> list[Group | Columns]:
 
     A digit is the stage that overflows; `!` marks what nobody could expect.
     """
-    names = list(dict.fromkeys(r.regime for r in rows if r.regime != "all"))
+    names = list(dict.fromkeys(column_of(r) for r in rows if r.regime != "all"))
     table = named_table("path")
     table.add_column(" ".join(LETTERS[: len(names)]), no_wrap=True)
     seen: set[str] = set()
     for path in dict.fromkeys(r.path for r in rows if r.path != ALL_PATHS):
         line = Text()
         for regime in names:
-            here = [r for r in rows if r.path == path and r.regime == regime]
+            here = [r for r in rows if r.path == path and column_of(r) == regime]
             worst = _worst(here)
             if worst is None:
                 line.append("  ")
@@ -78,6 +78,11 @@ def matrix(rows: list[Row]) -> list[Group | Columns]:
     if not table.row_count:
         return []
     return [titled("worst verdict of any stage, by path and regime", table), *_legend(names, seen)]
+
+
+def column_of(row: Row) -> str:
+    """Return the column of a row: its regime, but one for all properties and one for all score tests."""
+    return {"property": "properties", "score": "constants"}.get(row.mode, row.regime)
 
 
 def _worst(rows: list[Row]) -> Row | None:
@@ -136,9 +141,9 @@ def depth(entries: list[dict[str, Any]]) -> Group:
         words = f"{kind} {where.rpartition(' ')[2]}".strip() + ("" if e["expected"] else " !")
         table.add_row(
             e["path"],
-            f"{e['error'][0]:.2g}",
-            f"{e['error'][-1]:.2g}",
-            f"{e['ratio_to_twin']:.2f}",
+            f"{float(e['error'][0]):.2g}",
+            f"{float(e['error'][-1]):.2g}",
+            f"{float(e['ratio_to_twin']):.2f}",
             f"{e['flipped'][-1]:.0%}",
             Text(words, style_of(kind)),
         )

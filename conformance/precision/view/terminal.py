@@ -65,7 +65,8 @@ def _again(report: PrecisionReport, row: Row) -> str:
     weights = ["--preset", run["preset"]]
     if run["weights"] != "synthetic":
         weights = ["--checkpoint", run["weights"], "--layer", str(row.metrics.get("layer", 0))]
-    choice = ["--path", row.path, *(["--regime", row.regime] if row.regime in REGIMES else [])]
+    kind = "--kernel" if row.path in run.get("kernels", []) else "--path"
+    choice = [kind, row.path, *(["--regime", row.regime] if row.regime in REGIMES else [])]
     place = ["--device", "cpu"] if report.environment["device"]["kind"] == "cpu" else []
     numbers = [
         "--tokens",
@@ -115,6 +116,13 @@ def _selftest(report: PrecisionReport, console: Console) -> None:
     for name, why in found["survivors"].items():
         if name not in found["failed"]:
             console.print(f"survives, as it should: {name}: {why}")
+    for exposure, e in found.get("exposures", {}).items():
+        console.print(f"{exposure} in their lowest dtype: {e['caught']} of {e['planted']} caught")
+        for name, why in e["survivors"].items():
+            console.print(Text(f"    survives: {name}" + (f": {why}" if why else ""), style="yellow"))
+    right = found.get("right_variants")
+    if right:
+        console.print(f"right variants: {len(right['accused'])} of {right['tried']} accused")
     alarms = report.false_alarms()
     for name in found["failed"]:
         console.print(Text(f"✗ {'false alarm' if name in alarms else 'missed'}: {name}", style="red"))

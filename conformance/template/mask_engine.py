@@ -5,6 +5,7 @@ It is not registered: it answers where the assistant wrote, beside what was writ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -13,6 +14,13 @@ import msgspec
 from conformance.engines.base import Outcome, Rendered, Request
 from conformance.engines.jinja_common import SPECIAL_TOKENS, failed
 from conformance.engines.transformers_jinja import TransformersEngine
+
+_TAG = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
+
+
+def has_marks(template: str) -> bool:
+    """Return whether a template marks what the assistant wrote."""
+    return _TAG.search(template) is not None
 
 
 class Masked(msgspec.Struct, frozen=True):

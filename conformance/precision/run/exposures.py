@@ -1,0 +1,149 @@
+"""Every planted fault as people meet it: with all its stages shown, and as a fused kernel that shows its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from conformance.precision.config import Progress
+from conformance.precision.faults.base import Fault
+from conformance.precision.faults.catalogue import all_faults
+from conformance.precision.faults.right import right_paths
+from conformance.precision.judging.examine import Examination, Workbench
+from conformance.precision.judging.properties import Properties, integers_through, sweep_counts
+from conformance.precision.judging.score import score_rows
+from conformance.precision.model import regimes
+from conformance.precision.model.reference import Routing
+from conformance.precision.model.rounding import fused, uniform
+from conformance.precision.model.weights import LayerWeights
+from conformance.precision.paths.base import PathRunner, PrecisionPath, always
+from conformance.precision.report import Row
+
+EXPOSURES = ("staged", "fused")
+
+
+class FusedRunner(PathRunner):
+    """A runner that shows routing, result and residual alone: what most engines' kernels are called through."""
+
+    def __init__(self, inner: PathRunner) -> None:
+        self.inner = inner
+
+    def route(self, tokens: torch.Tensor) -> Routing | None:
+        """Return the inner runner's routing."""
+        return self.inner.route(tokens)
+
+    def experts(self, tokens: torch.Tensor, routing: Routing) -> torch.Tensor:
+        """Return the inner runner's result (T, H)."""
+        return self.inner.experts(tokens, routing)
+
+    def residual(self, residual: torch.Tensor, combined: torch.Tensor) -> torch.Tensor | None:
+        """Return the inner runner's sum (T, H)."""
+        return self.inner.residual(residual, combined)
+
+
+class Bench:
+    """The workloads of a self-test with their references, shared by all that is planted."""
+
+    def __init__(self, layer: LayerWeights, tokens: int, scored: int, swept: int, seed: int) -> None:
+        self.layer, self.tokens, self.seed = layer, tokens, seed
+        self.scored, self.swept = scored, swept
+        self.kept: dict[str, Workbench] = {}
+
+    def of(self, regime: str, tokens: int | None = None) -> Workbench:
+        """Return the workbench of a regime, made once."""
+        key = f"{regime} {tokens or ''}"
+        if key not in self.kept:
+            built = regimes.build(regimes.REGIMES[regime], self.layer, tokens or self.tokens, self.seed)
+            self.kept[key] = Workbench.of(built)
+        return self.kept[key]
+
+
+def steps(path: PrecisionPath, bench: Bench, first: str = "gaussian") -> Iterator[Row]:
+    """Yield the rows of everything that is asked of a path, what shows most faults first."""
+    order = dict.fromkeys([first, "gaussian", *regimes.REGIMES])
+    for regime in order:
+        work = bench.of(regime)
+        runner = path.prepare(work.workload.layer)
+        yield from Examination(path, runner, work).run()
+        if regime == "gaussian":
+            yield from Properties(path, runner, work).rows()
+            yield from score_rows(path, runner, bench.of("gaussian", bench.scored)).rows
+    found = integers_through(path, bench.layer.shape, bench.seed, bench.layer.device)
+    if found:
+        yield found
+    work = bench.of("gaussian", bench.swept + 1)
+    runner = path.prepare(work.workload.layer)
+    yield Properties(path, runner, work).sweep(sweep_counts(bench.swept))
+    yield Properties(path, path.prepare(bench.layer), bench.of("gaussian")).weights_as_views()
+
+
+def accused(path: PrecisionPath, bench: Bench, first: str = "gaussian") -> Row | None:
+    """Return the first row that nobody could expect, or None when the path is clean."""
+    return next((r for r in steps(path, bench, first) if not r.good and not r.expected), None)
+
+
+def planted_path(fault: Fault, exposure: str) -> PrecisionPath:
+    """Return the path of a fault in an exposure: staged code rounds every operation, fused code as kernels do."""
+    dtype = fault.dtypes[0]
+    rounding = uniform(dtype) if exposure == "staged" else fused(dtype)
+
+    def prepare(layer: LayerWeights) -> PathRunner:
+        inner = fault.make(layer, rounding)
+        return inner if exposure == "staged" else FusedRunner(inner)
+
+    return PrecisionPath(fault.name, dtype, rounding, prepare, always)
+
+
+def exposed(bench: Bench, progress: Progress, names: list[str] | None = None) -> dict[str, Any]:
+    """Return which faults are caught in each exposure and by what, the survivors, and the right ones accused."""
+    faults = [f for f in all_faults().values() if not f.harmless and (not names or f.name in names)]
+    found: dict[str, Any] = {}
+    for exposure in EXPOSURES:
+        by: dict[str, str] = {}
+        survivors: dict[str, str] = {}
+        for number, fault in enumerate(faults):
+            progress(f"{exposure}: {fault.name}", number, len(faults))
+            row = _tried(lambda f=fault, e=exposure: accused(planted_path(f, e), bench, f.regime))  # type: ignore[misc]
+            if row:
+                by[fault.name] = row
+            else:
+                survivors[fault.name] = UNSEEN.get(fault.name, "") or fault.unseen(bench.layer.shape)
+        found[exposure] = {"planted": len(faults), "caught": len(by), "by": by, "survivors": survivors}
+    return found
+
+
+def _tried(work: Callable[[], Row | None]) -> str:
+    try:
+        row = work()
+    except RuntimeError as error:
+        return f"raised {type(error).__name__}"
+    if row is None:
+        return ""
+    return f"{row.regime} {row.mode} {row.stage} {row.verdict}: {row.reason}"[:200]
+
+
+def false_alarms(bench: Bench, progress: Progress) -> list[str]:
+    """Return the accusations against right variants, staged and fused: there must be none."""
+    found = []
+    paths = right_paths()
+    for number, path in enumerate(paths):
+        progress(f"right variant {path.name}", number, len(paths))
+        for exposure in EXPOSURES:
+            shown = path
+            if exposure == "fused":
+                shown = replace(path, prepare=lambda layer, p=path: FusedRunner(p.prepare(layer)))  # type: ignore[misc]
+            row = accused(shown, bench)
+            if row:
+                found.append(
+                    f"{exposure} {path.name}: {row.regime} {row.stage} {row.verdict} {row.reason}"[:300]
+                )
+    return found
+
+
+UNSEEN = {
+    "alpha-in-bfloat16": "code that rounds every operation to bfloat16 holds its constants in it too",
+    "combine-weight-in-bfloat16": "",
+}
