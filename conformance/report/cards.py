@@ -216,7 +216,9 @@ def _explanation(target: Target, divergence: Divergence, width: int, glyphs: Gly
     if known is not None:
         table.add_row("Why", Text(glyphs.plain(known.why)))
         table.add_row("Spec", Text(glyphs.plain(known.citation)))
-        table.add_row("Try", Text(inert(divergence.fix or known.fix, glyphs=glyphs)))
+        table.add_row(
+            "Try", Text(inert(divergence.fix, glyphs=glyphs) if divergence.fix else glyphs.plain(known.fix))
+        )
     example = divergence.example
     if example.structure:
         table.add_row("Reads", Text("\n".join(inert(words, glyphs=glyphs) for words in example.structure)))

@@ -129,6 +129,7 @@ EOS_TOKEN = register(
         why="Training writes it behind answers and servers stop at it, but the model ends its answers in another token.",
         citation=f"{_FORMAT}; openai/gpt-oss-20b tokenizer_config.json: eos_token `<|return|>`",
         fix="Write eos_token `<|return|>` into tokenizer_config.json.",
+        loss=impacts.STOPS,
         good='"eos_token": "<|return|>"',
         bad='"eos_token": "<|endoftext|>"',
     )
@@ -144,6 +145,7 @@ PAD_TOKEN = register(
         why="Training leaves padding out of the loss, and with it the end of every answer: the model never learns to stop.",
         citation="huggingface/transformers issue 22794 (pad_token = eos_token: the model never stops); openai/gpt-oss-20b: `<|endoftext|>`",
         fix="Write pad_token `<|endoftext|>` (199999), which no prompt of Harmony holds.",
+        loss=impacts.STOPS,
         good='"pad_token": "<|endoftext|>"',
         bad='"pad_token": "<|return|>"',
     )
@@ -159,6 +161,7 @@ SAMPLING = register(
         why="Programs that take these settings unasked get answers that were never evaluated.",
         citation='openai/gpt-oss README, "Recommended Sampling Parameters": temperature 1.0 and top_p 1.0',
         fix="Remove temperature, top_p and top_k from generation_config.json, or write 1.0, 1.0 and 0.",
+        loss=impacts.ALTERED,
         good='"temperature": 1.0',
         bad='"temperature": 0.7, "top_k": 50',
     )
@@ -174,6 +177,7 @@ ADDED_TOKEN_FLAGS = register(
         why="White space beside it is lost from what the model reads, the token is not found, or it is shown to users.",
         citation="tokenizers documentation, AddedToken (lstrip, rstrip, single_word, normalized, special)",
         fix="Set lstrip, rstrip, single_word and normalized to false and special to true for it.",
+        loss=impacts.BOUNDARY,
         good='{"content": "<|message|>", "rstrip": false, "special": true}',
         bad='{"content": "<|message|>", "rstrip": true, "special": false}',
     )

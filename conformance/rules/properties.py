@@ -194,6 +194,7 @@ GENERATION_MARKS_MISSING = register(
         why="transformers' assistant mask is empty, so that training on it learns nothing, or everything alike.",
         citation="transformers documentation, chat templating, return_assistant_tokens_mask; TRL, assistant_only_loss",
         fix="Put {% generation %} around the assistant's texts, calls and end of turn; templates/gpt-oss-training.jinja does.",
+        loss=impacts.BOUNDARY,
         good="{% generation %}{{ message.content }}<|end|>{% endgeneration %}",
         bad="{{ message.content }}<|end|>",
     )
