@@ -10,12 +10,14 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from conformance.as_sent import asks
 from conformance.conversation import (
     Assistant,
     Case,
     Conversation,
     Instructions,
     Message,
+    Mode,
     Options,
     Tool,
     ToolCall,
@@ -34,8 +36,14 @@ _BUILTIN = ("browser", "python")
 
 
 def read_case(path: Path) -> Case:
+    """Read a case from a file; see `read_given`."""
+    return read_given(path)[0]
+
+
+def read_given(path: Path) -> tuple[Case, dict[str, Any] | None]:
     """Read a case from a file: a case of ours (`conversation`) or a chat-completions request (`messages`).
 
+    Returns the case, and the request's body as it was sent where it is one.
     Raises UsageError, naming the file and the place in it, when it is neither or Harmony could not render it.
     """
     try:
@@ -63,8 +71,8 @@ def read_case(path: Path) -> Case:
             "`messages`)."
         )
     if "conversation" in raw:
-        return case_from_json(data, str(path))
-    return case_from_request(raw, str(path))
+        return case_from_json(data, str(path)), None
+    return case_from_request(raw, str(path)), raw
 
 
 def case_from_request(request: dict[str, Any], where: str = "the request") -> Case:
@@ -75,6 +83,8 @@ def case_from_request(request: dict[str, Any], where: str = "the request") -> Ca
     messages = request.get("messages")
     if not isinstance(messages, list):
         _refuse(where, "messages", "is not a list")
+    if not messages:
+        _refuse(where, "messages", "is empty; a request needs one message at least")
     if request.get("functions"):
         _refuse(where, "functions", "is the old form; write it as tools")
     reader = _Reader(where)
@@ -107,7 +117,8 @@ def _options(request: dict[str, Any], where: str) -> Options:
     builtin = extra.get("builtin_tools") or []
     if not isinstance(builtin, list) or any(name not in _BUILTIN for name in builtin):
         _refuse(where, "chat_template_kwargs.builtin_tools", f"is not a list of {', '.join(_BUILTIN)}")
-    return Options(reasoning_effort=effort, model_identity=identity, builtin_tools=tuple(builtin))
+    mode: Mode = "generation" if asks(request) else "training"
+    return Options(reasoning_effort=effort, model_identity=identity, builtin_tools=tuple(builtin), mode=mode)
 
 
 def _refuse(where: str, place: str, problem: str) -> NoReturn:

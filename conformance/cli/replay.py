@@ -50,7 +50,7 @@ def replay(
             return run_diff(
                 group, read_case(path), shape_name=None, engine="transformers", profile="harmony",
                 authority=DEFAULT, plain=plain, offline=offline, console=console,
-            )  # fmt: skip
+            )[0]  # fmt: skip
     report = read(run or newest_run())
     reported, divergence = find_example(report, case, target)
     shown = divergence.example
@@ -64,7 +64,7 @@ def replay(
             group, shown.case, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
             authority=DEFAULT if report.authority is None else report.authority.name,
             plain=plain, offline=offline, console=console,
-        )  # fmt: skip
+        )[0]  # fmt: skip
 
 
 def _again(reported: Target, servers: ServerOptions, *, offline: bool) -> AbstractContextManager[Group]:

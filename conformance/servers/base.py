@@ -42,6 +42,8 @@ class ServerProtocol(Protocol):
 
     name: ClassVar[str]
     shapes: ClassVar[tuple[str, ...]] = ("openai",)
+    # Whether its body is a chat-completions request, so that one can be handed on as it was sent.
+    chat: ClassVar[bool] = True
     # Where the prompt is asked for.
     path: ClassVar[str]
 
