@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from pathlib import Path
 from typing import Any, NoReturn
@@ -236,8 +235,3 @@ class _Reader:
 def looks_like_case_id(text: str) -> bool:
     """Say whether a word is a case id (or the beginning of one) rather than a file's name."""
     return re.fullmatch(r"[0-9a-f]{3,12}", text) is not None
-
-
-def to_file(case: Case) -> str:
-    """Return a case as the JSON that `read_case` reads, indented."""
-    return json.dumps(msgspec.to_builtins(case), ensure_ascii=False, indent=2) + "\n"

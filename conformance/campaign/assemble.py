@@ -143,8 +143,8 @@ def region_words(found: Found) -> str:
     return ", ".join(words)
 
 
-def example(shown: Shown) -> Example:
-    """Return the record of a case that shows a divergence."""
+def example(shown: Shown, *, parse: bool = True) -> Example:
+    """Return the record of a case that shows a divergence; `parse` also says what a model reads in its prompt."""
     difference, judgement = shown.found.difference, shown.judgement
     block = difference.block if difference else None
     failure = judgement.failure
@@ -167,7 +167,9 @@ def example(shown: Shown) -> Example:
         also=[found.rule for found in judgement.found if found.rule != shown.found.rule],
         failure=failure,
         minimal=shown.minimal,
-        structure=[] if shown.found.against else structure(shown.answer, judgement, shown.found.rule),
+        structure=[]
+        if shown.found.against or not parse
+        else structure(shown.answer, judgement, shown.found.rule),
         origin=shown.origin,
         reproduce=shown.reproduce,
     )
@@ -237,9 +239,9 @@ def telling_features(tally: RuleTally, coverage: CoverageCounter) -> list[str]:
 
 
 def divergence(
-    slug: str, tally: RuleTally, total: int, shown: Shown, coverage: CoverageCounter
+    slug: str, tally: RuleTally, total: int, shown: Shown, coverage: CoverageCounter, *, parse: bool = True
 ) -> Divergence:
-    """Return the record of one rule on one target."""
+    """Return the record of one rule on one target; without `parse` not what a model reads in the prompt."""
     vanishes = sorted(tally.vanishes)
     return Divergence(
         rule=slug,
@@ -251,7 +253,7 @@ def divergence(
         engines=sorted(tally.engines),
         shapes=sorted(tally.shapes),
         vanishes_under=vanishes,
-        example=example(shown),
+        example=example(shown, parse=parse),
         features=telling_features(tally, coverage),
         cause=tally.smallest.found.cause,
         fix=shown.found.fix,

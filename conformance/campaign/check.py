@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from conformance.campaign import assemble
-from conformance.campaign.locate import Locator
-from conformance.campaign.mask import check_mask
+from conformance.campaign.branches import BranchSample
+from conformance.campaign.examples import Examples
+from conformance.campaign.listener import Listener, Silent
 from conformance.campaign.parallel import run_parallel
 from conformance.campaign.runner import Runner, Settings
-from conformance.campaign.shrink import Shrinker
-from conformance.campaign.tally import Part, RuleTally, Sighting, Tally
+from conformance.campaign.tally import Part, RuleTally, Tally
 from conformance.engines.host import Host
 from conformance.errors import (
     EXIT_CONFORMS,
@@ -22,7 +21,6 @@ from conformance.errors import (
     EXIT_UNJUDGED,
     EXIT_USAGE,
     GoneError,
-    UnjudgedError,
     UsageError,
 )
 from conformance.generate import Hints
@@ -31,55 +29,15 @@ from conformance.package_checks import examine
 from conformance.report.model import Divergence, Finding, LeftOut, Report, Run
 from conformance.report.model import Target as Result
 from conformance.rules.base import Severity
-from conformance.rules.behaviour import DOES_NOT_COMPILE, RESOURCE_LIMIT
-from conformance.shapes import Shape, shapes
 from conformance.sources import Template
 from conformance.targets.base import Target
-from conformance.template.branches import PROBED, BranchCoverage, BranchProbe
+from conformance.template.branches import BranchCoverage
 from conformance.template.hints import hints_of
 
 # The last tenth of the cases is steered by what the template itself waits for.
 HINTED = 0.1
-# So many cases of either kind are run once more to see which branches they reach.
-_PROBED_CASES = 250
-# A third of so many conversations is trained on.
-_MASKED_CASES = 600
-# Each smaller case would cost the whole limit once more; no case is to blame for the other.
 # So many causes of one rule are shrunk and shown; a template can have as many as there are conversations.
 _MOST_CAUSES = 30
-_NOT_SHRUNK = frozenset({RESOURCE_LIMIT.slug, DOES_NOT_COMPILE.slug})
-
-
-class Listener(Protocol):
-    """Is told what a campaign finds while it runs; the event log and the progress bar listen."""
-
-    def started(self, target: Target, cases: int) -> None:
-        """A target's campaign begins."""
-
-    def progress(self, target: Target, done: int, total: int) -> None:
-        """So many conversations of a target are judged."""
-
-    def found(self, target: Target, divergence: Divergence) -> None:
-        """A rule was seen for the first time, or its case was shrunk."""
-
-    def finished(self, result: Result) -> None:
-        """A target's result is complete."""
-
-
-class Silent:
-    """A listener that does nothing."""
-
-    def started(self, target: Target, cases: int) -> None:
-        """Do nothing."""
-
-    def progress(self, target: Target, done: int, total: int) -> None:
-        """Do nothing."""
-
-    def found(self, target: Target, divergence: Divergence) -> None:
-        """Do nothing."""
-
-    def finished(self, result: Result) -> None:
-        """Do nothing."""
 
 
 def check(
@@ -156,13 +114,9 @@ def _unique(given: Sequence[Target]) -> tuple[list[Target], list[list[str]]]:
     return unique, aliases
 
 
-def _stride(cases: int, choices: tuple[tuple[Shape, ...], ...]) -> int:
-    """Return every how many cases one is probed: a number that meets all shapes, which take turns."""
-    turn = len(choices) * math.lcm(*(len(family) for family in choices))
-    step = max(1, cases // _PROBED_CASES)
-    while math.gcd(step, turn) > 1:
-        step += 1
-    return step
+def _hints(target: Target) -> Hints:
+    """Return what a target waits for; nothing is known of one that is no template."""
+    return Hints() if target.text is None else hints_of(target.text)
 
 
 class _Campaign:
@@ -188,8 +142,9 @@ class _Campaign:
         self.foreign = foreign
         self._own: dict[int, Part] = {}
         self._told: set[tuple[int, str]] = set()
-        self._probe: BranchProbe | None = None
-        self._locator = Locator(limits=runner.settings.limits)
+        self.plain = runner.settings.cases - int(runner.settings.cases * HINTED)
+        self.examples = Examples(runner, foreign=foreign)
+        self.sample = BranchSample(runner, self.plain)
         self.targets: dict[int, Result] = {}
         self.ended: Literal["time", "interrupted", "gone"] | None = None
         self._deadline: float | None = None
@@ -206,15 +161,12 @@ class _Campaign:
         for target in self.judged:
             self.listener.started(target, settings.cases)
         deadline = self._deadline = None if settings.seconds is None else begin + settings.seconds
-        hinted = int(settings.cases * HINTED)
-        plain = settings.cases - hinted
-        self._judge(list(range(len(self.judged))), self.part, 0, plain, Hints(), deadline)
+        self._judge(list(range(len(self.judged))), self.part, 0, self.plain, Hints(), deadline)
         for number, target in enumerate(self.judged):
             if number not in self.part.errors:
                 # What a template waits for is its own; the tally is the same, so that both parts add up.
                 own = Part([self.part.tallies[number]], CoverageCounter())
-                hints = Hints() if target.text is None else hints_of(target.text)
-                self._judge([number], own, plain, settings.cases, hints, deadline)
+                self._judge([number], own, self.plain, settings.cases, _hints(target), deadline)
                 if own.errors:
                     self.part.errors[number] = own.errors[0]
                 self._own[number] = own
@@ -275,6 +227,7 @@ class _Campaign:
                 deadline=deadline,
                 on_found=lambda position, news, tally: self._tell(numbers[position], news, tally),
                 on_progress=progress,
+                on_drawn=self.sample.keep,
                 part=part,
                 hints=hints,
             )
@@ -300,13 +253,15 @@ class _Campaign:
                 continue
             self._told.add((number, slug))
             seen = self.part.tallies[number].rules.get(slug, tally.rules[slug])
-            shown = self._shown(self.judged[number], seen)
+            shown = self.examples.as_seen(self.judged[number], seen)
             if shown is not None:
-                self.listener.found(self.judged[number], self._divergence(number, seen, shown))
+                self.listener.found(self.judged[number], self._divergence(number, seen, shown, parse=False))
 
-    def _divergence(self, number: int, seen: RuleTally, shown: assemble.Shown) -> Divergence:
+    def _divergence(
+        self, number: int, seen: RuleTally, shown: assemble.Shown, *, parse: bool = True
+    ) -> Divergence:
         total = self.part.tallies[number].total
-        return assemble.divergence(shown.found.rule, seen, total, shown, self._coverage(number))
+        return assemble.divergence(shown.found.rule, seen, total, shown, self._coverage(number), parse=parse)
 
     def _coverage(self, number: int) -> CoverageCounter:
         """Return the coverage of one target's cases: those all targets share and its own."""
@@ -316,34 +271,21 @@ class _Campaign:
             whole.merge(self._own[number].coverage)
         return whole
 
-    def _shown(self, target: Target, seen: RuleTally) -> assemble.Shown | None:
-        smallest = seen.smallest
-        answer = self.runner.judge.answer(smallest.case)
-        if answer is None:
-            return None
-        return assemble.Shown(
-            smallest.case,
-            smallest.engine,
-            smallest.shape,
-            answer,
-            smallest.judgement,
-            smallest.found,
-            reproduce=target.reproduce(shapes([smallest.shape])[0][0].request(smallest.case)),
-        )
-
     def finish(self, *, shrink: bool) -> None:
         """Make the records of all targets that have none yet."""
         for number, target in enumerate(self.judged):
             if number in self.targets:
                 continue
             tally = self.part.tallies[number]
-            smaller = shrink and assemble.is_harmony(target, tally)
+            deeper = shrink and assemble.is_harmony(target, tally)
+            found = self.examples
             rules = tally.folded(_MOST_CAUSES)
-            shown = self._shrunk(target, rules) if smaller else self._smallest(target, rules)
+            shown = found.shrunk(target, rules, self._late) if deeper else found.smallest(target, rules)
             divergences = [
                 self._divergence(number, seen, shown[key]) for key, seen in rules.items() if key in shown
             ]
-            divergences += self._masks(target) if smaller and number not in self.part.errors else []
+            if deeper and number not in self.part.errors:
+                divergences += self.examples.masks(target, self.part.cases)
             divergences.sort(key=lambda d: (-d.count, d.code))
             result = assemble.target(
                 target,
@@ -351,9 +293,7 @@ class _Campaign:
                 divergences,
                 assemble.coverage_record(
                     self._coverage(number),
-                    self._branches(target)
-                    if shrink and number not in self.part.errors and not self._late()
-                    else None,
+                    self._branches(number) if shrink and not self._late() else None,
                 ),
                 engines=list(self.runner.hosts),
                 versions={name: host.version() for name, host in self.runner.hosts.items()},
@@ -367,110 +307,22 @@ class _Campaign:
             self.targets[number] = result
             self.listener.finished(result)
 
-    def _masks(self, target: Target) -> list[Divergence]:
-        """Judge what training with a template would learn; transformers alone makes masks."""
-        if target.text is None or "transformers" not in self.runner.hosts:
-            return []
-        drawn = (self.runner.drawn(index) for index in range(min(_MASKED_CASES, self.part.cases)))
-        cases = [(item.case, item.shape) for item in drawn if item.lost is None]
-        limits = self.runner.settings.limits
-        try:
-            return check_mask(
-                target.name, target.text, cases, self.runner.judge, self._locator, limits=limits
-            )
-        except UnjudgedError:
-            return []
-
     def gone(self, reason: str) -> None:
         """Note why a target answers no more; what it answered so far stays judged."""
         for number in range(len(self.judged)):
             if number not in self.targets:
                 self.part.errors.setdefault(number, reason)
 
-    def _branches(self, target: Target) -> BranchCoverage | None:
-        """Run a sample of the campaign's cases once more, noting branches; None for engines that cannot."""
-        settings = self.runner.settings
-        if target.text is None or settings.engines[0] not in PROBED or self.cases == 0:
+    def _branches(self, number: int) -> BranchCoverage | None:
+        target = self.judged[number]
+        if target.text is None or number in self.part.errors or self.cases == 0:
             return None
-        hinted = int(settings.cases * HINTED)
-        plain = settings.cases - hinted
-        step = _stride(plain, self.runner.choices)
-        drawn = [self.runner.drawn(index) for index in range(0, min(plain, self.part.cases), step)]
-        hints = hints_of(target.text)
-        step = _stride(hinted, self.runner.choices)
-        drawn += [self.runner.drawn(index, hints) for index in range(plain, settings.cases, step)]
-        requests = [item.shape.request(item.case) for item in drawn if item.lost is None]
-        if self._probe is None:
-            self._probe = BranchProbe(settings.engines[0], limits=settings.limits)
-        try:
-            return self._probe.run(target.text, requests)
-        except UnjudgedError:
-            return None
+        return self.sample.run(target.text, _hints(target), min(self.plain, self.part.cases))
 
     def close(self) -> None:
         """End the workers of the probe and of what finds lines."""
-        self._locator.close()
-        if self._probe is not None:
-            self._probe.close()
-
-    def _smallest(self, target: Target, rules: dict[str, RuleTally]) -> dict[str, assemble.Shown]:
-        found = {key: self._shown(target, seen) for key, seen in rules.items()}
-        return {slug: shown for slug, shown in found.items() if shown is not None}
-
-    def _shrinker(self, target: Target, host: Host, smallest: Sighting) -> Shrinker:
-        """Return what shrinks a sighting: on its engine, and where engines disagree on both."""
-        runner, found = self.runner, smallest.found
-        names = [smallest.engine, *([found.against] if found.against else [])]
-        return Shrinker(
-            runner.judge,
-            host,
-            target.text or "",
-            expressible=runner.expressible(*names),
-            against=(found.against, runner.hosts[found.against]) if found.against else None,
-            date=runner.settings.date,
-        )
-
-    def _shrunk(self, target: Target, rules: dict[str, RuleTally]) -> dict[str, assemble.Shown]:
-        """Shrink the smallest case of every rule, and trace the template line of each."""
-        shown: dict[str, assemble.Shown] = {}
-        for slug, seen in rules.items():
-            smallest = seen.smallest
-            host = self.runner.hosts[smallest.engine]
-            fallback = self._shown(target, seen)
-            if slug in _NOT_SHRUNK or self._late():
-                if fallback is not None:
-                    shown[slug] = fallback
-                continue
-            shape = shapes([smallest.shape])[0][0]
-            shrinker = self._shrinker(target, host, smallest)
-            small = shrinker.shrink(smallest.case, shape, slug)
-            if small is None:
-                if fallback is not None:
-                    shown[slug] = fallback
-                continue
-            line, origin = None, None
-            difference, text = small.found.difference, small.judgement.text
-            # What only the server can prevent was not written by any line of the template.
-            blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
-            if target.text is not None and blamed and difference is not None and text is not None:
-                request = small.shape.request(small.case)
-                line, origin = self._locator.locate(
-                    target.text, smallest.engine, host, request, text, difference
-                )
-            shown[slug] = assemble.Shown(
-                small.case,
-                smallest.engine,
-                small.shape.name,
-                small.answer,
-                small.judgement,
-                small.found,
-                small.minimal,
-                line,
-                () if self.foreign else shrinker.needed_shapes(small, slug),
-                origin,
-                target.reproduce(small.shape.request(small.case)),
-            )
-        return shown
+        self.examples.close()
+        self.sample.close()
 
 
 def exit_code(report: Report, fail_on: str = "error") -> int:

@@ -1,7 +1,18 @@
-"""Ways to make a case smaller: each function yields cases that lack one thing or say one thing more simply.
+"""The passes that make a case smaller: each yields cases that lack one thing or say one thing more simply.
 
-A case is 1-minimal for a rule when none of these still shows the rule. Every step makes the case smaller in
-a fixed order, so that shrinking ends.
+How a pass is designed. It is a function from a case to cases, lazily, that changes one kind of thing and nothing else,
+so that what it leaves can be blamed on that kind. It yields the boldest change first (half of the messages, no tools,
+the empty text) and the smallest last (one message, one letter): the bold ones save renders, the small ones make
+the result 1-minimal. It knows neither rule nor template and may yield cases that no server could hand over; `shrink`
+leaves those out. What belongs together changes together: a tool result goes with its call, a name everywhere at once.
+
+Why they stand in this order. What carries most goes first, since every later pass has less to try then: messages, tools
+and options are whole parts of the prompt, calls and parts of a message come next, then what is inside them, schemas,
+arguments and texts. Names come last, because renaming removes nothing and only makes the rest easier to read.
+
+Why they end. Every change goes down in one fixed order: fewer things, then shorter texts, then letters, numbers and
+names nearer to the plain ones (`a`, 0, `f`), and no pass goes up in it. Where a plain value would invite another that
+leads back (the plainest schema, a plain number), the pass stops there. A test walks down random paths to their ends.
 """
 
 from __future__ import annotations
@@ -356,9 +367,3 @@ STEPS = (
     Step("texts", simpler_texts),
     Step("names", simpler_names),
 )
-
-
-def reductions(case: Case) -> Iterator[Case]:
-    """Yield every case that is one step simpler."""
-    for step in STEPS:
-        yield from step.cases(case)

@@ -193,6 +193,7 @@ class Runner:
         deadline: float | None = None,
         on_found: OnFound | None = None,
         on_progress: OnProgress | None = None,
+        on_drawn: Callable[[Drawn], None] | None = None,
         part: Part | None = None,
         hints: Hints | None = None,
     ) -> Part:
@@ -210,6 +211,9 @@ class Runner:
             if position < stop and (deadline is None or time.monotonic() < deadline):
                 end = min(stop, position + size)
                 drawn = [self.drawn(i, hints) for i in range(position, end)]
+                if on_drawn is not None:
+                    for item in drawn:
+                        on_drawn(item)
                 coming = self._submit(targets, live, drawn, part)
                 position, size = end, min(_BATCH, size * 2)
             else:

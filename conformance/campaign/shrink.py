@@ -1,4 +1,13 @@
-"""Shrink a case to a 1-minimal one that still shows a rule, on the engine and in the shape it was found with."""
+"""Shrink a case to a 1-minimal one that still shows a rule, on the engine and in the shape it was found with.
+
+What is smaller, and in which order it is tried, is for `reduce` to say. Here is the search: the first smaller case that
+still shows the rule is kept and tried anew by the same pass until that pass finds nothing; then the next pass has its
+turn; when a round of all passes finds nothing, no smaller case shows the rule, and the case is 1-minimal. Taking the
+first and not the smallest costs no quality, because the passes are tried again on what it leaves, and saves renders.
+
+It ends because each pass makes a case smaller in an order without infinite descents (see `reduce`). Long before that
+limits on renders may end it, for templates that hang: the case found by then is reported, marked as not minimal.
+"""
 
 from __future__ import annotations
 

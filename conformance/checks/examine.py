@@ -153,12 +153,13 @@ def _example(
     line = finding.line
     if line is None and finding.actual is not None and finding.actual_offset is not None:
         host = hosts[shown.engine]
-        tracer = tracers.setdefault(shown.engine, LineTracer(host, found.template.text))
+        if shown.engine not in tracers:  # cutting a template up takes as long as some rendering
+            tracers[shown.engine] = LineTracer(host, found.template.text)
         for generation in (probe.asks, False):
             request = probe.request(generation=generation)
             (outcome,) = host.render_many(found.template.text, [request])
             if outcome == Rendered(finding.actual):
-                line = tracer.line(request, finding.actual, finding.actual_offset)
+                line = tracers[shown.engine].line(request, finding.actual, finding.actual_offset)
                 break
     others = {
         seen.finding.rule

@@ -8,16 +8,13 @@ from functools import lru_cache
 
 from conformance.fixes.base import SkippedError
 from conformance.resources import resource
-from conformance.template.parts import Block, Source, Tag, Text, blocks, called, scan, tag_tree, walk
+from conformance.template.parts import Block, Source, Tag, Text, called, scan, tag_tree, walk
 
 NAME = "templates/gpt-oss.jinja"
 PREFIX = "harmony_"
 _HEADING = (
     "{#- Macros of chat-template-conformance, Apache-2.0: they write what the Harmony library writes. -#}\n"
 )
-# Variables of the reference's top level; macros have parameters of the same names, which stay.
-_VARIABLES = ("is_prompt", "look", "step", "drop", "said", "final_end", "author", "effort", "has_tools",
-              "instructions", "role")  # fmt: skip
 _STRING_OR_NAME = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(?<![\w.])[A-Za-z_]\w*", re.DOTALL)
 
 
@@ -27,12 +24,35 @@ def reference() -> Source:
     return Source(resource(*NAME.split("/")).read_text("utf-8"))
 
 
+@lru_cache(maxsize=1)
+def variables() -> frozenset[str]:
+    """Return what the reference sets outside of its macros; macros have parameters of the same names, which stay."""
+    tags = (part for part in walk(reference().parts, into=("if", "for")) if isinstance(part, Tag))
+    targets = {tag.rest.partition("=")[0].strip() for tag in tags if tag.keyword == "set"}
+    return frozenset(name for name in targets if name.isidentifier())
+
+
+@lru_cache
+def part(name: str) -> str:
+    """Return the part of the reference between its marks of this name.
+
+    Raises SkippedError when the marks are not there, or stand there twice.
+    """
+    begin, end = f"{{#- part: {name} -#}}", f"{{#- end: {name} -#}}"
+    text = reference().text
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise SkippedError(
+            f"{NAME} lacks the marks {begin} and {end}, or has one of them twice; put each there once"
+        )
+    return text[text.index(begin) + len(begin) : text.index(end)].strip()
+
+
 def renamed(text: str, names: Mapping[str, str] | None = None) -> str:
     """Return a piece of the reference for another template: macros and variables carry the prefix.
 
     `names` replaces further names; comments and constants stay.
     """
-    new = {name: PREFIX + name for name in _VARIABLES} | dict(names or {})
+    new = {name: PREFIX + name for name in variables()} | dict(names or {})
     macros = reference().macros
 
     def name(found: re.Match[str]) -> str:
@@ -48,6 +68,11 @@ def renamed(text: str, names: Mapping[str, str] | None = None) -> str:
         pieces.append(text_of_tag if tag.kind == "comment" else _STRING_OR_NAME.sub(name, text_of_tag))
         position = tag.end
     return "".join(pieces) + text[position:]
+
+
+def without_marks(text: str) -> str:
+    """Return a piece of the reference without the marks of parts in it."""
+    return re.sub(r"\{#- (?:part|end): [\w-]+ -#\}\n?", "", text)
 
 
 def indented(text: str, by: int) -> str:
@@ -82,7 +107,7 @@ def macros_for(text: str) -> dict[str, str]:
 def _macro_text(name: str) -> str:
     block = reference().macros[name]
     # The variables of a macro are its own; only the names of macros change, its own included.
-    return renamed(reference().slice(block, block), {name: name for name in _VARIABLES})
+    return renamed(reference().slice(block, block), {name: name for name in variables()})
 
 
 def _called_here(text: str) -> set[str]:
@@ -118,15 +143,3 @@ def _silent(part: object) -> bool:
         return part.kind == "comment"
     # A byte order mark belongs in front of everything.
     return not isinstance(part, Block) and not getattr(part, "value", "x").strip().strip("\ufeff")
-
-
-def first_look() -> str:
-    """Return the part of the reference that finds out which thinking stays, with its variables set."""
-    source = reference()
-    first = next(
-        part
-        for part in source.parts
-        if isinstance(part, Tag) and part.body.strip().startswith("set is_prompt")
-    )
-    last = next(loop for loop in blocks(source.parts, "for", into=()) if loop.start > first.start)
-    return source.slice(first, last)

@@ -149,8 +149,7 @@ class AssistantAndResults:
         else:
             arm = f"{{%- elif {variable}['role'] == 'tool' -%}}{answered}"
             changes = [(*assistant.span, said + arm)]
-        step = next(p for p in own.parts if isinstance(p, Tag) and p.body.strip().startswith("set step"))
-        before = f"{reference.first_look()}\n{own.slice(step, step)}\n"
+        before = f"{reference.part('first-look')}\n{reference.part('state')}\n"
         before = reference.indented(before, len(source.indent(loop)))
         changes.append((loop.start, loop.start, reference.renamed(before, names)))
         reads_type = any("content_type" in tag.body for tag in reach(source, old))
@@ -166,18 +165,28 @@ def _inside(source: Source, branch: Branch) -> str:
 
 
 _OPENED, _CLOSED = r"\{#- training: generation -#\}", r"\{#- training: endgeneration -#\}"
-_WHOLE = re.compile(r"\{\{- said\[:18\] -\}\}\s*" + _OPENED + r"\s*\{\{- said\[18:\] -\}\}\s*" + _CLOSED)
+_WHOLE = re.compile(
+    r"(?:\{#-(?! training:)[^\n]*?-#\}\s*)?\{\{- (\w+)\[:\d+\] -\}\}\s*"
+    + _OPENED
+    + r"\s*\{\{- \1\[\d+:\] -\}\}\s*"
+    + _CLOSED
+)
 
 
 def _marked(said: str, source: Source, old: list[Part]) -> str:
     """Return the reference's branch with the generation marks that the old branch had."""
-    said = re.sub(r"[ \t]*\{#- The first 18 characters.*?-#\}\n", "", said)
+    found = _WHOLE.search(said)
+    if found is None:
+        raise SkippedError(f"{reference.NAME} has no text split by its training marks; put them back")
     marks = list(blocks(old, "generation"))
+    whole, split = f"{{{{- {found[1]} -}}}}", re.sub(r"^\{#-(?! training:).*?-#\}\s*", "", found[0])
     if not marks:
-        return _WHOLE.sub("{{- said -}}", said)
-    if "<|start|>assistant" in source.writes(marks):
-        return _WHOLE.sub("{%- generation -%}\n        {{- said -}}\n      {%- endgeneration -%}", said)
-    return re.sub(_CLOSED, "{%- endgeneration -%}", re.sub(_OPENED, "{%- generation -%}", said))
+        new = whole
+    elif "<|start|>assistant" in source.writes(marks):
+        new = f"{{%- generation -%}}\n        {whole}\n      {{%- endgeneration -%}}"
+    else:
+        new = re.sub(_CLOSED, "{%- endgeneration -%}", re.sub(_OPENED, "{%- generation -%}", split))
+    return said[: found.start()] + new + said[found.end() :]
 
 
 @register
@@ -211,9 +220,8 @@ class DeveloperMessage:
         if not re.fullmatch(r"[\w.]+", instructions):
             raise SkippedError(f"the instructions are written under the test {instructions!r}")
         own = reference.reference()
-        flag = next(p for p in own.parts if isinstance(p, Tag) and p.body.strip().startswith("set has_tools"))
         own_block = developer_block(own)
-        text = f"{own.slice(flag, flag)}\n{own.slice(own_block, own_block)}"
+        text = f"{reference.part('has-tools')}\n{own.slice(own_block, own_block)}"
         text = reference.renamed(reference.indented(text, len(source.indent(block))))
         name = reference.PREFIX + "instructions"
         read = f"{reference.PREFIX}text({instructions}, 'the content of the first message')"
@@ -242,7 +250,7 @@ class SystemMessage:
         refuse_unknown_names(source, parts, _SYSTEM_NAMES, "the system message")
         own = reference.reference()
         own_first, own_last, _ = _system(own)
-        text = reference.renamed(own.slice(own_first, own_last))
+        text = reference.renamed(reference.without_marks(own.slice(own_first, own_last)))
         # What is set there and read elsewhere is not only for the system message.
         read = {name for part in source.parts if part not in parts for name in names_read([part])}
         for tag in parts:

@@ -63,11 +63,6 @@ class CoverageCounter:
         return tuple(name for name, count in zip(NAMES, self.counts, strict=True) if not count)
 
     @property
-    def missing_pairs(self) -> tuple[tuple[str, str], ...]:
-        """The pairs that can meet and did not, each once."""
-        return self._pairs([possible & ~seen for seen, possible in zip(self._met, POSSIBLE, strict=True)])
-
-    @property
     def impossible_pairs(self) -> tuple[tuple[str, str], ...]:
         """The pairs that met although features.py says that they cannot; there should be none."""
         own = [seen & ~(1 << index) for index, seen in enumerate(self._met)]

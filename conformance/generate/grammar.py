@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from conformance.conversation import (
@@ -14,7 +13,6 @@ from conformance.conversation import (
     Mode,
     Options,
     Tool,
-    to_json,
 )
 from conformance.generate import schema as schemas
 from conformance.generate import talk, tools
@@ -81,11 +79,3 @@ class Grammar:
 def case_at(seed: int, index: int, hints: Hints = _NO_HINTS) -> Case:
     """Return case number `index` (from 0) of the campaign with this seed: the same in every process."""
     return Grammar(hints).case(RandomDraw(seed, index))
-
-
-def speed(cases: int = 3000, seed: int = 0) -> tuple[float, float]:
-    """Measure the generator: return cases a second on this core, and the mean size of a case in bytes."""
-    start = time.perf_counter()
-    made = [case_at(seed, index) for index in range(cases)]
-    elapsed = time.perf_counter() - start
-    return cases / elapsed, sum(len(to_json(case)) for case in made) / cases

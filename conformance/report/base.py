@@ -40,6 +40,7 @@ WRITERS: Registry[Writer] = Registry(
     {
         "terminal": "conformance.report.terminal",
         "json": "conformance.report.json_file",
+        "html": "conformance.report.html",
         "markdown": "conformance.report.github_markdown",
         "sarif": "conformance.report.sarif",
         "junit": "conformance.report.junit",

@@ -11,7 +11,7 @@ import pytest
 
 from conformance.campaign import shrink as shrink_module
 from conformance.campaign.check import check
-from conformance.campaign.reduce import reductions
+from conformance.campaign.reduce import STEPS
 from conformance.campaign.runner import Runner, Settings
 from conformance.campaign.shrink import Shrinker
 from conformance.conversation import Case, case_id, check_case, to_json
@@ -74,6 +74,12 @@ def rules_of(runner: Runner, text: str, case: Case, shape: Shape) -> list[str]:
     answer = runner.judge.answer(case)
     assert answer is not None
     return [found.rule for found in runner.judge.judge(answer, outcome).found]
+
+
+def reductions(case: Case) -> Iterator[Case]:
+    """Yield every case that is one step simpler."""
+    for step in STEPS:
+        yield from step.cases(case)
 
 
 def simpler(case: Case, shape: Shape) -> Iterator[Case]:

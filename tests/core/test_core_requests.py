@@ -16,10 +16,11 @@ from conformance.conversation import (
     Tool,
     ToolResult,
     User,
+    to_json,
 )
 from conformance.errors import EXIT_USAGE, UsageError
 from conformance.generate import case_at
-from conformance.importers import MAX_BYTES, case_from_request, looks_like_case_id, read_case, to_file
+from conformance.importers import MAX_BYTES, case_from_request, looks_like_case_id, read_case
 from conformance.oracles.plan import arguments_text
 from conformance.shapes import default_families
 
@@ -270,7 +271,7 @@ def test_a_case_written_to_a_file_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "case.json"
     for index in range(60):
         case = case_at(43, index)
-        path.write_text(to_file(case), encoding="utf-8")
+        path.write_bytes(to_json(case))
         assert read_case(path) == case
 
 

@@ -9,6 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+from conformance.oracles.profile import profile
+
 ROOT = Path(__file__).parents[2]
 _NEEDED = ("conformance", "tools", "templates", "fixtures", "docs", "README.md", "pyproject.toml")
 _STEP = re.compile(
@@ -69,3 +71,26 @@ def test_a_newcomer_adds_a_rule_in_three_files(tmp_path: Path) -> None:
         [sys.executable, "-c", _TRY], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_newcomer_tries_a_profile_from_a_file(tmp_path: Path) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    part = text.split("## A new profile\n")[1].split("\n## ")[0]
+    (tmp_path / "mine.toml").write_text(part.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    chosen = profile(str(tmp_path / "mine.toml"))
+    assert (chosen.content_type, chosen.preamble_channel) == ("constrain", "analysis")
+    assert chosen.differs_in(profile("documented")) == {"content_type", "preamble_channel"}
+
+
+def test_every_kind_of_addition_has_an_example_and_a_room() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [a-z ]+ \| `(\w+\.py)` \| (.*?) \| (.*?) \|$", text, re.MULTILINE)
+    examples = {path.name for path in (ROOT / "examples" / "plugin" / "toy_conformance").glob("*.py")}
+    assert {name for name, *_ in rows} == examples - {"__init__.py"}
+    for _, room, test in rows:
+        for path in re.findall(r"`((?:conformance|tests)/[\w./]+)`", f"{room} {test}"):
+            assert (ROOT / path).exists(), path
+        for registry, file in re.findall(r"`([A-Z]+)` in `(\w+\.py)`", room):
+            folder = re.search(r"`(conformance/\w+/)`", room)
+            assert folder is not None
+            assert f"\n{registry}: Registry" in (ROOT / folder[1] / file).read_text(encoding="utf-8")

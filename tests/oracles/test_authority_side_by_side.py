@@ -147,8 +147,6 @@ def test_vllms_library_after_ours(place: Environment) -> None:
     assert (authority["name"], authority["version"]) == ("openai-harmony", "0.0.8")
     assert authority["renders"] == find("openai-harmony").renders
     assert "note: fetched a copy of openai-harmony" in err
-    assert place.check("--jobs", "2", "--offline")[0]["authority"] == authority
-
     code, rows = place.doctor()
     assert code == 0
     assert rows["authority"].startswith("ok openai-harmony 0.0.8 (own copy), of the package openai-harmony")

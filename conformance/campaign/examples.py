@@ -1,0 +1,127 @@
+"""The example of each rule: the smallest case that the campaign met, shrunk, and the template lines behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from conformance.campaign import assemble
+from conformance.campaign.locate import Locator
+from conformance.campaign.mask import check_mask
+from conformance.campaign.runner import Runner
+from conformance.campaign.shrink import Shrinker
+from conformance.campaign.tally import RuleTally, Sighting
+from conformance.engines.host import Host
+from conformance.errors import UnjudgedError
+from conformance.report.model import Divergence
+from conformance.rules.behaviour import DOES_NOT_COMPILE, RESOURCE_LIMIT
+from conformance.shapes import shapes
+from conformance.targets.base import Target
+
+# A third of so many conversations is trained on.
+_MASKED_CASES = 600
+# Each smaller case would cost the whole limit once more; no case is to blame for the other.
+_NOT_SHRUNK = frozenset({RESOURCE_LIMIT.slug, DOES_NOT_COMPILE.slug})
+
+
+class Examples:
+    """Makes the examples of a campaign's targets; `foreign` hosts are no engines, so that shapes say nothing."""
+
+    def __init__(self, runner: Runner, *, foreign: bool) -> None:
+        self._runner, self._foreign = runner, foreign
+        self._locator = Locator(limits=runner.settings.limits)
+
+    def as_seen(self, target: Target, seen: RuleTally) -> assemble.Shown | None:
+        """Return the smallest case of a rule as the campaign met it, None where the oracle refuses it."""
+        smallest = seen.smallest
+        answer = self._runner.judge.answer(smallest.case)
+        if answer is None:
+            return None
+        return assemble.Shown(
+            smallest.case,
+            smallest.engine,
+            smallest.shape,
+            answer,
+            smallest.judgement,
+            smallest.found,
+            reproduce=target.reproduce(shapes([smallest.shape])[0][0].request(smallest.case)),
+        )
+
+    def smallest(self, target: Target, rules: dict[str, RuleTally]) -> dict[str, assemble.Shown]:
+        """Return the smallest case of every rule as the campaign met it."""
+        found = {slug: self.as_seen(target, seen) for slug, seen in rules.items()}
+        return {slug: shown for slug, shown in found.items() if shown is not None}
+
+    def _shrinker(self, target: Target, host: Host, smallest: Sighting) -> Shrinker:
+        """Return what shrinks a sighting: on its engine, and where engines disagree on both."""
+        runner, found = self._runner, smallest.found
+        names = [smallest.engine, *([found.against] if found.against else [])]
+        return Shrinker(
+            runner.judge,
+            host,
+            target.text or "",
+            expressible=runner.expressible(*names),
+            against=(found.against, runner.hosts[found.against]) if found.against else None,
+            date=runner.settings.date,
+        )
+
+    def shrunk(
+        self, target: Target, rules: dict[str, RuleTally], late: Callable[[], bool]
+    ) -> dict[str, assemble.Shown]:
+        """Shrink the smallest case of every rule and trace its line; once it is `late` the rest stay as seen."""
+        shown: dict[str, assemble.Shown] = {}
+        for slug, seen in rules.items():
+            smallest = seen.smallest
+            host = self._runner.hosts[smallest.engine]
+            fallback = self.as_seen(target, seen)
+            if slug in _NOT_SHRUNK or late():
+                if fallback is not None:
+                    shown[slug] = fallback
+                continue
+            shape = shapes([smallest.shape])[0][0]
+            shrinker = self._shrinker(target, host, smallest)
+            small = shrinker.shrink(smallest.case, shape, slug)
+            if small is None:
+                if fallback is not None:
+                    shown[slug] = fallback
+                continue
+            line, origin = None, None
+            difference, text = small.found.difference, small.judgement.text
+            # What only the server can prevent was not written by any line of the template.
+            blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
+            if target.text is not None and blamed and difference is not None and text is not None:
+                request = small.shape.request(small.case)
+                line, origin = self._locator.locate(
+                    target.text, smallest.engine, host, request, text, difference
+                )
+            shown[slug] = assemble.Shown(
+                small.case,
+                smallest.engine,
+                small.shape.name,
+                small.answer,
+                small.judgement,
+                small.found,
+                small.minimal,
+                line,
+                () if self._foreign else shrinker.needed_shapes(small, slug),
+                origin,
+                target.reproduce(small.shape.request(small.case)),
+            )
+        return shown
+
+    def masks(self, target: Target, judged: int) -> list[Divergence]:
+        """Judge what training would learn from some of the `judged` cases; transformers alone makes masks."""
+        if target.text is None or "transformers" not in self._runner.hosts:
+            return []
+        drawn = (self._runner.drawn(index) for index in range(min(_MASKED_CASES, judged)))
+        cases = [(item.case, item.shape) for item in drawn if item.lost is None]
+        limits = self._runner.settings.limits
+        try:
+            return check_mask(
+                target.name, target.text, cases, self._runner.judge, self._locator, limits=limits
+            )
+        except UnjudgedError:
+            return []
+
+    def close(self) -> None:
+        """End the workers that find lines."""
+        self._locator.close()

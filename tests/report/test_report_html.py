@@ -1,0 +1,155 @@
+"""The page in a real browser: what is shown, what filters, what hostile text does, what it weighs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from conformance.report.base import Output, writer
+from conformance.report.model import LeftOut, Report
+
+from . import samples
+from .browser import axe, open_browser
+
+SCRIPT = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
+
+
+def html(report: Report) -> bytes:
+    written = writer("html")(report, Output(folder=Path("unused")))
+    assert isinstance(written, bytes)
+    return written
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    driver = open_browser()
+    if isinstance(driver, str):
+        pytest.skip(driver)
+    yield driver
+    driver.quit()
+
+
+def show(browser: Any, path: Path, report: Report) -> None:
+    path.write_bytes(html(report))
+    browser.get_log("browser")
+    browser.get(path.as_uri())
+    assert browser.execute_script("return document.documentElement.dataset.ready") == "yes"
+    assert [entry["message"] for entry in browser.get_log("browser")] == []
+
+
+def visible_cards(browser: Any) -> list[str]:
+    script = "return [...document.querySelectorAll('.card h3')].map(n => n.textContent)"
+    titles: list[str] = browser.execute_script(script)
+    return titles
+
+
+def test_it_is_one_file_that_needs_nothing_else() -> None:
+    page = html(samples.full()).decode()
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!#)", page)
+    assert "default-src 'none'" in unescape(page.split("<style>")[0])
+    assert html(samples.full()) == html(samples.full())
+
+
+def test_the_first_screen_and_a_card(browser: Any, tmp_path: Path) -> None:
+    show(browser, tmp_path / "x.html", samples.full())
+    body = browser.execute_script("return document.body.innerText")
+    for said in (
+        "2 of 5 targets pass", "openai-harmony 0.0.8", "15.2 %", "31 % under the best cited profile",
+        "hf-model was not judged", "2 extra", "Reproduce with",
+    ):  # fmt: skip
+        assert said in body, said
+    assert len(visible_cards(browser)) == len(samples.diverging().divergences)
+    assert browser.execute_script("return document.querySelector('.card ins') !== null")
+    assert browser.execute_script("return document.querySelector('.card .token').textContent").startswith(
+        "<|"
+    )
+
+
+def test_filters_search_and_drill_down(browser: Any, tmp_path: Path) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import Select, WebDriverWait
+
+    show(browser, tmp_path / "x.html", samples.full())
+
+    def wait_for(number: int) -> None:
+        WebDriverWait(browser, 10).until(lambda _: len(visible_cards(browser)) == number)
+
+    Select(browser.find_element(By.ID, "severity")).select_by_value("warning")
+    wait_for(1)
+    assert visible_cards(browser) == ["HT503 thinking-retention"]
+    browser.find_element(By.CSS_SELECTOR, "#filters button").click()
+    wait_for(6)
+    browser.find_element(By.ID, "search").send_keys("be brief")
+    wait_for(1)
+    browser.execute_script("document.querySelector('#matrix td button').click()")
+    wait_for(6)
+    assert browser.execute_script("return document.getElementById('engine').value") == "transformers"
+    browser.execute_script("document.querySelector('#rules td button').click()")
+    wait_for(1)
+
+
+def test_hostile_text_runs_nothing(browser: Any, tmp_path: Path) -> None:
+    hostile = samples.hostile_target()
+    example = replace(hostile.divergences[0].example, region=SCRIPT, failure=SCRIPT, structure=[SCRIPT])
+    evil = replace(
+        hostile, name=SCRIPT, aliases=[SCRIPT], engines=[SCRIPT], shapes=[SCRIPT],
+        divergences=[replace(hostile.divergences[0], example=example, engines=[SCRIPT], features=[SCRIPT])],
+    )  # fmt: skip
+    report = samples.report(evil, left_out=[LeftOut(name=SCRIPT, reason=SCRIPT)])
+    assert b"<script>window" not in html(report)
+    show(browser, tmp_path / "x.html", report)
+    assert browser.execute_script("return window.hacked === undefined && !document.querySelector('img')")
+    assert "onerror=window.hacked" in browser.execute_script("return document.body.innerText")
+    # And what got in all the same would be stopped by the policy.
+    forged = "Object.assign(document.createElement('script'), {text: 'window.hacked = 1'})"
+    browser.execute_script(f"document.body.append({forged})")
+    assert browser.execute_script("return window.hacked === undefined")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_accessibility(dark: bool, tmp_path: Path) -> None:
+    source = axe()
+    if not source:
+        pytest.skip("npm cannot fetch axe-core")
+    driver = open_browser(dark=dark)
+    if isinstance(driver, str):
+        pytest.skip(driver)
+    try:
+        show(driver, tmp_path / "x.html", samples.full())
+        assert driver.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches") is dark
+        driver.execute_script(source)
+        found = driver.execute_async_script("axe.run().then(arguments[0])")
+        told = [
+            (rule["id"], [node["html"][:200] for node in rule["nodes"][:3]]) for rule in found["violations"]
+        ]
+        assert told == []
+        assert len(found["passes"]) > 15
+    finally:
+        driver.quit()
+
+
+def test_a_phone_scrolls_in_one_direction_only(browser: Any, tmp_path: Path) -> None:
+    browser.set_window_size(500, 900)
+    try:
+        show(browser, tmp_path / "x.html", samples.full())
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        browser.set_window_size(1280, 1600)
+
+
+def test_ten_thousand_divergences_are_shown_in_parts(browser: Any, tmp_path: Path) -> None:
+    one = samples.default_comment()
+    many = [replace(one, rule=f"rule-{number}", code=f"HT{number}") for number in range(10_000)]
+    show(browser, tmp_path / "x.html", samples.report(samples.target("x", "diverges", many)))
+    assert len(visible_cards(browser)) == 40
+    browser.execute_script("document.getElementById('more').click()")
+    assert len(visible_cards(browser)) == 80
+    browser.execute_script("document.getElementById('search').value = 'HT9999'")
+    browser.execute_script("document.getElementById('filters').dispatchEvent(new Event('submit'))")
+    assert visible_cards(browser) == ["HT9999 rule-9999"]
