@@ -23,7 +23,7 @@ from conformance.errors import (
     GoneError,
     UsageError,
 )
-from conformance.generate import Hints
+from conformance.generate import Hints, corners
 from conformance.generate.coverage import CoverageCounter
 from conformance.package_checks import examine
 from conformance.report.model import Divergence, Finding, LeftOut, Report, Run
@@ -38,6 +38,8 @@ from conformance.template.hints import hints_of
 HINTED = 0.1
 # So many causes of one rule are shrunk and shown; a template can have as many as there are conversations.
 _MOST_CAUSES = 30
+# So much of that tenth at most holds the corners of schemas; the default budget has room for all of them.
+_CORNERS = 0.4
 
 
 def check(
@@ -114,9 +116,13 @@ def _unique(given: Sequence[Target]) -> tuple[list[Target], list[list[str]]]:
     return unique, aliases
 
 
-def _hints(target: Target) -> Hints:
-    """Return what a target waits for; nothing is known of one that is no template."""
-    return Hints() if target.text is None else hints_of(target.text)
+def _hints(target: Target, first: int, cases: int) -> Hints:
+    """Return what steers the cases from `first` on: what a template waits for, and at their end the corners.
+
+    Nothing is known of a target that is no template.
+    """
+    hints = Hints() if target.text is None else hints_of(target.text)
+    return replace(hints, corners=(cases - min(corners.COUNT, int((cases - first) * _CORNERS)), cases))
 
 
 class _Campaign:
@@ -166,7 +172,8 @@ class _Campaign:
             if number not in self.part.errors:
                 # What a template waits for is its own; the tally is the same, so that both parts add up.
                 own = Part([self.part.tallies[number]], CoverageCounter())
-                self._judge([number], own, self.plain, settings.cases, _hints(target), deadline)
+                hints = _hints(target, self.plain, settings.cases)
+                self._judge([number], own, self.plain, settings.cases, hints, deadline)
                 if own.errors:
                     self.part.errors[number] = own.errors[0]
                 self._own[number] = own
@@ -317,7 +324,8 @@ class _Campaign:
         target = self.judged[number]
         if target.text is None or number in self.part.errors or self.cases == 0:
             return None
-        return self.sample.run(target.text, _hints(target), min(self.plain, self.part.cases))
+        hints = _hints(target, self.plain, self.runner.settings.cases)
+        return self.sample.run(target.text, hints, min(self.plain, self.part.cases))
 
     def close(self) -> None:
         """End the workers of the probe and of what finds lines."""

@@ -79,7 +79,9 @@ class Examples:
                 continue
             shape = shapes([smallest.shape])[0][0]
             shrinker = self._shrinker(target, host, smallest)
-            small = shrinker.shrink(smallest.case, shape, slug)
+            small = shrinker.shrink(
+                smallest.case, shape, slug, unexplained=not seen.explained and not smallest.found.readings
+            )
             if small is None:
                 if fallback is not None:
                     shown[slug] = fallback

@@ -71,13 +71,16 @@ class Shrinker:
         self._date = date
         self._renders = 0
         self._limits = 0
+        self._unexplained = False
 
-    def shrink(self, case: Case, shape: Shape, rule: str) -> Shrunk | None:
+    def shrink(self, case: Case, shape: Shape, rule: str, *, unexplained: bool = False) -> Shrunk | None:
         """Return the shrunk case, or None when the case does not show the rule (it was not reproducible).
 
-        `rule` is a finding's key: a slug, with the cause where the rule has several.
+        `rule` is a finding's key: a slug, with the cause where the rule has several. With `unexplained`, what a cited
+        reading explains does not show it.
         """
         self._renders = self._limits = 0
+        self._unexplained = unexplained
         plain = families().get(shape.family, (shape,))[0]
         best = None
         for candidate in dict.fromkeys((plain, shape)):
@@ -149,7 +152,7 @@ class Shrinker:
                     continue
                 self._limits += isinstance(outcome, LimitExceeded)
                 try:
-                    judgement = self._judge.judge(answer, outcome, confirm=False)
+                    judgement = self._judge.judge(answer, outcome, confirm=False, readings=self._unexplained)
                 except OracleRefusedError:  # it failed on the template's text
                     continue
                 if others is not None:
@@ -158,7 +161,7 @@ class Shrinker:
                 if known is not None and not known.issuperset(found.rule for found in judgement.found):
                     continue
                 for found in judgement.found:
-                    if found.key == rule:
+                    if found.key == rule and not (self._unexplained and found.readings):
                         return Shrunk(batch[position], shape, answer, judgement, found, False, 0)
         return None
 

@@ -160,7 +160,7 @@ def _compare_header(block: Block, head: str, shown: str, pair: Pair) -> Iterator
     if want["author"] != got["author"]:
         named.append((calls.RESULT_AUTHOR if result else messages.ROLE_HEADER, base))
     # A result's author and recipient are one matter.
-    if (want["to"], None) != (got["to"], got["late"]) and not (result and named):
+    if (want["to"], want["late"]) != (got["to"], got["late"]) and not (result and named):
         other = calls.RECIPIENT_PLACEMENT if call else messages.ROLE_HEADER
         named.append((calls.RESULT_AUTHOR if result else other, base))
     if want["channel"] != got["channel"]:

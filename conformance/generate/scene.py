@@ -31,12 +31,14 @@ class Hints:
     and property names, enums and arguments. `keys` are schema keys that it looks at: unknown ones get a
     value now and then. `messages` is a length that conversations should reach now and then (0: no wish).
     Words and keys that no case could use (empty, very long, not UTF-8, or with a meaning that the grammar
-    knows) are left out.
+    knows) are left out. `corners` are the numbers of cases, from and to, that hold the corners of schemas instead of
+    what is drawn.
     """
 
     words: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     messages: int = 0
+    corners: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         words = tuple(dict.fromkeys(word for word in self.words if _usable(word)))

@@ -63,6 +63,7 @@ def _target_data(target: Target) -> dict[str, Any]:
         "shapes": target.shapes,
         "cases": target.cases,
         "right_under": dict(sorted(target.right_under.items())),
+        "right_under_readings": target.right_under_readings,
         "unclassified_share": rounded(target.unclassified_share),
         "branches_never_run": target.coverage.branches_never_run,
     }
@@ -80,6 +81,7 @@ def _rule_data(divergence: Divergence) -> dict[str, Any]:
         "share": rounded(divergence.share),
         **({"cause": divergence.cause} if divergence.cause else {}),
         "vanishes_under": divergence.vanishes_under,
+        "readings": [str(reading) for reading in divergence.readings],
         "features": divergence.features,
         "template_line": divergence.example.template_line,
         "case_id": divergence.example.case_id,
@@ -107,8 +109,9 @@ def _markdown(report: Report) -> Iterator[str]:
         yield ""
         yield "**Incomplete: the run was ended early.**"
     yield ""
-    yield f"| Template | SHA-256 | Conversations | Right under {cell(profile)} | Best profile | Rules | Verdict |"
-    yield "|---|---|--:|--:|--:|--:|---|"
+    shares = f"Right under {cell(profile)} | Best profile | Under cited readings"
+    yield f"| Template | SHA-256 | Conversations | {shares} | Rules | Verdict |"
+    yield "|---|---|--:|--:|--:|--:|--:|---|"
     ranked = _ranked(report)
     for target in ranked:
         yield _row(target, profile)
@@ -136,6 +139,7 @@ def _row(target: Target, profile: str) -> str:
         f"{target.cases.total:,}",
         percent(right) if judged and right is not None else "",
         f"{percent(best[1])} {cell(best[0])}" if judged and best else "",
+        percent(target.right_under_readings) if judged and target.right_under_readings is not None else "",
         f"{len({found.rule for found in target.divergences}):,}" if judged else "",
         cell(words),
     ]
@@ -147,7 +151,7 @@ def _rules(target: Target) -> Iterator[str]:
     source = _source(target)
     if "location" in source:
         yield from (f"From {cell(source['location'])}, sha256 `{inert(target.sha256)}`.", "")
-    yield "| Rule | Severity | Share | Vanishes under | Template line | Smallest conversation |"
+    yield "| Rule | Severity | Share | Right where | Template line | Smallest conversation |"
     yield "|---|---|--:|---|--:|---|"
     for divergence in _by_share(target):
         line = divergence.example.template_line
@@ -156,7 +160,7 @@ def _rules(target: Target) -> Iterator[str]:
             + (f"<br>{cell(divergence.cause)}" if divergence.cause else ""),
             divergence.severity,
             percent(divergence.share),
-            cell(", ".join(divergence.vanishes_under)),
+            cell(", ".join(str(reading) for reading in divergence.readings)),
             "" if line is None else f"{line}",
             conversation(divergence),
         ]
