@@ -7,7 +7,7 @@ from html import escape
 
 from conformance.report.base import Output, register
 from conformance.report.cards import known_rule, percent, replay_command
-from conformance.report.excerpt import excerpt, parting
+from conformance.report.excerpt import excerpt, parting, token_excerpt
 from conformance.report.issues import Issue, issues
 from conformance.report.markdown import cell, conversation, escaped, no_paths
 from conformance.report.model import Divergence, Report, Target
@@ -126,6 +126,10 @@ def difference(divergence: Divergence) -> Iterator[str]:
     yield from ("", "```diff")
     if example.actual is None or example.failure is not None:
         yield f"! {inert(example.failure or 'no text', 400)}"
+    elif divergence.check == "tokens":
+        shown = token_excerpt(example.actual, example.actual_offset or 0, example.actual_part, _WIDTH)
+        yield f"+ {shown.actual.plain}"
+        yield f"  {' ' * shown.column}{shown.caret} read as a control token"
     elif example.offset is None:
         yield f"- {inert(example.expected, _WIDTH)}"
         yield f"+ {inert(example.actual, _WIDTH)}"

@@ -20,7 +20,7 @@ from rich.text import Text
 from conformance.conversation import Assistant, Case, Instructions, User
 from conformance.report.base import Output, register
 from conformance.report.cards import known_rule, percent, replay_command
-from conformance.report.excerpt import excerpt, parting
+from conformance.report.excerpt import excerpt, parting, token_excerpt
 from conformance.report.files import to_json
 from conformance.report.issues import issues, repository
 from conformance.report.model import Divergence, Report, Target
@@ -235,6 +235,14 @@ def _difference(divergence: Divergence) -> dict[str, Any]:
     plain: dict[str, Any] = {"failure": "", "expected": [], "actual": [], "note": ""}
     if example.actual is None or example.failure is not None:
         return {**plain, "failure": inert(example.failure or "no text", 1000)}
+    if divergence.check == "tokens":
+        # The characters are Harmony's; what differs is what the server makes of them.
+        shown = token_excerpt(example.actual, example.actual_offset or 0, example.actual_part, _WIDTH)
+        return {
+            **plain,
+            "actual": _segments(shown.actual),
+            "note": "the marked text is read as a control token",
+        }
     if example.offset is None:
         expected, actual = ([[inert(text, 1000), ""]] for text in (example.expected, example.actual))
         return {**plain, "expected": expected, "actual": actual, "note": "see the rule"}
