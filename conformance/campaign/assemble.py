@@ -39,9 +39,8 @@ from conformance.report.model import (
 )
 from conformance.report.model import Reading as ReadingRecord
 from conformance.rules import rule
-from conformance.rules.base import Severity
+from conformance.rules.base import Severity, loss_of
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
-from conformance.rules.impacts import impact_of
 from conformance.targets.base import Target as Judged
 from conformance.template.branches import BranchCoverage
 
@@ -262,9 +261,10 @@ def divergence(
         ],
         example=example(shown, parse=parse),
         features=telling_features(tally, coverage),
-        cause=shown.found.cause,
+        cause=tally.smallest.found.cause,
+        fix=shown.found.fix,
         needs_shapes=list(shown.needs_shapes),
-        impact=impact_of(slug),
+        impact=loss_of(slug).impact,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from conformance.campaign.causes import advice, cause_of
 from conformance.compare.align import Pair, align
 from conformance.compare.base import Found
 from conformance.compare.classify import classify
@@ -242,4 +243,5 @@ def _failure(outcome: Outcome | SyntaxProblem) -> Judgement:
     message = f"{outcome.kind}: {outcome.message}" if isinstance(outcome, Crashed) else outcome.message
     line = None if isinstance(outcome, LimitExceeded) else outcome.line
     status = REJECTED if isinstance(outcome, Rejected) else CRASHED
-    return Judgement(status, [Found(rule, None)], failure=message, line=line)
+    found = Found(rule, None, cause=cause_of(outcome), fix=advice(outcome))
+    return Judgement(status, [found], failure=message, line=line)

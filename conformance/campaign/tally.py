@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from conformance.campaign.causes import plain
 from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REFUSED, REJECTED, Judgement
 from conformance.compare.base import Found
 from conformance.conversation import Case, to_json
 from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.profile import Reading, profiles
 from conformance.rules.behaviour import RESOURCE_LIMIT, UNCLASSIFIED
-
-_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
-_CAUSE_CHARS = 120
-
-
-def refusal_cause(message: str) -> str:
-    """Return what a refusal says apart from one request: without what it quotes, and numbers as N."""
-    words = " ".join(re.sub(r"\d+", "N", _QUOTED.sub("…", message)).split())
-    return words if len(words) <= _CAUSE_CHARS else words[: _CAUSE_CHARS - 1] + "…"
-
 
 _ORDER = {EQUAL: 0, DIFFERENT: 1, REJECTED: 2, CRASHED: 3}
 
@@ -94,6 +85,22 @@ class RuleTally:
         self.shapes |= other.shapes
         self.engines |= other.engines
         self.smallest = min(self.smallest, other.smallest, key=Sighting.key)
+
+
+def together(tallies: Sequence[RuleTally]) -> RuleTally:
+    """Return several tallies as one; a conversation that two of them count is counted twice."""
+    first = tallies[0]
+    whole = replace(
+        first,
+        smallest=replace(first.smallest, found=replace(first.smallest.found)),
+        vanishes=set(first.vanishes),
+        readings={setting: set(values) for setting, values in first.readings.items()},
+        shapes=set(first.shapes),
+        engines=set(first.engines),
+    )
+    for other in tallies[1:]:
+        whole.merge(replace(other, smallest=replace(other.smallest, found=replace(other.smallest.found))))
+    return whole
 
 
 @dataclass(slots=True)
@@ -215,7 +222,7 @@ class Tally:
 
     def refuse(self, refusal: RefusalTally, cause: str | None = None) -> None:
         """Count what the target refused."""
-        cause = refusal_cause(refusal.message) if cause is None else cause
+        cause = plain(refusal.message) if cause is None else cause
         known = self.refusals.get(cause)
         self.refusals[cause] = refusal if known is None else known.add(refusal)
 
@@ -243,6 +250,24 @@ class Tally:
         if found.against:
             tally.engines.add(found.against)
         return new
+
+    def folded(self, most: int) -> dict[str, RuleTally]:
+        """Return what was seen by rule and cause; of each rule's causes the commonest, and the others as one."""
+        by_rule: dict[str, list[RuleTally]] = {}
+        for seen in self.rules.values():
+            if seen.smallest.found.cause:
+                by_rule.setdefault(seen.smallest.found.rule, []).append(seen)
+        found = dict(self.rules)
+        for causes in by_rule.values():
+            rest = sorted(causes, key=lambda seen: (-seen.count, seen.smallest.found.cause))[most:]
+            if len(rest) < 2:
+                continue
+            for seen in rest:
+                del found[seen.smallest.found.key]
+            whole = together(rest)
+            whole.smallest.found.cause = f"{len(rest)} more causes"
+            found[whole.smallest.found.key] = whole
+        return found
 
     def merge(self, other: Tally) -> None:
         """Add what another part of the campaign counted."""

@@ -61,8 +61,9 @@ class Found:
     """A named divergence of one case: the rule, where it shows (None when there is no text), and the cited readings
     each of which alone explains it.
 
-    Where two engines disagree, `cause` says why, and `against` and `against_text` are the other engine and its
-    text. `severity` is given where it is not the rule's own.
+    `cause` tells occurrences of one rule apart: why two engines disagree, where and how a template fails. Where
+    engines disagree, `against` and `against_text` are the other engine and its text. `severity` and `fix` are
+    given where they are not the rule's own.
     """
 
     rule: Slug
@@ -72,6 +73,7 @@ class Found:
     against: str = ""
     against_text: str = ""
     severity: Severity | None = None
+    fix: str = ""
 
     def vanishes_under(self, profiles: Iterable[Profile]) -> list[str]:
         """Return the names of the profiles that have one of the readings."""

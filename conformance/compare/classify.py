@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from conformance.compare.align import Pair, align
 from conformance.compare.base import Difference, Found, Named
 from conformance.compare.developer import compare_developer
-from conformance.compare.messages import compare_message, name_added, name_dropped
+from conformance.compare.messages import compare_message, name_added, name_dropped, name_moved
 from conformance.compare.readings import explain
 from conformance.compare.system import compare_system
 from conformance.compare.thinking import compare_thinking, thinking_pairs
@@ -47,7 +47,23 @@ def classify(
     return found
 
 
+def _moves(pairs: list[Pair]) -> Iterator[tuple[Pair, Pair]]:
+    """Yield each message that is lost in its place and added in another, as the two pairs."""
+    lost: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        if pair.block is not None and pair.actual is None:
+            lost.setdefault(pair.block.text, []).append(pair)
+    for pair in pairs:
+        if pair.block is None and (same := lost.get(pair.actual or "")):
+            yield same.pop(0), pair
+
+
 def _differences(case: Case, pairs: list[Pair], profile: Profile) -> Iterator[Named]:
+    moves = list(_moves(pairs))
+    if moves:
+        yield from (name_moved(pair) for pair, _ in moves)
+        gone = {id(pair) for move in moves for pair in move}
+        pairs = [pair for pair in pairs if id(pair) not in gone]
     thinking = thinking_pairs(pairs)
     if thinking:
         yield compare_thinking(case, thinking, profile)

@@ -54,6 +54,7 @@ _EXPLAINS: dict[str, tuple[Rule, ...]] = {
     "thinking_training": (messages.THINKING_RETENTION,),
     "preamble_channel": (calls.PREAMBLE_CHANNEL, messages.MESSAGE_DROPPED),
     "preamble_place": (
+        messages.MESSAGE_MOVED,
         messages.MESSAGE_ADDED,
         messages.MESSAGE_DROPPED,
         messages.THINKING_RETENTION,

@@ -67,7 +67,9 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
         parts += ["", _conversation(example, width, glyphs)]
     kind = target.source.get("kind")
     wrote = kind if kind in ("server", "renderer") else "template"
-    labels = ("one", "other") if divergence.cause else LABELS.get(divergence.check, ("oracle", wrote))
+    labels = (
+        ("one", "other") if divergence.check == "engines" else LABELS.get(divergence.check, ("oracle", wrote))
+    )
     if divergence.check == "tokens" and example.failure is None:
         shown = _control_token(example, width - 2, glyphs)
     else:
@@ -214,7 +216,9 @@ def _explanation(target: Target, divergence: Divergence, width: int, glyphs: Gly
     if known is not None:
         table.add_row("Why", Text(glyphs.plain(known.why)))
         table.add_row("Spec", Text(glyphs.plain(known.citation)))
-        table.add_row("Try", Text(glyphs.plain(known.fix)))
+        table.add_row(
+            "Try", Text(inert(divergence.fix, glyphs=glyphs) if divergence.fix else glyphs.plain(known.fix))
+        )
     example = divergence.example
     if example.structure:
         table.add_row("Reads", Text("\n".join(inert(words, glyphs=glyphs) for words in example.structure)))

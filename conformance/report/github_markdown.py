@@ -13,7 +13,7 @@ from conformance.report.markdown import cell, conversation, escaped, no_paths
 from conformance.report.model import Divergence, Report, Target
 from conformance.report.verdicts import judged_by, verdict
 from conformance.report.visible import inert
-from conformance.rules.impacts import impact_reason
+from conformance.rules.base import loss_of
 
 # GitHub refuses comments of more characters; a job summary may have sixteen times as many.
 LIMIT = 65_000
@@ -100,7 +100,7 @@ def _details(report: Report, issue: Issue) -> Iterator[str]:
         target = _named(report, issue)
         total = target.cases.total if target is not None else report.run.cases
         if issue.impact:
-            yield f"**Impact** {escaped(issue.impact)}: {impact_reason(issue.rule)}  "
+            yield f"**Impact** {escaped(issue.impact)}: {loss_of(issue.rule).reason}  "
         if issue.accepted:
             yield f"**Accepted** {escaped(issue.accepted)}  "
         yield f"**Seen** in {percent(divergence.share)} of {total:,} generated conversations"

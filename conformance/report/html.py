@@ -29,7 +29,8 @@ from conformance.report.property_card import again as own_target
 from conformance.report.severities import SEVERITIES
 from conformance.report.verdicts import best_profile, judged_by, not_harmony, verdict
 from conformance.report.visible import MARK_STYLE, TOKEN_STYLE, inert
-from conformance.rules.impacts import IMPACTS, impact_reason
+from conformance.rules.base import loss_of
+from conformance.rules.impacts import IMPACTS
 
 _WIDTH = 240  # cells of either text on a card
 _AROUND = 3  # lines of the template shown before and after the offending one
@@ -209,7 +210,7 @@ def _card(target: Target, divergence: Divergence, lines: list[str]) -> dict[str,
     }
     facts = [("Why", known.why), ("Fix", known.fix), ("Source", known.citation)] if known else []
     if divergence.impact:
-        facts.append(("Loses", f"{inert(divergence.impact)}: {impact_reason(divergence.rule)}"))
+        facts.append(("Loses", f"{inert(divergence.impact)}: {loss_of(divergence.rule).reason}"))
     for label, listed in (
         ("Accepted under", divergence.vanishes_under),
         ("Seen only with", divergence.features),

@@ -155,9 +155,10 @@ class Divergence(_Part, frozen=True, kw_only=True):
     `features` lists the case features that every conversation showing it has, most telling first.
     `readings` are the cited readings that explain it everywhere, one value of each setting; `vanishes_under` the
     profiles that have them. `needs_shapes` lists the shapes in which the example shows it, empty when every shape
-    does. Where engines disagree there is one record for each `cause`; its example's `expected` is the other engine's
-    text. `impact` is what the model loses (structure, content, wording, white space); `accepted` is the reason of a
-    baseline that knows it.
+    does. A rule has one record for each `cause`, where it has several: line and error of a failure, or why engines
+    disagree; then the example's `expected` is the other engine's text. `fix` is given where it says more than the
+    rule's own. `impact` is what the model loses (structure, content, wording, white space); `accepted` is the reason
+    of a baseline that knows it.
     """
 
     rule: str
@@ -174,6 +175,7 @@ class Divergence(_Part, frozen=True, kw_only=True):
     readings: list[Reading] = []
     cause: str = ""
     needs_shapes: list[str] = []
+    fix: str = ""
     impact: str = ""
     accepted: str = ""
 

@@ -79,6 +79,7 @@ def _rule_data(divergence: Divergence) -> dict[str, Any]:
         "severity": divergence.severity,
         "count": divergence.count,
         "share": rounded(divergence.share),
+        **({"cause": divergence.cause} if divergence.cause else {}),
         "vanishes_under": divergence.vanishes_under,
         "readings": [str(reading) for reading in divergence.readings],
         "features": divergence.features,
@@ -139,7 +140,7 @@ def _row(target: Target, profile: str) -> str:
         percent(right) if judged and right is not None else "",
         f"{percent(best[1])} {cell(best[0])}" if judged and best else "",
         percent(target.right_under_readings) if judged and target.right_under_readings is not None else "",
-        f"{len(target.divergences):,}" if judged else "",
+        f"{len({found.rule for found in target.divergences}):,}" if judged else "",
         cell(words),
     ]
     return f"| {' | '.join(cells)} |"
@@ -155,7 +156,8 @@ def _rules(target: Target) -> Iterator[str]:
     for divergence in _by_share(target):
         line = divergence.example.template_line
         cells = [
-            f"{cell(divergence.code)} {cell(divergence.rule)}",
+            f"{cell(divergence.code)} {cell(divergence.rule)}"
+            + (f"<br>{cell(divergence.cause)}" if divergence.cause else ""),
             divergence.severity,
             percent(divergence.share),
             cell(", ".join(str(reading) for reading in divergence.readings)),
