@@ -45,7 +45,7 @@ def precision(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, on all cores."""
-    session.install("-e", ".[test,precision,engines,plots]", TORCH)
+    session.install("-e", ".[test,precision,engines,plots,servers]", TORCH)
     # Tests on real templates skip, with a reason, where neither cache nor network has them.
     session.run("conformance", "templates", "fetch", success_codes=[0, 2])
     # So do those on an engine that is not installed; this one needs Node.js and npm.

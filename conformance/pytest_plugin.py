@@ -109,10 +109,13 @@ def assert_conforms(target: str, *, examples: int = 300, fail_on: str = "error",
     from conformance.campaign.runner import Settings
     from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, UnjudgedError
     from conformance.gate.policy import FailOn, Policy
+    from conformance.oracles.load import obtain
     from conformance.report.terminal import TerminalWriter
     from conformance.sources import resolve
 
-    report = check(resolve(target), Settings(seed=seed, cases=examples))
+    templates = resolve(target)
+    obtain()
+    report = check(templates, Settings(seed=seed, cases=examples))
     report = Policy(fail_on=FailOn(fail_on)).apply(report)
     code = exit_code(report)
     if code == EXIT_CONFORMS:

@@ -22,6 +22,7 @@ from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
 from conformance.oracles.library import OracleRefusedError
+from conformance.oracles.profile import Reading, citation
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -36,10 +37,10 @@ from conformance.report.model import (
     ToolInfo,
     Verdict,
 )
+from conformance.report.model import Reading as ReadingRecord
 from conformance.rules import rule
-from conformance.rules.base import Severity
+from conformance.rules.base import Severity, loss_of
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
-from conformance.rules.impacts import impact_of
 from conformance.targets.base import Target as Judged
 from conformance.template.branches import BranchCoverage
 
@@ -215,13 +216,13 @@ def structure(answer: Answer, judgement: Judgement, slug: str) -> list[str]:
         return [f"the prompt cannot be parsed back: {error}"]
 
 
-def severity(slug: str, vanishes: Sequence[str], own: Severity | None = None) -> Severity:
-    """Return a divergence's severity: a warning at most where another cited profile agrees with the template.
+def severity(slug: str, readings: Sequence[Reading], own: Severity | None = None) -> Severity:
+    """Return a divergence's severity: a warning at most where cited readings explain it.
 
     `own` is the finding's, where it is not the rule's.
     """
     own = own or rule(slug).severity
-    return "warning" if own == "error" and vanishes else own
+    return "warning" if own == "error" and readings else own
 
 
 def telling_features(tally: RuleTally, coverage: CoverageCounter) -> list[str]:
@@ -243,22 +244,27 @@ def divergence(
     slug: str, tally: RuleTally, total: int, shown: Shown, coverage: CoverageCounter, *, parse: bool = True
 ) -> Divergence:
     """Return the record of one rule on one target; without `parse` not what a model reads in the prompt."""
-    vanishes = sorted(tally.vanishes)
+    readings = tally.explained
     return Divergence(
         rule=slug,
         code=rule(slug).code,
-        severity=severity(slug, vanishes, shown.found.severity),
+        severity=severity(slug, readings, shown.found.severity),
         check=_check(shown),
         count=tally.count,
         share=tally.count / total if total else 0.0,
         engines=sorted(tally.engines),
         shapes=sorted(tally.shapes),
-        vanishes_under=vanishes,
+        vanishes_under=sorted(tally.vanishes),
+        readings=[
+            ReadingRecord(setting=setting, value=value, citation=citation((setting, value)))
+            for setting, value in readings
+        ],
         example=example(shown, parse=parse),
         features=telling_features(tally, coverage),
-        cause=shown.found.cause,
+        cause=tally.smallest.found.cause,
+        fix=shown.found.fix,
         needs_shapes=list(shown.needs_shapes),
-        impact=impact_of(slug),
+        impact=loss_of(slug).impact,
     )
 
 
@@ -335,6 +341,7 @@ def target(
         cases=counts,
         coverage=coverage,
         right_under={name: tally.right.get(name, 0) / total for name in profiles} if total else {},
+        right_under_readings=tally.read / total if total else None,
         divergences=divergences,
         error=error,
         harmony=is_harmony(judged, tally),

@@ -13,7 +13,7 @@ from conformance.campaign.examples import Examples
 from conformance.campaign.listener import Listener, Silent
 from conformance.campaign.parallel import run_parallel
 from conformance.campaign.runner import Runner, Settings
-from conformance.campaign.tally import Part, Tally
+from conformance.campaign.tally import Part, RuleTally, Tally
 from conformance.engines.host import Host
 from conformance.errors import (
     EXIT_CONFORMS,
@@ -36,6 +36,8 @@ from conformance.template.hints import hints_of
 
 # The last tenth of the cases is steered by what the template itself waits for.
 HINTED = 0.1
+# So many causes of one rule are shrunk and shown; a template can have as many as there are conversations.
+_MOST_CAUSES = 30
 # So much of that tenth at most holds the corners of schemas; the default budget has room for all of them.
 _CORNERS = 0.4
 
@@ -257,17 +259,16 @@ class _Campaign:
             if (number, slug) in self._told:
                 continue
             self._told.add((number, slug))
-            seen = tally.rules[slug]
+            seen = self.part.tallies[number].rules.get(slug, tally.rules[slug])
             shown = self.examples.as_seen(self.judged[number], seen)
             if shown is not None:
-                self.listener.found(self.judged[number], self._divergence(number, slug, shown, parse=False))
+                self.listener.found(self.judged[number], self._divergence(number, seen, shown, parse=False))
 
-    def _divergence(self, number: int, key: str, shown: assemble.Shown, *, parse: bool = True) -> Divergence:
-        tally = self.part.tallies[number]
-        slug = shown.found.rule
-        return assemble.divergence(
-            slug, tally.rules[key], tally.total, shown, self._coverage(number), parse=parse
-        )
+    def _divergence(
+        self, number: int, seen: RuleTally, shown: assemble.Shown, *, parse: bool = True
+    ) -> Divergence:
+        total = self.part.tallies[number].total
+        return assemble.divergence(shown.found.rule, seen, total, shown, self._coverage(number), parse=parse)
 
     def _coverage(self, number: int) -> CoverageCounter:
         """Return the coverage of one target's cases: those all targets share and its own."""
@@ -285,9 +286,10 @@ class _Campaign:
             tally = self.part.tallies[number]
             deeper = shrink and assemble.is_harmony(target, tally)
             found = self.examples
-            shown = found.shrunk(target, tally, self._late) if deeper else found.smallest(target, tally)
+            rules = tally.folded(_MOST_CAUSES)
+            shown = found.shrunk(target, rules, self._late) if deeper else found.smallest(target, rules)
             divergences = [
-                self._divergence(number, slug, shown[slug]) for slug in tally.rules if slug in shown
+                self._divergence(number, seen, shown[key]) for key, seen in rules.items() if key in shown
             ]
             if deeper and number not in self.part.errors:
                 divergences += self.examples.masks(target, self.part.cases)

@@ -9,7 +9,7 @@ from conformance.campaign.locate import Locator
 from conformance.campaign.mask import check_mask
 from conformance.campaign.runner import Runner
 from conformance.campaign.shrink import Shrinker
-from conformance.campaign.tally import RuleTally, Sighting, Tally
+from conformance.campaign.tally import RuleTally, Sighting
 from conformance.engines.host import Host
 from conformance.errors import UnjudgedError
 from conformance.report.model import Divergence
@@ -46,9 +46,9 @@ class Examples:
             reproduce=target.reproduce(shapes([smallest.shape])[0][0].request(smallest.case)),
         )
 
-    def smallest(self, target: Target, tally: Tally) -> dict[str, assemble.Shown]:
+    def smallest(self, target: Target, rules: dict[str, RuleTally]) -> dict[str, assemble.Shown]:
         """Return the smallest case of every rule as the campaign met it."""
-        found = {slug: self.as_seen(target, seen) for slug, seen in tally.rules.items()}
+        found = {slug: self.as_seen(target, seen) for slug, seen in rules.items()}
         return {slug: shown for slug, shown in found.items() if shown is not None}
 
     def _shrinker(self, target: Target, host: Host, smallest: Sighting) -> Shrinker:
@@ -64,10 +64,12 @@ class Examples:
             date=runner.settings.date,
         )
 
-    def shrunk(self, target: Target, tally: Tally, late: Callable[[], bool]) -> dict[str, assemble.Shown]:
+    def shrunk(
+        self, target: Target, rules: dict[str, RuleTally], late: Callable[[], bool]
+    ) -> dict[str, assemble.Shown]:
         """Shrink the smallest case of every rule and trace its line; once it is `late` the rest stay as seen."""
         shown: dict[str, assemble.Shown] = {}
-        for slug, seen in tally.rules.items():
+        for slug, seen in rules.items():
             smallest = seen.smallest
             host = self._runner.hosts[smallest.engine]
             fallback = self.as_seen(target, seen)
@@ -77,7 +79,9 @@ class Examples:
                 continue
             shape = shapes([smallest.shape])[0][0]
             shrinker = self._shrinker(target, host, smallest)
-            small = shrinker.shrink(smallest.case, shape, slug)
+            small = shrinker.shrink(
+                smallest.case, shape, slug, unexplained=not seen.explained and not smallest.found.readings
+            )
             if small is None:
                 if fallback is not None:
                     shown[slug] = fallback

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from conformance.campaign.causes import advice, cause_of
 from conformance.compare.align import Pair, align
 from conformance.compare.base import Found
 from conformance.compare.classify import classify
+from conformance.compare.readings import combinations, contested
 from conformance.compare.tokens import (
     compare_control_tokens,
     compare_tokens,
@@ -17,7 +20,7 @@ from conformance.compare.tokens import (
     encodes_alike,
     ordinary_of,
 )
-from conformance.conversation import Assistant, Case, Instructions, ToolResult, to_json
+from conformance.conversation import Case, to_json
 from conformance.engines.base import (
     Crashed,
     LimitExceeded,
@@ -29,7 +32,6 @@ from conformance.engines.base import (
 )
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.base import Rendering
-from conformance.oracles.departures import has_exponent
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.oracles.profile import Profile, profiles
 from conformance.rules.base import Rule
@@ -81,7 +83,8 @@ class Judgement:
     """What one template did with one case in one shape and engine.
 
     `status` is equal, different, rejected, crashed or refused; `found` names the divergences; `right` lists the
-    profiles under which the template's text is exactly the oracle's; `familiar` says whether at least the
+    profiles under which the template's text is exactly the oracle's, `read` says whether it is so under any cited
+    readings taken together; `familiar` says whether at least the
     system message or a user message is; `ordinary` are the stretches that the engine keeps from becoming
     control tokens. Findings about tokens change neither status nor `right`, which are about characters.
     """
@@ -89,6 +92,7 @@ class Judgement:
     status: str
     found: list[Found] = field(default_factory=list)
     right: tuple[str, ...] = ()
+    read: bool = False
     text: str | None = None
     failure: str | None = None
     line: int | None = None
@@ -123,8 +127,18 @@ class Judge:
         except OracleRefusedError:
             return None
 
-    def judge(self, answer: Answer, outcome: Outcome | SyntaxProblem, *, confirm: bool = True) -> Judgement:
-        """Compare one outcome with the oracle's answer; `confirm=False` leaves out the other profiles."""
+    def judge(
+        self,
+        answer: Answer,
+        outcome: Outcome | SyntaxProblem,
+        *,
+        confirm: bool = True,
+        readings: bool | None = None,
+    ) -> Judgement:
+        """Compare one outcome with the oracle's answer; `confirm=False` leaves out the other profiles.
+
+        `readings` asks which of them explain a divergence; left out, it is as `confirm` is.
+        """
         if isinstance(outcome, Refused):
             return Judgement(REFUSED, failure=outcome.message)
         if not isinstance(outcome, Rendered):
@@ -139,22 +153,27 @@ class Judge:
                 return Judgement(EQUAL, found, text=text, ordinary=outcome.ordinary)
             others = self._other_texts(answer)
             right = (self.profile.name, *(name for name in self._others if name not in others))
-            return Judgement(EQUAL, found, right, text, ordinary=outcome.ordinary)
+            return Judgement(EQUAL, found, right, True, text, ordinary=outcome.ordinary)
         pairs = align(answer.rendering, text)
-        found = classify(answer.case, answer.rendering, text, self.profile, pairs)
+        asked = confirm if readings is None else readings
+        found = classify(answer.case, answer.rendering, text, self.profile, pairs, readings=asked)
+        # What something else explains too is wrong under every reading.
+        exact = answer.rendering.exact_spans
+        read = confirm and (not exact or all(one.readings for one in found))
+        right = self._right(answer, text) if read else ()
+        read = read and (bool(right) or self._read(answer, text, found))
         if answer.hostile:
             found += _injected(answer, outcome, pairs)
-        right = self._right(answer, text) if confirm else ()
         familiar = _familiar(answer.rendering, text)
-        return Judgement(DIFFERENT, found, right, text, familiar=familiar, ordinary=outcome.ordinary)
+        return Judgement(DIFFERENT, found, right, read, text, familiar=familiar, ordinary=outcome.ordinary)
 
     def _other_texts(self, answer: Answer) -> dict[str, str]:
         """Return the texts under the other profiles, where they are not the default's."""
         if answer.others is None:
             answer.others = {}
-            contested = _contested(answer.case, answer)
+            possible = contested(answer.case, answer.rendering)
             for name, oracle in self._others.items():
-                if not contested & self.profile.differs_in(oracle.profile):
+                if not possible & self.profile.differs_in(oracle.profile):
                     continue
                 # The layout is cheap; where it is not Harmony's, Harmony has to be asked.
                 exact = answer.rendering.exact_spans
@@ -173,6 +192,15 @@ class Judge:
             if other == text and self._others[name].render(answer.case).text == text:
                 names.append(name)
         return tuple(names)
+
+    def _read(self, answer: Answer, text: str, found: Sequence[Found]) -> bool:
+        """Say whether some readings together make the template's text; Harmony itself confirms it."""
+        for profile in combinations(self.profile, found):
+            oracle = HarmonyOracle(profile)
+            if oracle.layout(answer.case) == text:
+                with contextlib.suppress(OracleRefusedError):
+                    return oracle.render(answer.case).text == text
+        return False
 
 
 def _injected(answer: Answer, outcome: Rendered, pairs: Sequence[Pair] = ()) -> list[Found]:
@@ -209,37 +237,11 @@ def _familiar(expected: Rendering, text: str) -> bool:
     )
 
 
-def _contested(case: Case, answer: Answer) -> frozenset[str]:
-    """Return the settings of a profile that can decide anything in a case."""
-    settings: set[str] = set()
-    retention = "thinking_training" if case.options.mode == "training" else "thinking_inference"
-    for number, message in enumerate(case.conversation.messages):
-        if isinstance(message, Assistant):
-            if message.thinking:
-                settings.add(retention)
-            if message.preamble:
-                # As analysis, a preamble is kept and dropped like thinking.
-                settings |= {"preamble_channel", retention}
-                if message.thinking:
-                    settings.add("preamble_place")
-            if message.calls:
-                settings |= {"content_type", "arguments_json", "recipient"}
-        elif isinstance(message, ToolResult):
-            settings.add("result_recipient")
-        elif isinstance(message, Instructions):
-            if number and message.text:
-                settings.add("later_instructions")
-            elif not message.text:
-                settings |= {"empty_instructions", "later_instructions"} if number else {"empty_instructions"}
-    if any(block.kind == "developer" and has_exponent(block) for block in answer.rendering.blocks[:2]):
-        settings.add("exponents")
-    return frozenset(settings)
-
-
 def _failure(outcome: Outcome | SyntaxProblem) -> Judgement:
     assert not isinstance(outcome, Rendered | Refused)
     rule = _FAILURE_RULES[type(outcome)].slug
     message = f"{outcome.kind}: {outcome.message}" if isinstance(outcome, Crashed) else outcome.message
     line = None if isinstance(outcome, LimitExceeded) else outcome.line
     status = REJECTED if isinstance(outcome, Rejected) else CRASHED
-    return Judgement(status, [Found(rule, None)], failure=message, line=line)
+    found = Found(rule, None, cause=cause_of(outcome), fix=advice(outcome))
+    return Judgement(status, [found], failure=message, line=line)

@@ -82,7 +82,14 @@ class _MaskJudge:
     def answer(self, case: Case) -> Answer | None:
         return self._judge.answer(case)
 
-    def judge(self, answer: Answer, outcome: Outcome | SyntaxProblem, *, confirm: bool = True) -> Judgement:
+    def judge(
+        self,
+        answer: Answer,
+        outcome: Outcome | SyntaxProblem,
+        *,
+        confirm: bool = True,
+        readings: bool | None = None,
+    ) -> Judgement:
         if not isinstance(outcome, Rendered):
             return Judgement("crashed")
         masked = msgspec.json.decode(outcome.text, type=Masked)

@@ -71,13 +71,16 @@ class Shrinker:
         self._date = date
         self._renders = 0
         self._limits = 0
+        self._unexplained = False
 
-    def shrink(self, case: Case, shape: Shape, rule: str) -> Shrunk | None:
+    def shrink(self, case: Case, shape: Shape, rule: str, *, unexplained: bool = False) -> Shrunk | None:
         """Return the shrunk case, or None when the case does not show the rule (it was not reproducible).
 
-        `rule` is a finding's key: a slug, with the cause where the rule has several.
+        `rule` is a finding's key: a slug, with the cause where the rule has several. With `unexplained`, what a cited
+        reading explains does not show it.
         """
         self._renders = self._limits = 0
+        self._unexplained = unexplained
         plain = families().get(shape.family, (shape,))[0]
         best = None
         for candidate in dict.fromkeys((plain, shape)):
@@ -91,7 +94,7 @@ class Shrinker:
         while not minimal and self._going():
             minimal = True
             for step in STEPS:
-                while (smaller := self._first(step.cases(best.case), shape, rule)) is not None:
+                while (smaller := self._first(step.cases(best.case), shape, rule, best)) is not None:
                     best = smaller
                     minimal = False
         minimal = minimal and self._going()
@@ -127,8 +130,15 @@ class Shrinker:
         """Say whether there is something left to spend; each limit that is hit costs seconds."""
         return self._renders < _RENDERS and self._limits < _LIMITS
 
-    def _first(self, cases: Iterable[Case], shape: Shape, rule: str) -> Shrunk | None:
-        """Return the first of the cases that shows the rule; the worker renders a batch at a time."""
+    def _first(
+        self, cases: Iterable[Case], shape: Shape, rule: str, best: Shrunk | None = None
+    ) -> Shrunk | None:
+        """Return the first of the cases that shows the rule; the worker renders a batch at a time.
+
+        A case that shows a rule which the best one so far does not is passed over: a description that shrinks to
+        nothing should not bring a rule about missing descriptions in.
+        """
+        known = None if best is None else {found.rule for found in best.judgement.found}
         candidates = (case for case in cases if self._possible(case, shape))
         while self._going() and (batch := list(islice(candidates, _BATCH))):
             requests = [shape.request(case) for case in batch]
@@ -142,14 +152,16 @@ class Shrinker:
                     continue
                 self._limits += isinstance(outcome, LimitExceeded)
                 try:
-                    judgement = self._judge.judge(answer, outcome, confirm=False)
+                    judgement = self._judge.judge(answer, outcome, confirm=False, readings=self._unexplained)
                 except OracleRefusedError:  # it failed on the template's text
                     continue
                 if others is not None:
                     pair = [(self._against_name, others[position]), ("", outcome)]
                     judgement.found += [found for _, found in disagreements(pair)]
+                if known is not None and not known.issuperset(found.rule for found in judgement.found):
+                    continue
                 for found in judgement.found:
-                    if found.key == rule:
+                    if found.key == rule and not (self._unexplained and found.readings):
                         return Shrunk(batch[position], shape, answer, judgement, found, False, 0)
         return None
 

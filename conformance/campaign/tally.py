@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from conformance.campaign.causes import plain
 from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REFUSED, REJECTED, Judgement
 from conformance.compare.base import Found
 from conformance.conversation import Case, to_json
 from conformance.generate.coverage import CoverageCounter
+from conformance.oracles.profile import Reading, profiles
 from conformance.rules.behaviour import RESOURCE_LIMIT, UNCLASSIFIED
-
-_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
-_CAUSE_CHARS = 120
-
-
-def refusal_cause(message: str) -> str:
-    """Return what a refusal says apart from one request: without what it quotes, and numbers as N."""
-    words = " ".join(re.sub(r"\d+", "N", _QUOTED.sub("…", message)).split())
-    return words if len(words) <= _CAUSE_CHARS else words[: _CAUSE_CHARS - 1] + "…"
-
 
 _ORDER = {EQUAL: 0, DIFFERENT: 1, REJECTED: 2, CRASHED: 3}
 
 
 @dataclass(slots=True)
 class Sighting:
-    """One case in which a rule was seen; the smallest one is kept, the earlier one of equal size."""
+    """One case in which a rule was seen; the smallest one is kept, the earlier one of equal size.
+
+    What no reading explains comes before what one does, however small that is: an error's example is an error.
+    """
 
     size: int
     index: int
@@ -36,9 +31,9 @@ class Sighting:
     found: Found
     judgement: Judgement
 
-    def key(self) -> tuple[int, int]:
-        """Order sightings: smaller cases first, then earlier ones."""
-        return self.size, self.index
+    def key(self) -> tuple[bool, int, int]:
+        """Order sightings: unexplained ones first, then smaller cases, then earlier ones."""
+        return bool(self.found.readings), self.size, self.index
 
 
 @dataclass(slots=True)
@@ -46,24 +41,66 @@ class RuleTally:
     """How often a rule was seen on a target, in what, and the smallest case for it.
 
     `features` is the mask of features that every such case has; `vanishes` the profiles under which every
-    one of the divergences vanishes.
+    one of the divergences vanishes; `readings` has for every setting that explains some of them the values that
+    explain all those; `unexplained` counts the cases that no reading explains.
     """
 
     smallest: Sighting
     count: int = 0
     features: int = -1
     vanishes: set[str] = field(default_factory=set)
+    readings: dict[str, set[str]] = field(default_factory=dict)
+    unexplained: int = 0
     shapes: set[str] = field(default_factory=set)
     engines: set[str] = field(default_factory=set)
 
+    @property
+    def explained(self) -> list[Reading]:
+        """The readings that together explain every divergence, one value for each setting suffices; else none."""
+        if self.unexplained or not all(self.readings.values()):
+            return []
+        return [
+            (setting, value) for setting in sorted(self.readings) for value in sorted(self.readings[setting])
+        ]
+
+    def explain(self, found: Found) -> None:
+        """Take in which readings explain one divergence."""
+        self.unexplained += not found.readings
+        given: dict[str, set[str]] = {}
+        for setting, value in found.readings:
+            given.setdefault(setting, set()).add(value)
+        self._explain(given)
+
+    def _explain(self, given: dict[str, set[str]]) -> None:
+        for setting, values in given.items():
+            self.readings[setting] = self.readings[setting] & values if setting in self.readings else values
+
     def merge(self, other: RuleTally) -> None:
         """Add what another part of the campaign saw."""
+        self.unexplained += other.unexplained
+        self._explain(other.readings)
         self.count += other.count
         self.features &= other.features
         self.vanishes &= other.vanishes
         self.shapes |= other.shapes
         self.engines |= other.engines
         self.smallest = min(self.smallest, other.smallest, key=Sighting.key)
+
+
+def together(tallies: Sequence[RuleTally]) -> RuleTally:
+    """Return several tallies as one; a conversation that two of them count is counted twice."""
+    first = tallies[0]
+    whole = replace(
+        first,
+        smallest=replace(first.smallest, found=replace(first.smallest.found)),
+        vanishes=set(first.vanishes),
+        readings={setting: set(values) for setting, values in first.readings.items()},
+        shapes=set(first.shapes),
+        engines=set(first.engines),
+    )
+    for other in tallies[1:]:
+        whole.merge(replace(other, smallest=replace(other.smallest, found=replace(other.smallest.found))))
+    return whole
 
 
 @dataclass(slots=True)
@@ -122,6 +159,7 @@ class Tally:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ORDER, 0))
     inexpressible: int = 0
     right: dict[str, int] = field(default_factory=dict)
+    read: int = 0
     rules: dict[str, RuleTally] = field(default_factory=dict)
     unclassified: int = 0
     familiar: int = 0
@@ -164,6 +202,7 @@ class Tally:
         self.counts[status] += 1
         self.shapes.add(shape[1])
         self.familiar += any(j.text is not None and j.familiar for _, j in judgements)
+        self.read += all(judgement.read for _, judgement in judgements)
         right = set.intersection(*(set(judgement.right) for _, judgement in judgements))
         for name in right:
             self.right[name] = self.right.get(name, 0) + 1
@@ -183,7 +222,7 @@ class Tally:
 
     def refuse(self, refusal: RefusalTally, cause: str | None = None) -> None:
         """Count what the target refused."""
-        cause = refusal_cause(refusal.message) if cause is None else cause
+        cause = plain(refusal.message) if cause is None else cause
         known = self.refusals.get(cause)
         self.refusals[cause] = refusal if known is None else known.add(refusal)
 
@@ -195,20 +234,40 @@ class Tally:
 
     def _count(self, sighting: Sighting, family: str, mask: int, *, new_case: bool) -> bool:
         found = sighting.found
+        vanishes = set(found.vanishes_under(profiles().values())) if found.readings else set()
         tally = self.rules.get(found.key)
         new = tally is None or sighting.key() < tally.smallest.key()
         if tally is None:
-            tally = self.rules[found.key] = RuleTally(sighting, vanishes=set(found.vanishes_under))
+            tally = self.rules[found.key] = RuleTally(sighting, vanishes=vanishes)
         elif new:
             tally.smallest = sighting
         tally.count += new_case
         tally.features &= mask
-        tally.vanishes &= set(found.vanishes_under)
+        tally.vanishes &= vanishes
+        tally.explain(found)
         tally.shapes.add(family)
         tally.engines.add(sighting.engine)
         if found.against:
             tally.engines.add(found.against)
         return new
+
+    def folded(self, most: int) -> dict[str, RuleTally]:
+        """Return what was seen by rule and cause; of each rule's causes the commonest, and the others as one."""
+        by_rule: dict[str, list[RuleTally]] = {}
+        for seen in self.rules.values():
+            if seen.smallest.found.cause:
+                by_rule.setdefault(seen.smallest.found.rule, []).append(seen)
+        found = dict(self.rules)
+        for causes in by_rule.values():
+            rest = sorted(causes, key=lambda seen: (-seen.count, seen.smallest.found.cause))[most:]
+            if len(rest) < 2:
+                continue
+            for seen in rest:
+                del found[seen.smallest.found.key]
+            whole = together(rest)
+            whole.smallest.found.cause = f"{len(rest)} more causes"
+            found[whole.smallest.found.key] = whole
+        return found
 
     def merge(self, other: Tally) -> None:
         """Add what another part of the campaign counted."""
@@ -216,6 +275,7 @@ class Tally:
             self.counts[status] += count
         for name, count in other.right.items():
             self.right[name] = self.right.get(name, 0) + count
+        self.read += other.read
         self.inexpressible += other.inexpressible
         self.unclassified += other.unclassified
         self.familiar += other.familiar

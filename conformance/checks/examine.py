@@ -22,9 +22,8 @@ from conformance.report.model import (
     Target,
 )
 from conformance.rules import rule
-from conformance.rules.base import Severity
+from conformance.rules.base import Severity, loss_of
 from conformance.rules.behaviour import DOES_NOT_COMPILE
-from conformance.rules.impacts import impact_of
 from conformance.sources import Template
 from conformance.template.lines import LineTracer
 from conformance.template.mask_engine import has_marks
@@ -142,7 +141,7 @@ def _divergence(
         engines=sorted({seen.engine for seen in group}),
         shapes=sorted({seen.finding.probe.shape for seen in group}),
         vanishes_under=[],
-        impact=impact_of(known.slug),
+        impact=loss_of(known.slug).impact,
         example=_example(found, shown, hosts, tracers),
     )
 
@@ -197,7 +196,7 @@ def _of_problem(found: Examination, engine: str, problem: SyntaxProblem) -> Dive
         engines=[engine],
         shapes=[],
         vanishes_under=[],
-        impact=impact_of(known.slug),
+        impact=loss_of(known.slug).impact,
         example=Example(
             case_id=case_id(probe.case),
             case=probe.case,

@@ -26,7 +26,7 @@ COMMANDS = {
     ),
     "compare": Command(
         "conformance.cli.compare:compare",
-        "Say what a change to a template makes better or worse, as Markdown.",
+        "Judge two versions of a template alike and print what changed as Markdown; exit code 1 when NEW is worse.",
     ),
     "diff": Command(
         "conformance.cli.diff:diff", "Show one conversation as Harmony and as a target write it."

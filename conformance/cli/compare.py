@@ -12,7 +12,7 @@ from conformance.campaign.runner import Settings
 from conformance.cli.check import validate
 from conformance.cli.options import DEFAULT_ENGINES, Engines, Examples, Jobs, Offline, Profile, Seed, Shapes
 from conformance.cli.streams import write_bytes
-from conformance.cli.targets import all_engines, one_template
+from conformance.cli.targets import all_engines, obtain_authority, one_template
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.gate.compare import compared, comparison_markdown
 from conformance.report.json_file import read
@@ -39,6 +39,11 @@ def compare(
     before, after = (_report(target, settings, offline=offline) for target in (old, new))
     if (before.run.seed, before.run.profile) != (after.run.seed, after.run.profile):
         raise UsageError("The two reports were made with another seed or profile; judge both alike.")
+    judges = [report.authority.renders for report in (before, after) if report.authority is not None]
+    if len(set(judges)) > 1:
+        raise UsageError(
+            "The two reports were judged by authorities that render otherwise; judge both alike."
+        )
     found = compared(before, after)
     write_bytes(comparison_markdown(found).encode())
     if found.before.verdict == "error" or not (before.run.complete and after.run.complete) or no_engine:
@@ -52,4 +57,6 @@ def _report(target: str, settings: Settings, *, offline: bool) -> Report:
         if len(report.targets) != 1:
             raise UsageError(f"{target} has {len(report.targets)} targets; compare reports of one.")
         return report
-    return run_campaign([one_template(target, offline=offline)], settings)
+    template = one_template(target, offline=offline)
+    obtain_authority(settings.authority, offline=offline)
+    return run_campaign([template], settings)

@@ -40,6 +40,7 @@ from conformance.importers import read_given
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.base import without_end
 from conformance.oracles.library import OracleFailedError, OracleRefusedError
+from conformance.oracles.profile import written
 from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.terminal import TerminalWriter
 from conformance.report.visible import glyphs_for, inert
@@ -164,8 +165,8 @@ def run_diff(
         Finding(
             found.rule,
             region_words(found),
-            found.vanishes_under,
-            severity(found.rule, found.vanishes_under, found.severity),
+            [written(reading) for reading in found.readings],
+            severity(found.rule, found.readings, found.severity),
         )
         for found in judgement.found
     ]

@@ -31,6 +31,7 @@ def doctor() -> int:
         *_tool(),
         *_oracle(),
         *_engines(),
+        *_servers(),
         *_confinement(),
         *_packages(),
         *_gpu(),
@@ -113,6 +114,17 @@ def _confinement() -> list[tuple[str, str, str]]:
         return [("confinement", "ok", f"{walls} keep workers from the user's files, processes and network")]
     way_out = "Linux 6.12 or newer with Landlock and seccomp closes all of it"
     return [("confinement", "partly", f"workers are not kept from {', '.join(unguarded)}; {way_out}")]
+
+
+def _servers() -> list[tuple[str, str, str]]:
+    from conformance.servers import llama_local
+
+    reason = llama_local.available()
+    return [
+        ("llama-server", "optional", reason)
+        if reason
+        else ("llama-server", "ok", llama_local.package_version())
+    ]
 
 
 def _packages() -> list[tuple[str, str, str]]:

@@ -21,16 +21,25 @@ _END_TAILS = tuple(end[-6:] for end in ENDS)
 _MASK = "\ue000|start|\ue000"
 _HEAD = re.compile(r"<\|start\|>(.*?)<\|message\|>", re.DOTALL)
 _HEADER = re.compile(
-    r"<\|start\|>(?:system|developer|user|assistant|tool|functions\.[\w-]+)(?: to=[\w.-]+)?"
+    r"<\|start\|>(?:system|developer|user|assistant|tool|functions\.[\w.-]+)(?: to=[\w.-]+)?"
     r"(?:<\|channel\|>\w+)?(?: to=[\w.-]+)?(?: ?(?:<\|constrain\|>)? ?json)?<\|message\|>"
 )
-_EQUAL, _NEAR, _SAME_HEAD, _SAME_BODY, _SAME_ROLE, _SKIP, _SKIP_DROPPED = 0.0, 0.3, 0.9, 0.5, 1.8, 1.25, 0.02
-_OTHER_ROLE, _NEVER = 2.2, 9.0
+# What it costs to pair two messages, or to leave one without a partner. A pair is better than two that are left
+# alone as long as it costs less than twice `_SKIP`; thinking that the oracle dropped is seldom there and costs nothing.
+_EQUAL, _NEARER, _NEAR, _SAME_BODY, _SAME_HEAD, _SAME_KIND, _OTHER_ROLE, _NEVER = (
+    0.0, 0.2, 0.3, 0.5, 0.9, 1.8, 2.2, 9.0,
+)  # fmt: skip
+_SKIP, _SKIP_DROPPED = 1.25, 0.02
 # Shorter texts turn up inside others by chance.
 _TELLING = 4
 _BLANK = re.compile(r'"?(?:\s|\\[nrt])*"?')
 _ROLE_END = re.compile(r"[ <:.]")
-_CHANNEL = re.compile(r"<\|channel\|>(\w*)")
+_CHANNEL = re.compile(r"<\|channel\|>\s*(\w*)")
+# A header whose `<|message|>` is missing, so that the text follows at once.
+_OPEN_HEAD = re.compile(
+    r"<\|start\|>((?:system|developer|user|assistant|tool|functions\.[\w-]+(?= to=))(?: to=[\w.-]+)?"
+    r"(?:<\|channel\|>(?:analysis|commentary|final))?(?: to=[\w.-]+)?(?: (?:<\|constrain\|>)? ?json)?)"
+)
 
 
 @dataclass(slots=True)
@@ -197,27 +206,47 @@ def _cut(masked: str, actual: str, position: int, end: int) -> list[tuple[str, i
 class _View:
     """A message's text taken apart once, for it is compared with many others."""
 
-    __slots__ = ("channel", "content", "core", "head", "quoted", "role", "text")
+    __slots__ = ("content", "core", "head", "kind", "quoted", "role", "text", "value")
 
     def __init__(self, text: str) -> None:
-        found = _HEAD.match(text)
+        found = _HEAD.match(text) or _OPEN_HEAD.match(text)
         self.text = text
         self.head = found[1] if found else ""
         self.content = _content(text[found.end() :] if found else text)
         self.core = self.content[:24]
         self.quoted = _quoted(self.core)
         self.role = _ROLE_END.split(self.head, maxsplit=1)[0]
-        channel = _CHANNEL.search(self.head)
-        self.channel = channel[1] if channel else ""
+        self.kind = _kind(self.role, self.head)
+        self.value = _value(self.content) if self.kind == "call" else None
 
     def alike(self, other: _View) -> bool:
         """Say whether the other's content is this one's but for its edges or its encoding as JSON."""
         shown = other.content
+        if self.value is not None and self.value == other.value:
+            return True
         if not self.content:
             return _BLANK.fullmatch(shown) is not None
         if len(self.core) < _TELLING:
             return shown == self.core or shown.strip('" ') in (self.core, self.quoted)
         return self.core in shown or self.quoted in shown
+
+
+def _kind(role: str, head: str) -> str:
+    """Return what tells a message from others by its header: of an assistant its channel, or that it is a call."""
+    if role != "assistant":
+        return role
+    if " to=" in head:
+        return "call"
+    channel = _CHANNEL.search(head)
+    return channel[1] if channel else role
+
+
+def _value(content: str) -> str | None:
+    """Return the value of a call's arguments in one form, None where they are no JSON."""
+    try:
+        return json.dumps(json.loads(content), sort_keys=True)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _content(body: str) -> str:
@@ -236,6 +265,8 @@ def _cost(block: Block, dropped: bool, expected: _View, actual: _View) -> float:
         opens = actual.text.startswith(block.text) and not actual.text.rstrip().endswith(ENDS)
         return _NEAR if opens else _NEVER
     if expected.head == actual.head:
+        if expected.content == actual.content:
+            return _NEARER
         if expected.alike(actual):
             return _NEAR
         # What the assistant said is not lost into an empty message: that one is an addition.
@@ -249,8 +280,8 @@ def _cost(block: Block, dropped: bool, expected: _View, actual: _View) -> float:
         return _OTHER_ROLE if named and expected.alike(actual) else _NEVER
     if expected.content and expected.alike(actual):
         return _SAME_BODY
-    # An assistant's messages differ by channel; two of different channels and texts are two messages.
-    return _NEVER if expected.role == "assistant" and expected.channel != actual.channel else _SAME_ROLE
+    # Two messages that differ in kind and in text are not each other's counterpart.
+    return _SAME_KIND if expected.kind == actual.kind else _NEVER
 
 
 def _align_middle(middle: list[_Entry], parts: list[tuple[str, int]], length: int, end: int) -> list[Pair]:
@@ -262,9 +293,17 @@ def _align_middle(middle: list[_Entry], parts: list[tuple[str, int]], length: in
     best = [[0.0] * (columns + 1) for _ in range(rows + 1)]
     views = [_View(text) for text, _ in parts]
     costs = []
+    ours, theirs = {block.text for block, _, _ in middle}, {text for text, _ in parts}
     for block, _, dropped in middle:
         view = _View(block.text)
-        costs.append([_cost(block, dropped, view, other) for other in views])
+        row = [_cost(block, dropped, view, other) for other in views]
+        if block.text in theirs:
+            # Two messages that both sides have, in other places, moved and are not each other's.
+            row = [
+                _NEVER if other.text in ours and other.text != view.text else cost
+                for other, cost in zip(views, row, strict=True)
+            ]
+        costs.append(row)
     skips = [_SKIP_DROPPED if dropped else _SKIP for _, _, dropped in middle]
     for i in range(rows - 1, -1, -1):
         best[i][columns] = best[i + 1][columns] + skips[i]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from conformance.oracles.base import Block, Region
+from conformance.oracles.profile import Profile, Reading
 from conformance.rules.base import Rule, Severity, Slug
 
 # Where a difference lies: Harmony's own regions, and those that are only compared as one.
@@ -56,20 +58,30 @@ Named: TypeAlias = tuple[Rule, Difference]
 
 @dataclass(slots=True)
 class Found:
-    """A named divergence of one case: the rule, where it shows (None when there is no text), and the profiles
-    under which it vanishes.
+    """A named divergence of one case: the rule, where it shows (None when there is no text), and the cited readings
+    each of which alone explains it.
 
-    Where two engines disagree, `cause` says why, and `against` and `against_text` are the other engine and its
-    text. `severity` is given where it is not the rule's own.
+    `cause` tells occurrences of one rule apart: why two engines disagree, where and how a template fails. Where
+    engines disagree, `against` and `against_text` are the other engine and its text. `severity` and `fix` are
+    given where they are not the rule's own.
     """
 
     rule: Slug
     difference: Difference | None
-    vanishes_under: tuple[str, ...] = ()
+    readings: tuple[Reading, ...] = ()
     cause: str = ""
     against: str = ""
     against_text: str = ""
     severity: Severity | None = None
+    fix: str = ""
+
+    def vanishes_under(self, profiles: Iterable[Profile]) -> list[str]:
+        """Return the names of the profiles that have one of the readings."""
+        return [
+            profile.name
+            for profile in profiles
+            if any(getattr(profile, setting) == value for setting, value in self.readings)
+        ]
 
     @property
     def key(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from conformance.rules.messages import EXTRA_NEWLINE, ROLE_HEADER
 from conformance.rules.tool_definitions import TOOL_LAYOUT
 
 _OPENING = "namespace functions {\n"
+_LOOSE_OPENING = re.compile(r"^[ \t]*namespace\s+functions\s*\{[ \t]*\n?", re.MULTILINE)
+_TOOLS = "# Tools"
 _FRAME_END = "} // namespace functions"
 _MESSAGE = "<|message|>"
 
@@ -71,7 +74,8 @@ def compare_developer(pair: Pair, tools: Sequence[Tool]) -> Iterator[Named]:
     at = len(parts.header)
     if not actual.startswith(parts.header):
         cut = actual.find(_MESSAGE)
-        at = cut + len(_MESSAGE) if cut >= 0 else 0
+        bare = parts.header.removesuffix(_MESSAGE)
+        at = cut + len(_MESSAGE) if cut >= 0 else len(bare) if actual.startswith(bare) else 0
         yield ROLE_HEADER, whole.part("header", "", parts.header, actual[:at])
     end = _body_end(actual, at, parts.end)
     expected_end = len(block.text) - len(parts.end)
@@ -133,7 +137,10 @@ def _find_tools(actual: str, parts: _Parts) -> int | None:
     at = actual.find(_OPENING, start)
     if at < 0:
         at = actual.find(_OPENING)
-    return None if at < 0 else at + len(_OPENING)
+    if at >= 0:
+        return at + len(_OPENING)
+    found = _LOOSE_OPENING.search(actual, start) or _LOOSE_OPENING.search(actual)
+    return None if found is None else found.end()
 
 
 def _compare_head(found: Difference, parts: _Parts) -> Iterator[Named]:
@@ -143,7 +150,11 @@ def _compare_head(found: Difference, parts: _Parts) -> Iterator[Named]:
     gap = parts.tools_heading[: len(parts.tools_heading) - len(parts.tools_heading.lstrip("\n"))]
     if not parts.instructions:
         heading = found.part("tools-heading", "", found.expected, actual)
-        yield (rules.EMPTY_INSTRUCTIONS if "# Instructions" in actual else _name_heading(heading)), heading
+        rule = _name_heading(heading)
+        if "# Instructions" in actual:
+            section = actual.partition("# Instructions")[2].partition(_TOOLS)[0]
+            rule = rules.INSTRUCTIONS_ALTERED if section.strip() else rules.EMPTY_INSTRUCTIONS
+        yield rule, heading
         return
     if not actual.startswith(parts.heading):
         expected = parts.heading + parts.instructions
@@ -152,7 +163,12 @@ def _compare_head(found: Difference, parts: _Parts) -> Iterator[Named]:
     start = len(parts.heading)
     stop = len(actual) - len(frame)
     if frame and not actual.endswith(frame):
-        cut = max(actual.rfind("\n# Tools", start) + 1, 0) or _frame(actual, start)
+        rest = actual[start:].removeprefix(parts.instructions)
+        if len(rest) + len(parts.instructions) == len(actual) - start:
+            # The instructions are there, and may hold whatever a frame begins with.
+            cut = len(actual) - len(rest.lstrip("\n"))
+        else:
+            cut = max(actual.rfind("\n# Tools", start) + 1, 0) or _frame(actual, start)
         shown = actual[cut:] if cut >= 0 else ""
         skip = start + len(parts.instructions) + len(gap)
         heading = found.part("tools-heading", "", frame, shown, skip, max(cut, 0))
@@ -166,4 +182,9 @@ def _compare_head(found: Difference, parts: _Parts) -> Iterator[Named]:
 
 
 def _name_heading(found: Difference) -> Rule:
-    return EXTRA_NEWLINE if found.expected.split() == found.actual.split() else rules.SECTION_ORDER
+    if found.actual.startswith(f"{_TOOLS}\n\n"):
+        # The heading is right, and what differs is the frame behind it.
+        return TOOL_LAYOUT
+    if found.expected.split() == found.actual.split():
+        return EXTRA_NEWLINE
+    return TOOL_LAYOUT if found.actual.startswith(_TOOLS) else rules.SECTION_ORDER

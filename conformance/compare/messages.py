@@ -9,19 +9,22 @@ from collections.abc import Iterator
 from conformance.compare.align import ENDS, Pair
 from conformance.compare.base import Difference, Named
 from conformance.compare.ends import compare_prompt, name_end
-from conformance.conversation import Assistant, Case
+from conformance.conversation import Assistant, Case, Instructions
 from conformance.oracles.base import Block, Kind
 from conformance.rules import calls, messages
 from conformance.rules.base import Rule
-from conformance.rules.system import EMPTY_INSTRUCTIONS
+from conformance.rules.system import EMPTY_INSTRUCTIONS, INSTRUCTIONS_ALTERED
 
 _START, _MESSAGE = "<|start|>", "<|message|>"
 _HEAD = re.compile(r"(<\|start\|>)?(.*?)<\|message\|>", re.DOTALL)
+# Blanks between the fields are not part of any.
 _FIELDS = re.compile(
-    r"^(?P<author>[^\s<]*)(?P<to>\s+to=[^\s<]+)?"
-    r"(?:<\|channel\|>(?P<channel>[a-z]*)(?P<late> +to=[^\s<]+)?)?(?P<type>.*)$",
+    r"^\s*(?P<author>[^\s<]*)(?P<to>\s+to=[^\s<]+)?"
+    r"(?:\s*<\|channel\|>\s*(?P<channel>[a-z]*)(?:\s+(?P<late>to=[^\s<]+))?)?(?P<type>.*)$",
     re.DOTALL,
 )
+_PROMPT = re.compile(r"<\|start\|>assistant(?:<\|channel\|>\w*)?\s*")
+_INSTRUCTIONS = "# Instructions"
 # What a message is called when its channel is another; any other kind's is a matter of its header.
 _CHANNELS: dict[Kind, Rule] = {
     "final": messages.FINAL_CHANNEL_MISSING,
@@ -42,16 +45,28 @@ def _added_rule(case: Case, actual: str) -> Rule:
     head, body, end = _parts(actual)
     if not actual.strip():
         return messages.EXTRA_NEWLINE
-    if head.startswith("developer") and ("# Instructions" in body or not body.strip()):
-        return EMPTY_INSTRUCTIONS
+    if head.startswith("developer") and (_INSTRUCTIONS in body or not body.strip()):
+        given = case.conversation.messages[:1]
+        if not body.replace(_INSTRUCTIONS, "", 1).strip():
+            return EMPTY_INSTRUCTIONS
+        # Where the developer gave some, they are in another message; here they are invented.
+        known = given and isinstance(given[0], Instructions) and given[0].text
+        return messages.MESSAGE_ADDED if known else INSTRUCTIONS_ALTERED
     if head.startswith("assistant") and not body.strip():
         if end:
             return messages.MESSAGE_ADDED if "analysis" in head else messages.EMPTY_FINAL
         return messages.GENERATION_PROMPT
-    if actual.startswith(f"{_START}assistant") and _MESSAGE not in actual:
+    if _PROMPT.fullmatch(actual):
         return messages.GENERATION_PROMPT
     texts = [m.thinking for m in case.conversation.messages if isinstance(m, Assistant) and m.thinking]
     return messages.THINKING_RETENTION if body in texts else messages.MESSAGE_ADDED
+
+
+def name_moved(pair: Pair) -> Named:
+    """Name a message that stands in another place, where it is missing."""
+    assert pair.block is not None
+    found = Difference(pair.block, "message", "", pair.block.text, "", pair.offset, pair.actual_offset)
+    return messages.MESSAGE_MOVED, found
 
 
 def name_dropped(case: Case, pair: Pair, pairs: list[Pair]) -> Named:
@@ -92,12 +107,17 @@ def compare_message(pair: Pair) -> Iterator[Named]:
     content = "".join([text for region, _, text in block.pieces if region == "content"])
     end = block.pieces[-1][2]
     shown_head, shown, shown_end = _parts_like(actual, content)
-    if shown_head != head:
+    body_at = actual.find(_MESSAGE) + len(_MESSAGE)
+    if _MESSAGE not in actual:
+        body_at = len(actual) - len(shown) - len(shown_end)
+        header = block.text[: len(block.text) - len(content) - len(end)]
+        found = Difference(block, "header", "", header, actual[:body_at], start, actual_start)
+        yield messages.ROLE_HEADER, found
+    elif shown_head != head:
         yield from _compare_header(block, head, shown_head, pair)
     if shown != content:
         at = start + len(block.text) - len(content) - len(end)
-        actual_at = actual_start + actual.find(_MESSAGE) + len(_MESSAGE)
-        found = Difference(block, "content", "", content, shown, at, actual_at)
+        found = Difference(block, "content", "", content, shown, at, actual_start + body_at)
         yield _name_content(found), found
     if shown_end != end:
         at, actual_at = start + len(block.text) - len(end), actual_start + len(actual) - len(shown_end)
@@ -117,6 +137,9 @@ def _parts_like(actual: str, content: str) -> tuple[str, str, str]:
     """Split as `_parts`, but trust the expected content where it is there: it may hold end markers itself."""
     head, shown, shown_end = _parts(actual)
     found = _HEAD.match(actual)
+    if found is None and shown.endswith(content):
+        # Without `<|message|>` the text follows its header at once.
+        return shown[: len(shown) - len(content)], content, shown_end
     if found and actual.startswith(content, found.end()):
         rest = actual[found.end() + len(content) :]
         if rest.startswith(ENDS) or not rest.strip():
@@ -137,7 +160,7 @@ def _compare_header(block: Block, head: str, shown: str, pair: Pair) -> Iterator
     if want["author"] != got["author"]:
         named.append((calls.RESULT_AUTHOR if result else messages.ROLE_HEADER, base))
     # A result's author and recipient are one matter.
-    if (want["to"], None) != (got["to"], got["late"]) and not (result and named):
+    if (want["to"], want["late"]) != (got["to"], got["late"]) and not (result and named):
         other = calls.RECIPIENT_PLACEMENT if call else messages.ROLE_HEADER
         named.append((calls.RESULT_AUTHOR if result else other, base))
     if want["channel"] != got["channel"]:

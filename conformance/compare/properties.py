@@ -13,10 +13,11 @@ from conformance.compare.units import Cut, Unit, comparable, cut, property_units
 from conformance.oracles.base import BELOW, Piece
 from conformance.rules import tool_definitions as rules
 from conformance.rules.base import Rule
-from conformance.rules.messages import EXTRA_NEWLINE
 
 _BARE = frozenset({"//", "// None"})
 _NAMES = frozenset({"integer", "int", "float", "bool", "str"})
+_PROPERTY = re.compile(r"^[ \t]*[\"']?[\w$.-]+[\"']?\??[ ]*:", re.MULTILINE)
+_COMMENT = re.compile(r"[ \t]*,?[ \t]*//")
 _DEFAULT = re.compile(r"[ \t]*,?[ \t]*//[ ]*default:[ ]?", re.IGNORECASE)
 
 
@@ -58,7 +59,10 @@ def _compare_unit(
     if unit.one_of:
         yield _name_one_of(here, unit, schema, indent), here.part("one-of", unit.path, unit.text, here.actual)
         return
-    if comment != unit.comment:
+    extra = comment.removesuffix(unit.comment)
+    if len(extra) + len(unit.comment) == len(comment) and _PROPERTY.search(extra):
+        yield rules.TOOL_DROPPED, here.part("property", unit.path, "", extra)
+    elif comment != unit.comment:
         differing = here.part("comment", unit.path, unit.comment, comment)
         yield _name_comment(differing, schema, indent), differing
     colon = rest.find(":") + 1
@@ -69,7 +73,11 @@ def _compare_unit(
         rule = rules.REQUIRED_MARK if marked != shown else rules.TOOL_LAYOUT
         yield rule, here.part("name", unit.path, unit.head, head, at, actual_at)
     body = rest[len(head) :]
-    if body != unit.body:
+    extra = body.removeprefix(unit.body)
+    if body.startswith(unit.body) and _PROPERTY.search(extra):
+        skips = len(unit.text), actual_at + len(head) + len(unit.body)
+        yield rules.TOOL_DROPPED, here.part("property", unit.path, "", extra, *skips)
+    elif body != unit.body:
         at, actual_at = at + len(unit.head), actual_at + len(head)
         differing = here.part("body", unit.path, unit.body, body, at, actual_at)
         yield from _name_body(differing, unit, schema, indent + "    ")
@@ -89,7 +97,13 @@ def _name_comment(found: Difference, schema: dict[str, Any], indent: str) -> Rul
         title_lost = isinstance(schema.get("title"), str) and after[indent + "//"] < before[indent + "//"]
         if not title_lost and all(line.strip() in _BARE for line in (before - after) + (after - before)):
             return rules.MISSING_DESCRIPTION
-    return EXTRA_NEWLINE if actual.split() == expected.split() else rules.SCHEMA_COMMENTS_DROPPED
+    same = actual.endswith("\n") and comment_lines(actual) == comment_lines(expected)
+    return rules.TOOL_LAYOUT if same else rules.SCHEMA_COMMENTS_DROPPED
+
+
+def comment_lines(text: str) -> list[str]:
+    """Return the lines of comments that hold something, without what stands before them."""
+    return [line.lstrip(" \t") for line in text.split("\n") if line.strip()]
 
 
 def _name_one_of(found: Difference, unit: Unit, schema: dict[str, Any], indent: str) -> Rule:
@@ -105,8 +119,21 @@ def _name_one_of(found: Difference, unit: Unit, schema: dict[str, Any], indent: 
     nullable = schema.get("nullable") is True or '"nullable"' in json.dumps(schema.get("oneOf"))
     if nullable and found.expected.replace(" | null", "") == found.actual.replace(" | null", ""):
         return rules.NULLABLE_IGNORED
+    if _only_defaults(found.expected, found.actual):
+        return rules.DEFAULT_LITERAL
     unmarked = re.sub(r"\?:\n", ":\n", unit.text)
     return rules.REQUIRED_MARK if unmarked == re.sub(r"\?:\n", ":\n", found.actual) else rules.ONE_OF_LAYOUT
+
+
+def _only_defaults(expected: str, actual: str) -> bool:
+    """Say whether two layouts of a oneOf differ in the comments of its variants' defaults only."""
+    lines, others = expected.split("\n"), actual.split("\n")
+    for line, other in zip(lines, others, strict=False):
+        before, mark, _ = line.rpartition("default: ")
+        bare = before.rstrip().removesuffix("//").rstrip()
+        if line != other and not (mark and (other.startswith(before) or other == bare)):
+            return False
+    return len(lines) == len(others)
 
 
 def _name_body(found: Difference, unit: Unit, schema: dict[str, Any], indent: str) -> Iterator[Named]:
@@ -132,7 +159,7 @@ def _name_body(found: Difference, unit: Unit, schema: dict[str, Any], indent: st
 def _name_rest(found: Difference) -> Rule:
     """Name what differs around a type and a default that are both right."""
     if found.actual.split() == found.expected.split():
-        return EXTRA_NEWLINE
+        return rules.TOOL_LAYOUT
     same = found.actual.replace(",", "") == found.expected.replace(",", "")
     return rules.PROPERTY_COMMA if same else rules.TOOL_LAYOUT
 
@@ -144,7 +171,7 @@ def _split_default(actual: str, kind: str, has_default: bool) -> tuple[str, str]
         rest = text[len(kind) :]
         if not has_default and rest in (",", ""):
             return kind, ""
-        if _DEFAULT.match(rest):
+        if _DEFAULT.match(rest) or (has_default and _COMMENT.match(rest)):
             return kind, rest
     if has_default or "// default:" in text:
         matches = list(_DEFAULT.finditer(text))
@@ -155,6 +182,9 @@ def _split_default(actual: str, kind: str, has_default: bool) -> tuple[str, str]
                 return text[: match.start()], text[match.start() :]
         if has_default and matches:
             return text[: matches[-1].start()], text[matches[-1].start() :]
+        misspelt = _COMMENT.search(text, last_line) if has_default else None
+        if misspelt is not None:
+            return text[: misspelt.start()], text[misspelt.start() :]
     return text.removesuffix(","), ""
 
 

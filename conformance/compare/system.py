@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conformance.compare.align import Pair
+from conformance.compare.align import ENDS, Pair
 from conformance.compare.base import Compared, Difference, Named
+from conformance.compare.ends import name_end
 from conformance.oracles.base import Region
 from conformance.rules.base import Rule
-from conformance.rules.messages import EXTRA_NEWLINE
+from conformance.rules.messages import EXTRA_NEWLINE, ROLE_HEADER
 from conformance.rules.system import (
     BUILTIN_TOOLS,
     CURRENT_DATE,
@@ -17,6 +18,8 @@ from conformance.rules.system import (
     SYSTEM_TEXT,
 )
 
+# So many characters of a region without an anchor tell where it begins.
+_TELLING = 12
 # How each region begins in any notation, so that a changed one does not drag the rest along.
 _ANCHORS: dict[Region, str] = {
     "cutoff": "Knowledge cutoff:",
@@ -27,6 +30,7 @@ _ANCHORS: dict[Region, str] = {
     "functions-note": "\nCalls to these tools",
     "end": "<|end|>",
 }
+_LINES: frozenset[Compared] = frozenset({"current-date", "reasoning-effort"})
 _RULES: dict[Compared, Rule] = {
     "current-date": CURRENT_DATE,
     "reasoning-effort": REASONING_EFFORT,
@@ -46,8 +50,15 @@ def _rule(found: Difference) -> Rule:
         return FUNCTIONS_NOTE
     if "# Tools" in found.actual and "# Tools" not in found.expected:
         return BUILTIN_TOOLS
-    if found.region == "end" and not found.actual.removeprefix("<|end|>").strip():
-        return EXTRA_NEWLINE
+    if found.region == "header":
+        return ROLE_HEADER
+    if found.region == "end" and not found.expected:
+        return SYSTEM_TEXT if found.actual.strip() else EXTRA_NEWLINE
+    if found.region == "end" and found.actual.strip() in ("", *ENDS):
+        return name_end(found)
+    if found.region in _LINES and found.actual.split() == found.expected.split():
+        # The line is right, and the empty line behind it is the layout of the whole.
+        return SYSTEM_TEXT
     return _RULES.get(found.region, SYSTEM_TEXT)
 
 
@@ -73,7 +84,7 @@ def _differences(pair: Pair) -> Iterator[Difference]:
                     position += len(text)
                     offset += len(text)
                     continue
-            end = _next(actual, position, [name for name, _ in groups[number + 1 :]])
+            end = _next(actual, position, groups[number + 1 :])
             yield Difference(block, region, "", text, actual[position:end], offset, actual_offset + position)
             position = end
         offset += len(text)
@@ -89,10 +100,10 @@ def _insertion(actual: str, position: int, region: Region) -> str:
     return "" if between.strip() else between
 
 
-def _next(actual: str, position: int, following: list[Region]) -> int:
+def _next(actual: str, position: int, following: list[tuple[Region, str]]) -> int:
     """Find where the next region that is there begins."""
-    for name in following:
-        anchor = _ANCHORS.get(name)
+    for name, text in following:
+        anchor = _ANCHORS.get(name) or (text[:_TELLING] if len(text.strip()) >= _TELLING else "")
         at = actual.find(anchor, position) if anchor else -1
         if at >= 0:
             return at

@@ -59,10 +59,3 @@ def _written(case: Case, pairs: list[Pair], profile: Profile) -> set[int]:
     lost = {pair.block.index for pair in pairs if pair.block is not None and not pair.dropped}
     added = {pair.block.index for pair in pairs if pair.block is not None and pair.dropped}
     return (_kept(case, profile, own) - lost) | added
-
-
-def retention_agrees(case: Case, pairs: list[Pair], profile: Profile, other: Profile) -> bool:
-    """Say whether another profile keeps exactly the thinking that the template wrote."""
-    inference = case.options.mode == "generation"
-    retention = other.thinking_inference if inference else other.thinking_training
-    return _kept(case, profile, retention) == _written(case, thinking_pairs(pairs), profile)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from conformance.compare.base import Difference, Named
-from conformance.compare.properties import compare_properties
+from conformance.compare.properties import comment_lines, compare_properties
 from conformance.compare.units import Unit, property_units
 from conformance.conversation import Tool
 from conformance.oracles.base import Piece
@@ -20,6 +20,7 @@ from conformance.rules import tool_definitions as rules
 from conformance.rules.base import Rule
 
 _BRACE = re.compile(r"\{[ \t]*\n")
+_ANY_TOOL = re.compile(r"^[ \t]*type[ \t]+[\w-]+[ \t]*=", re.MULTILINE)
 _CLOSE = re.compile(r"\)? *=> *any;")
 
 
@@ -69,7 +70,17 @@ def tool_units(pieces: list[Piece]) -> list[ToolUnit]:
 
 @lru_cache(maxsize=4096)
 def _anchor(name: str) -> re.Pattern[str]:
-    return re.compile(rf"^[ \t]*type {re.escape(name)} *=", re.MULTILINE)
+    return re.compile(rf"^[ \t]*type[ \t]+{re.escape(name)}[ \t]*[=({{:]", re.MULTILINE)
+
+
+@lru_cache(maxsize=4096)
+def _loose_anchor(name: str) -> re.Pattern[str]:
+    """Match a tool that runs on behind its description, or another notation's."""
+    return re.compile(rf"type[ \t]+{re.escape(name)}[ \t]*=[ \t]*\(")
+
+
+# Where a tool is in the template's text: its description, its `type`, and its end.
+_Span = tuple[int, int, int]
 
 
 def compare_tools(found: Difference, pieces: list[Piece], tools: Sequence[Tool]) -> Iterator[Named]:
@@ -77,44 +88,110 @@ def compare_tools(found: Difference, pieces: list[Piece], tools: Sequence[Tool])
 
     `pieces` are the oracle's, `tools` what they are written from.
     """
-    actual, position, skip = found.actual, 0, 0
+    actual, skip, behind = found.actual, 0, 0
     units = tool_units(pieces)
-    for number, (unit, tool) in enumerate(zip(units, tools, strict=True)):
+    spans = _spans(actual, units)
+    moved = _moved([span[1] if span else None for span in spans])
+    for number, (unit, tool, span) in enumerate(zip(units, tools, spans, strict=True)):
         text = unit.text
-        if actual.startswith(text, position):
-            position += len(text)
+        if span is None:
+            yield rules.TOOL_DROPPED, found.part("tool", unit.name, text, "", skip, behind)
             skip += len(text)
             continue
-        anchor = _anchor(unit.name).search(actual, position)
-        if anchor is None:
-            yield rules.TOOL_DROPPED, found.part("tool", unit.name, text, "", skip, position)
-            skip += len(text)
-            continue
-        end = _end(actual, anchor.end(), units[number + 1 :])
-        head, shown = unit.lead + unit.description, actual[position : anchor.start()]
-        yield from _compare_head(found.part("tool", unit.name, head, shown, skip, position), unit, tool)
-        shown = actual[anchor.start() : end]
-        body = found.part("parameters", unit.name, unit.body, shown, skip + len(head), anchor.start())
+        start, anchor, end = span
+        if number in moved:
+            yield rules.TOOL_DROPPED, found.part("tool", unit.name, text, "", skip, behind)
+        extra = _extra(actual, start, anchor)
+        if extra > start:
+            yield rules.TOOL_DROPPED, found.part("tool", "", "", actual[start:extra], skip, start)
+        head = unit.lead + unit.description
+        shown = actual[extra:anchor]
+        yield from _compare_head(found.part("tool", unit.name, head, shown, skip, extra), unit, tool)
+        body = found.part("parameters", unit.name, unit.body, actual[anchor:end], skip + len(head), anchor)
         yield from _compare_body(body, unit, tool)
-        position = end
+        behind = max(behind, end)
         skip += len(text)
-    rest = actual[position:]
+    rest = actual[behind:]
     if rest:
         rule = rules.TOOL_DROPPED if rest.strip() else rules.TOOL_LAYOUT
-        yield rule, found.part("tool", "", "", rest, skip, position)
+        yield rule, found.part("tool", "", "", rest, skip, behind)
 
 
-def _end(actual: str, start: int, following: list[ToolUnit]) -> int:
+def _spans(actual: str, units: list[ToolUnit]) -> list[_Span | None]:
+    """Find the tools in the template's text: first in the order of the oracle's, then between those."""
+    spans: list[_Span | None] = []
+    position = 0
+    for number, unit in enumerate(units):
+        text = unit.text
+        if actual.startswith(text, position):
+            anchor = position + len(unit.lead) + len(unit.description)
+            spans.append((position, anchor, position + len(text)))
+        else:
+            found = _anchor(unit.name).search(actual, position)
+            end = _end(actual, found, unit, units[number + 1 :]) if found else 0
+            spans.append((position, found.start(), end) if found else None)
+        position = max(position, spans[-1][2] if spans[-1] else 0)
+    for number, unit in enumerate(units):
+        if spans[number] is None:
+            _place(actual, number, unit, spans)
+    return spans
+
+
+def _place(actual: str, number: int, unit: ToolUnit, spans: list[_Span | None]) -> None:
+    """Look for a tool in what stands before each of the others and behind the last, and take it out of there."""
+    gaps = [(span[0], span[1], other) for other, span in enumerate(spans) if span is not None]
+    gaps.append((max((span[2] for span in spans if span), default=0), len(actual), -1))
+    for pattern in (_anchor(unit.name), _loose_anchor(unit.name)):
+        for start, stop, other in gaps:
+            found = pattern.search(actual, start, stop)
+            close = _CLOSE.search(actual, found.end(), stop) if found else None
+            if found is None or close is None:
+                continue
+            end = close.end() + actual.startswith("\n", close.end())
+            before = _extra(actual, start, found.start())
+            spans[number] = (before, found.start(), end)
+            whole = spans[other]
+            if other >= 0 and whole is not None:
+                # What is left before the other tool is its own, unless it stood before this one.
+                spans[other] = (end, whole[1], whole[2])
+            return
+
+
+def _moved(places: list[int | None]) -> set[int]:
+    """Return the fewest tools that must have moved: all but those of a longest run in order."""
+    found = [(number, place) for number, place in enumerate(places) if place is not None]
+    best: list[list[int]] = []
+    for at, (_, place) in enumerate(found):
+        earlier = [run for run in best if found[run[-1]][1] < place]
+        best.append([*max(earlier, key=len, default=[]), at])
+    kept = {found[at][0] for at in max(best, key=len, default=[])}
+    return {number for number, _ in found} - kept
+
+
+def _extra(actual: str, start: int, stop: int) -> int:
+    """Return where text before a tool that belongs to unknown tools ends; `start` where there is none."""
+    end = start
+    for anchor in _ANY_TOOL.finditer(actual, start, stop):
+        close = _CLOSE.search(actual, anchor.end(), stop)
+        if close is not None:
+            end = close.end() + actual.startswith("\n", close.end())
+    return end
+
+
+def _end(actual: str, found: re.Match[str], unit: ToolUnit, following: list[ToolUnit]) -> int:
     """Find where a tool ends: after the last `=> any;` before the next tool that is there."""
+    if actual.startswith(unit.body, found.start()):
+        return found.start() + len(unit.body)
     limit = len(actual)
     for tool in following:
-        anchor = _anchor(tool.name).search(actual, start)
+        anchor = _anchor(tool.name).search(actual, found.end())
         if anchor is not None:
             limit = anchor.start()
             break
     close = None
-    for close in _CLOSE.finditer(actual, start, limit):
-        if limit != len(actual) and actual.startswith("\n\n", close.end()):
+    for close in _CLOSE.finditer(actual, found.end(), limit):
+        another = _ANY_TOOL.search(actual, close.end(), limit)
+        if (limit != len(actual) or another) and actual.startswith("\n\n", close.end()):
             break
     if close is None:
         return limit
@@ -129,14 +206,11 @@ def _compare_head(found: Difference, unit: ToolUnit, tool: Tool) -> Iterator[Nam
     if found.actual.startswith(unit.lead):
         lead = len(unit.lead)
         found = found.part("tool", unit.name, unit.description, found.actual[lead:], lead, lead)
-    if found.actual.strip() != found.expected.strip():
-        found.region = "tool-description"
-        yield _name_description(found, tool), found
-    elif found.expected.lstrip("\n") == found.actual.lstrip("\n"):
+    if found.actual.lstrip("\n") == found.expected.lstrip("\n"):
         yield rules.TOOL_LAYOUT, found
-    else:
-        lines = "\n" in (tool.description or "") and "//" in found.expected
-        yield (rules.MULTILINE_DESCRIPTION if lines else rules.TOOL_LAYOUT), found
+        return
+    found.region = "tool-description"
+    yield _name_description(found, tool), found
 
 
 def _name_description(found: Difference, tool: Tool) -> Rule:
@@ -147,7 +221,7 @@ def _name_description(found: Difference, tool: Tool) -> Rule:
         return rules.MULTILINE_DESCRIPTION
     if not found.actual.strip():
         return rules.MISSING_DESCRIPTION
-    same = found.actual.split() == found.expected.split()
+    same = found.actual.endswith("\n") and comment_lines(found.actual) == comment_lines(found.expected)
     return rules.TOOL_LAYOUT if same else rules.SCHEMA_COMMENTS_DROPPED
 
 

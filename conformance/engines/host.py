@@ -117,7 +117,7 @@ class EngineHost:
         Raises UsageError when there is no such engine.
         """
         if isinstance(engine, str) and engine not in engine_names():
-            raise UsageError(f"There is no engine {engine!r}; known are {', '.join(engine_names())}.")
+            raise UsageError(f"There is no engine {engine!r}; choose from {', '.join(engine_names())}.")
         self._given = engine
         self.engine = engine if isinstance(engine, str) else engine.name
         self.limits = limits or Limits()

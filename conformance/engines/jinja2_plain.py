@@ -12,7 +12,7 @@ from jinja2.exceptions import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from conformance.engines.base import Engine, Outcome, Request, SyntaxProblem, register
-from conformance.engines.jinja_common import SPECIAL_TOKENS, FrozenClock, failed, rendered, syntax_problem
+from conformance.engines.jinja_common import SPECIAL_TOKENS, FrozenClock, compile_problem, failed, rendered
 
 
 class Generation(jinja2.ext.Extension):
@@ -56,13 +56,7 @@ class PlainJinja2Engine(Engine):
 
     def compile_check(self, template: str) -> SyntaxProblem | None:
         """Return what keeps Jinja2 from compiling the template, or None."""
-        try:
-            self._compile(template)
-        except MemoryError:
-            raise
-        except Exception as error:
-            return syntax_problem(error)
-        return None
+        return compile_problem(self._compile, template)
 
     def render(self, template: str, request: Request) -> Outcome:
         """Render one request.

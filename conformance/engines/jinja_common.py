@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 
@@ -71,6 +72,17 @@ def failed(error: Exception) -> Outcome:
     if isinstance(error, TemplateSyntaxError):
         line = error.lineno
     return Crashed(type(error).__name__, describe(error), line)
+
+
+def compile_problem(compile: Callable[[str], object], template: str) -> SyntaxProblem | None:
+    """Return what keeps a template from being compiled, or None; raises MemoryError at the worker's limit."""
+    try:
+        compile(template)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return syntax_problem(error)
+    return None
 
 
 def syntax_problem(error: Exception) -> SyntaxProblem:

@@ -7,12 +7,28 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
 from conformance.engines.base import Engine, Outcome, Request, SyntaxProblem, register
-from conformance.engines.jinja_common import SPECIAL_TOKENS, FrozenClock, failed, rendered, syntax_problem
+from conformance.engines.jinja_common import SPECIAL_TOKENS, FrozenClock, compile_problem, failed, rendered
 from conformance.errors import UnjudgedError
 
 
+class InstalledTransformers(Engine):
+    """What every engine made of transformers says of the installed package."""
+
+    def version(self) -> str:
+        """Return the installed version of transformers."""
+        return version("transformers")
+
+    def available(self) -> str | None:
+        """Return how to install transformers when it is missing."""
+        try:
+            version("transformers")
+        except PackageNotFoundError:
+            return "transformers is not installed: pip install transformers"
+        return None
+
+
 @register
-class TransformersEngine(Engine):
+class TransformersEngine(InstalledTransformers):
     """Calls transformers' own `apply_chat_template(tokenize=False)` for a tokenizer that knows no vocabulary.
 
     The method is the installed version's, with all it does before the template runs: 5.23 drops message keys
@@ -30,18 +46,6 @@ class TransformersEngine(Engine):
         self._clock = FrozenClock()
         self._apply: Callable[..., Any] = _not_loaded
         self._compile: Callable[[str], Any] = _not_loaded
-
-    def version(self) -> str:
-        """Return the installed version of transformers."""
-        return version("transformers")
-
-    def available(self) -> str | None:
-        """Return how to install transformers when it is missing."""
-        try:
-            version("transformers")
-        except PackageNotFoundError:
-            return "transformers is not installed: pip install transformers"
-        return None
 
     def load(self) -> None:
         """Import transformers' chat template code, without torch.
@@ -88,13 +92,7 @@ class TransformersEngine(Engine):
 
     def compile_check(self, template: str) -> SyntaxProblem | None:
         """Return what keeps transformers from compiling the template, or None."""
-        try:
-            self._compile(template)
-        except MemoryError:
-            raise
-        except Exception as error:
-            return syntax_problem(error)
-        return None
+        return compile_problem(self._compile, template)
 
     def render(self, template: str, request: Request) -> Outcome:
         """Render one request as a tokenizer would.

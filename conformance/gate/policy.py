@@ -14,8 +14,8 @@ from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
 from conformance.gate.baseline import Baseline
 from conformance.gate.selectors import all_named, rules_named
 from conformance.report.model import Divergence, Finding, Report, Target, found_in
-from conformance.rules.base import Severity
-from conformance.rules.impacts import IMPACTS, impact_of
+from conformance.rules.base import Severity, loss_of
+from conformance.rules.impacts import IMPACTS
 
 
 class FailOn(enum.StrEnum):
@@ -110,5 +110,5 @@ class Policy:
             return False
         if self.fail_on in (FailOn.error, FailOn.warning):
             return found.severity == "error" or self.fail_on is FailOn.warning
-        worst = IMPACTS.index(impact_of(found.rule))
+        worst = IMPACTS.index(loss_of(found.rule).impact)
         return worst <= IMPACTS.index(self.fail_on.value.replace("-", " "))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -67,7 +67,9 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
         parts += ["", _conversation(example, width, glyphs)]
     kind = target.source.get("kind")
     wrote = kind if kind in ("server", "renderer") else "template"
-    labels = ("one", "other") if divergence.cause else LABELS.get(divergence.check, ("oracle", wrote))
+    labels = (
+        ("one", "other") if divergence.check == "engines" else LABELS.get(divergence.check, ("oracle", wrote))
+    )
     if divergence.check == "tokens" and example.failure is None:
         shown = _control_token(example, width - 2, glyphs)
     else:
@@ -214,18 +216,28 @@ def _explanation(target: Target, divergence: Divergence, width: int, glyphs: Gly
     if known is not None:
         table.add_row("Why", Text(glyphs.plain(known.why)))
         table.add_row("Spec", Text(glyphs.plain(known.citation)))
-        table.add_row("Try", Text(glyphs.plain(known.fix)))
+        table.add_row(
+            "Try", Text(inert(divergence.fix, glyphs=glyphs) if divergence.fix else glyphs.plain(known.fix))
+        )
     example = divergence.example
     if example.structure:
         table.add_row("Reads", Text("\n".join(inert(words, glyphs=glyphs) for words in example.structure)))
     if (source := origin_words.sentence(example)) is not None:
         table.add_row("From", Text(source))
     table.add_row("Seen", _seen(target, divergence, glyphs))
-    if divergence.vanishes_under:
-        table.add_row("But", Text(f"vanishes under {names(divergence.vanishes_under, glyphs)}"))
+    if divergence.readings or divergence.vanishes_under:
+        table.add_row("But", Text("\n".join(_readings(divergence, glyphs))))
     if example.also:
         table.add_row("Also", Text(f"the same case shows {names(example.also, glyphs)}"))
     return table
+
+
+def _readings(divergence: Divergence, glyphs: Glyphs) -> Iterator[str]:
+    """Yield the readings under which a divergence is none, each with who reads it so, and the profiles with them."""
+    for reading in divergence.readings[:_SEEN]:
+        yield f"{reading} is right to {glyphs.plain(reading.citation)}"
+    if divergence.vanishes_under:
+        yield f"vanishes under {names(divergence.vanishes_under, glyphs)}"
 
 
 def _seen(target: Target, divergence: Divergence, glyphs: Glyphs) -> Text:

@@ -22,11 +22,11 @@ _CONTEXT = 2  # equal lines shown around differing ones
 
 
 class Finding(NamedTuple):
-    """A rule that explains a difference: where it lies, under which profiles it vanishes, and how bad it is."""
+    """A rule that explains a difference: where it lies, which cited readings explain it, and how bad it is."""
 
     rule: str
     where: str = ""
-    vanishes_under: Sequence[str] = ()
+    readings: Sequence[str] = ()
     severity: Severity = "error"
 
 
@@ -219,6 +219,6 @@ def _finding(finding: Finding, glyphs: Glyphs) -> RenderableType:
     lines = [head]
     if known:
         lines.append(Text(f"  {glyphs.plain(known.why)}"))
-    if finding.vanishes_under:
-        lines.append(Text(f"  vanishes under {inert(', '.join(finding.vanishes_under), glyphs=glyphs)}"))
+    if finding.readings:
+        lines.append(Text(f"  right where {inert(', '.join(finding.readings), glyphs=glyphs)}"))
     return Group(*lines)

@@ -122,5 +122,5 @@ def _inexpressible(judged: list[Target], names: list[str]) -> Iterator[str]:
 
 
 def _disagreements(target: Target) -> list[Divergence]:
-    found = [divergence for divergence in target.divergences if divergence.cause]
+    found = [divergence for divergence in target.divergences if divergence.check == "engines"]
     return sorted(found, key=lambda divergence: (-divergence.count, divergence.cause))

@@ -98,6 +98,12 @@ def _part_end(text: str, part: str, start: int) -> int:
     return at + len(part) if at >= 0 and at + len(part) >= start else min(len(text), start + len(part))
 
 
+def token_excerpt(actual: str, at: int, part: str, width: int, glyphs: Glyphs = UNICODE) -> Excerpt:
+    """Return the line of a prompt in which the text `part` at `at` is read as a token."""
+    end = min(at + max(len(part), 1), len(actual))
+    return excerpt(actual[:at] + actual[end:], actual, Parting((at, at), (at, end)), width, glyphs)
+
+
 def excerpt(expected: str, actual: str, where: Parting, width: int, glyphs: Glyphs = UNICODE) -> Excerpt:
     """Return both texts around their difference, each at most `width` cells wide.
 

@@ -13,7 +13,7 @@ from conformance.report.cards import SEVERITY_STYLE
 from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE
 from conformance.report.visible import Glyphs, glyphs_for, units
 from conformance.rules import Rule
-from conformance.rules.impacts import impact_of, impact_reason
+from conformance.rules.base import loss_of
 
 _TEXT_WIDTH = 100
 
@@ -33,7 +33,7 @@ def explain_rule(rule: Rule, console: Console) -> RenderableType:
         table.add_row(label, Text(glyphs.plain(text)))
     for label, text, style in (("Right", rule.good, EXPECTED_STYLE), ("Wrong", rule.bad, ACTUAL_STYLE)):
         table.add_row(label, Text("".join(unit.shown for unit in units(text, glyphs=glyphs)), style))
-    table.add_row("Loses", Text(f"{impact_of(rule.slug)}: {impact_reason(rule.slug)}"))
+    table.add_row("Loses", Text(f"{loss_of(rule.slug).impact}: {loss_of(rule.slug).reason}"))
     if rule.setting:
         setting = f"the profile setting {rule.setting}: under another of its values this may be right"
         table.add_row("But", Text(setting))

@@ -7,13 +7,13 @@ from html import escape
 
 from conformance.report.base import Output, register
 from conformance.report.cards import known_rule, percent, replay_command
-from conformance.report.excerpt import excerpt, parting
+from conformance.report.excerpt import excerpt, parting, token_excerpt
 from conformance.report.issues import Issue, issues
 from conformance.report.markdown import cell, conversation, escaped, no_paths
 from conformance.report.model import Divergence, Report, Target
 from conformance.report.verdicts import judged_by, verdict
 from conformance.report.visible import inert
-from conformance.rules.impacts import impact_reason
+from conformance.rules.base import loss_of
 
 # GitHub refuses comments of more characters; a job summary may have sixteen times as many.
 LIMIT = 65_000
@@ -100,7 +100,7 @@ def _details(report: Report, issue: Issue) -> Iterator[str]:
         target = _named(report, issue)
         total = target.cases.total if target is not None else report.run.cases
         if issue.impact:
-            yield f"**Impact** {escaped(issue.impact)}: {impact_reason(issue.rule)}  "
+            yield f"**Impact** {escaped(issue.impact)}: {loss_of(issue.rule).reason}  "
         if issue.accepted:
             yield f"**Accepted** {escaped(issue.accepted)}  "
         yield f"**Seen** in {percent(divergence.share)} of {total:,} generated conversations"
@@ -126,6 +126,10 @@ def difference(divergence: Divergence) -> Iterator[str]:
     yield from ("", "```diff")
     if example.actual is None or example.failure is not None:
         yield f"! {inert(example.failure or 'no text', 400)}"
+    elif divergence.check == "tokens":
+        shown = token_excerpt(example.actual, example.actual_offset or 0, example.actual_part, _WIDTH)
+        yield f"+ {shown.actual.plain}"
+        yield f"  {' ' * shown.column}{shown.caret} read as a control token"
     elif example.offset is None:
         yield f"- {inert(example.expected, _WIDTH)}"
         yield f"+ {inert(example.actual, _WIDTH)}"

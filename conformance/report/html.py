@@ -20,7 +20,7 @@ from rich.text import Text
 from conformance.conversation import Assistant, Case, Instructions, User
 from conformance.report.base import Output, register
 from conformance.report.cards import known_rule, percent, replay_command
-from conformance.report.excerpt import excerpt, parting
+from conformance.report.excerpt import excerpt, parting, token_excerpt
 from conformance.report.files import to_json
 from conformance.report.issues import issues, repository
 from conformance.report.model import Divergence, Report, Target
@@ -29,7 +29,8 @@ from conformance.report.property_card import again as own_target
 from conformance.report.severities import SEVERITIES
 from conformance.report.verdicts import best_profile, judged_by, not_harmony, verdict
 from conformance.report.visible import MARK_STYLE, TOKEN_STYLE, inert
-from conformance.rules.impacts import IMPACTS, impact_reason
+from conformance.rules.base import loss_of
+from conformance.rules.impacts import IMPACTS
 
 _WIDTH = 240  # cells of either text on a card
 _AROUND = 3  # lines of the template shown before and after the offending one
@@ -209,7 +210,7 @@ def _card(target: Target, divergence: Divergence, lines: list[str]) -> dict[str,
     }
     facts = [("Why", known.why), ("Fix", known.fix), ("Source", known.citation)] if known else []
     if divergence.impact:
-        facts.append(("Loses", f"{inert(divergence.impact)}: {impact_reason(divergence.rule)}"))
+        facts.append(("Loses", f"{inert(divergence.impact)}: {loss_of(divergence.rule).reason}"))
     for label, listed in (
         ("Accepted under", divergence.vanishes_under),
         ("Seen only with", divergence.features),
@@ -234,6 +235,14 @@ def _difference(divergence: Divergence) -> dict[str, Any]:
     plain: dict[str, Any] = {"failure": "", "expected": [], "actual": [], "note": ""}
     if example.actual is None or example.failure is not None:
         return {**plain, "failure": inert(example.failure or "no text", 1000)}
+    if divergence.check == "tokens":
+        # The characters are Harmony's; what differs is what the server makes of them.
+        shown = token_excerpt(example.actual, example.actual_offset or 0, example.actual_part, _WIDTH)
+        return {
+            **plain,
+            "actual": _segments(shown.actual),
+            "note": "the marked text is read as a control token",
+        }
     if example.offset is None:
         expected, actual = ([[inert(text, 1000), ""]] for text in (example.expected, example.actual))
         return {**plain, "expected": expected, "actual": actual, "note": "see the rule"}

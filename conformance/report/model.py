@@ -138,13 +138,27 @@ class Example(_Part, frozen=True, kw_only=True):
     origin: Origin | None = None
 
 
+class Reading(_Part, frozen=True, kw_only=True):
+    """A reading of the format under which a divergence is none, and on whose word."""
+
+    setting: str
+    value: str
+    citation: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}={self.value}"
+
+
 class Divergence(_Part, frozen=True, kw_only=True):
     """One rule that a target breaks, with how many conversations show it and the smallest example.
 
     `features` lists the case features that every conversation showing it has, most telling first.
-    `needs_shapes` lists the shapes in which the example shows it, empty when every shape does. Where engines
-    disagree there is one record for each `cause`; its example's `expected` is the other engine's text. `impact` is what
-    the model loses (structure, content, wording, white space); `accepted` is the reason of a baseline that knows it.
+    `readings` are the cited readings that explain it everywhere, one value of each setting; `vanishes_under` the
+    profiles that have them. `needs_shapes` lists the shapes in which the example shows it, empty when every shape
+    does. A rule has one record for each `cause`, where it has several: line and error of a failure, or why engines
+    disagree; then the example's `expected` is the other engine's text. `fix` is given where it says more than the
+    rule's own. `impact` is what the model loses (structure, content, wording, white space); `accepted` is the reason
+    of a baseline that knows it.
     """
 
     rule: str
@@ -158,8 +172,10 @@ class Divergence(_Part, frozen=True, kw_only=True):
     vanishes_under: list[str]
     example: Example
     features: list[str] = []
+    readings: list[Reading] = []
     cause: str = ""
     needs_shapes: list[str] = []
+    fix: str = ""
     impact: str = ""
     accepted: str = ""
 
@@ -222,6 +238,7 @@ class Refusal(_Part, frozen=True, kw_only=True):
 class Target(_Part, frozen=True, kw_only=True):
     """One template and what the campaign found about it; `findings` are about the package around it.
 
+    `right_under_readings` is the share of conversations that are right under some cited readings taken together.
     `ignored` are rules that a gate was told not to look at, `passes` what it said: None where there was no gate.
     """
 
@@ -235,6 +252,7 @@ class Target(_Part, frozen=True, kw_only=True):
     coverage: Coverage
     right_under: dict[str, float]
     divergences: list[Divergence]
+    right_under_readings: float | None = None
     error: str | None = None
     harmony: bool = True
     aliases: list[str] = []

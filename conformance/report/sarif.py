@@ -16,7 +16,7 @@ from conformance.report.files import to_json
 from conformance.report.issues import Issue, Place, issues
 from conformance.report.model import Report
 from conformance.rules import Rule
-from conformance.rules.impacts import impact_of
+from conformance.rules.base import loss_of
 
 VERSION: Final = "2.1.0"
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -80,7 +80,7 @@ def _rule(code: str, slug: str, known: Rule | None) -> dict[str, Any]:
         "help": {"text": text, "markdown": markdown},
         "defaultConfiguration": {"level": known.severity},
         "properties": {
-            "tags": ["gpt-oss", "chat-template", known.family, impact_of(slug)],
+            "tags": ["gpt-oss", "chat-template", known.family, loss_of(slug).impact],
             "precision": "very-high",
         },
     }

@@ -63,6 +63,7 @@ def _target_data(target: Target) -> dict[str, Any]:
         "shapes": target.shapes,
         "cases": target.cases,
         "right_under": dict(sorted(target.right_under.items())),
+        "right_under_readings": target.right_under_readings,
         "unclassified_share": rounded(target.unclassified_share),
         "branches_never_run": target.coverage.branches_never_run,
     }
@@ -78,7 +79,9 @@ def _rule_data(divergence: Divergence) -> dict[str, Any]:
         "severity": divergence.severity,
         "count": divergence.count,
         "share": rounded(divergence.share),
+        **({"cause": divergence.cause} if divergence.cause else {}),
         "vanishes_under": divergence.vanishes_under,
+        "readings": [str(reading) for reading in divergence.readings],
         "features": divergence.features,
         "template_line": divergence.example.template_line,
         "case_id": divergence.example.case_id,
@@ -106,8 +109,9 @@ def _markdown(report: Report) -> Iterator[str]:
         yield ""
         yield "**Incomplete: the run was ended early.**"
     yield ""
-    yield f"| Template | SHA-256 | Conversations | Right under {cell(profile)} | Best profile | Rules | Verdict |"
-    yield "|---|---|--:|--:|--:|--:|---|"
+    shares = f"Right under {cell(profile)} | Best profile | Under cited readings"
+    yield f"| Template | SHA-256 | Conversations | {shares} | Rules | Verdict |"
+    yield "|---|---|--:|--:|--:|--:|--:|---|"
     ranked = _ranked(report)
     for target in ranked:
         yield _row(target, profile)
@@ -135,7 +139,8 @@ def _row(target: Target, profile: str) -> str:
         f"{target.cases.total:,}",
         percent(right) if judged and right is not None else "",
         f"{percent(best[1])} {cell(best[0])}" if judged and best else "",
-        f"{len(target.divergences):,}" if judged else "",
+        percent(target.right_under_readings) if judged and target.right_under_readings is not None else "",
+        f"{len({found.rule for found in target.divergences}):,}" if judged else "",
         cell(words),
     ]
     return f"| {' | '.join(cells)} |"
@@ -146,15 +151,16 @@ def _rules(target: Target) -> Iterator[str]:
     source = _source(target)
     if "location" in source:
         yield from (f"From {cell(source['location'])}, sha256 `{inert(target.sha256)}`.", "")
-    yield "| Rule | Severity | Share | Vanishes under | Template line | Smallest conversation |"
+    yield "| Rule | Severity | Share | Right where | Template line | Smallest conversation |"
     yield "|---|---|--:|---|--:|---|"
     for divergence in _by_share(target):
         line = divergence.example.template_line
         cells = [
-            f"{cell(divergence.code)} {cell(divergence.rule)}",
+            f"{cell(divergence.code)} {cell(divergence.rule)}"
+            + (f"<br>{cell(divergence.cause)}" if divergence.cause else ""),
             divergence.severity,
             percent(divergence.share),
-            cell(", ".join(divergence.vanishes_under)),
+            cell(", ".join(str(reading) for reading in divergence.readings)),
             "" if line is None else f"{line}",
             conversation(divergence),
         ]

@@ -32,7 +32,8 @@ def rules_table(target: Target, divergences: list[Divergence], console: Console)
     for divergence in divergences:
         needs = Text(names(divergence.features, glyphs, most=3 if wide else 2))
         if divergence.cause:
-            needs = Text(inert(f"{divergence.cause}: {', '.join(divergence.engines)}", glyphs=glyphs))
+            engines = f": {', '.join(divergence.engines)}" if divergence.check == "engines" else ""
+            needs = Text(inert(divergence.cause + engines, glyphs=glyphs))
         vanishes = Text(names(divergence.vanishes_under, glyphs))
         if not vanishing and vanishes:
             needs = Text("\n" if needs else "").join([needs, Text("not under ", "dim") + vanishes])

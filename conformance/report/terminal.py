@@ -14,8 +14,8 @@ from rich.rule import Rule as Line
 from rich.text import Text
 
 from conformance.report.base import Output, register
-from conformance.report.cards import card
-from conformance.report.model import Report, Run, Target
+from conformance.report.cards import card, percent
+from conformance.report.model import Divergence, Report, Run, Target
 from conformance.report.severities import worst_first
 from conformance.report.tables import engines_table, rules_table, targets_table
 from conformance.report.verdicts import details, headline, judged_by
@@ -103,8 +103,13 @@ class TerminalWriter:
         if target.harmony and target.verdict != "error":
             # What a baseline accepts is counted below the verdict.
             listed = worst_first(found for found in target.divergences if not found.accepted)
-            for divergence in listed[: self.examples]:
+            # The commonest cause of each rule comes first, and says how many more there are.
+            commonest = {divergence.rule: divergence for divergence in reversed(listed)}
+            first = [divergence for divergence in listed if commonest[divergence.rule] is divergence]
+            others = [divergence for divergence in listed if commonest[divergence.rule] is not divergence]
+            for divergence in [*first, *others][: self.examples]:
                 self.print(card(self.console, target, divergence))
+                self._more_causes(divergence, others if divergence in first else [])
                 self.print("")
             if listed:
                 more = len(listed) - self.examples
@@ -120,6 +125,13 @@ class TerminalWriter:
         for line in details(target, run, self._glyphs):
             self.print(Padding(line, (0, 0, 0, 2)))
         self.print("")
+
+    def _more_causes(self, shown: Divergence, others: list[Divergence]) -> None:
+        more = [other for other in others if other.rule == shown.rule and other.cause]
+        if more:
+            share = percent(sum(other.share for other in more))
+            noun = "cause" if len(more) == 1 else "causes"
+            self.print(Text(f"  +{len(more)} more {noun} of {inert(shown.rule)}, {share} in all", "dim"))
 
     def print(self, what: RenderableType) -> None:
         """Print without markup, highlighting or emoji codes."""

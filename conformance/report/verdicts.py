@@ -74,6 +74,9 @@ def _template_verdict(target: Target, default: str) -> str:
     words = f"diverges: {percent(right)} of {cases} right under {default}"
     if best is not None and best[0] != default and best[1] > right:
         words += f", {percent(best[1])} under {best[0]}"
+    read = target.right_under_readings
+    if read is not None and best is not None and read > max(right, best[1]):
+        words += f", {percent(read)} under cited readings"
     return words
 
 

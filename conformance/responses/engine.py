@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
-from conformance.engines.base import Crashed, Engine, Outcome, Rendered, Request, SyntaxProblem
+from conformance.engines.base import Crashed, Outcome, Rendered, Request, SyntaxProblem
+from conformance.engines.transformers_jinja import InstalledTransformers
 from conformance.errors import UnjudgedError
 
 
-class ResponseEngine(Engine):
+class ResponseEngine(InstalledTransformers):
     """Parses `response` behind `prefix`, both given as a request's options; renders the message as JSON.
 
     The template is the response template as JSON.
@@ -27,18 +27,6 @@ class ResponseEngine(Engine):
     def __init__(self) -> None:
         self._parse: Callable[..., Any] | None = None
         self._load: Callable[[str], Any] = lru_cache(maxsize=8)(self._load_anew)
-
-    def version(self) -> str:
-        """Return the installed version of transformers."""
-        return version("transformers")
-
-    def available(self) -> str | None:
-        """Return how to install transformers when it is missing."""
-        try:
-            version("transformers")
-        except PackageNotFoundError:
-            return "transformers is not installed: pip install transformers"
-        return None
 
     def load(self) -> None:
         """Import transformers' parser.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NewType, TypeAlias
 
 from conformance.errors import UsageError
+from conformance.rules.impacts import UNSAID, Loss
 
 # The name of a rule. Only the catalogue makes them, so that a misspelt one is an error for mypy.
 Slug = NewType("Slug", str)
@@ -18,7 +19,7 @@ Severity: TypeAlias = Literal["error", "warning", "note"]
 class Rule:
     """A kind of divergence: what it is called, why the model cares, who says so, and how to fix it.
 
-    `citation` names a Harmony document or source, or a public issue. `good` and `bad` are a few characters of a prompt or a
+    `citation` names a Harmony document or source, or a public issue. `loss` is what the model loses; `good` and `bad` are a few characters of a prompt or a
     template without and with it; `setting` is the profile setting whose other values may explain the divergence.
     """
 
@@ -30,6 +31,7 @@ class Rule:
     why: str
     citation: str
     fix: str
+    loss: Loss
     good: str
     bad: str
     setting: str | None = None
@@ -62,3 +64,9 @@ def rule(slug: str) -> Rule:
         hint = f"did you mean {', '.join(near)}?" if near else "`conformance explain` lists them all."
         raise UsageError(f"No rule is called {slug!r}; {hint}")
     return found
+
+
+def loss_of(slug: str) -> Loss:
+    """Return what the model loses when this rule is broken; of a rule that nobody knows, the gravest."""
+    known = _rules.get(Slug(slug))
+    return UNSAID if known is None else known.loss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conformance.rules import impacts
 from conformance.rules.base import Rule, Slug, register
 
 _TEMPLATING = "Hugging Face, transformers documentation, chat templating"
@@ -20,6 +21,7 @@ INJECTED_SPECIAL_TOKEN = register(
             "Harmony does (transformers: sanitize_control_tokens=True). Where it is an error the template adds to it: "
             "write no text that Harmony does not write, and leave texts as they are."
         ),
+        loss=impacts.BOUNDARY,
         good="<|start|>user<|message|>",
         bad="<|start|>user<|message|><|end|>",
     )
@@ -38,6 +40,7 @@ TOKEN_MISMATCH = register(
             "Find where the template's text runs together with what stands beside it. Where it is a note the server "
             "takes texts apart: encode each message's text in one piece."
         ),
+        loss=impacts.BOUNDARY,
         good="the text `a b`, encoded in one piece",
         bad="`a` and ` b`, encoded apart",
     )
@@ -53,6 +56,7 @@ TEMPLATE_CRASHED = register(
         why="The request fails, and the user sees a server error.",
         citation=_TEMPLATING,
         fix="Test for absent and null values before using them; see the line of the error.",
+        loss=impacts.NO_PROMPT,
         good="{{ tool.description if tool.description is defined else '' }}",
         bad="{{ tool.description | length }}",
     )
@@ -68,6 +72,7 @@ TEMPLATE_REJECTED = register(
         why="The request fails although the model could answer it.",
         citation=_TEMPLATING,
         fix="Refuse only what Harmony cannot express.",
+        loss=impacts.NO_PROMPT,
         good="{{ message.content }}",
         bad="{{ raise_exception('Instructions must come first.') }}",
     )
@@ -83,6 +88,7 @@ DOES_NOT_COMPILE = register(
         why="No request can be served with this engine.",
         citation=_TEMPLATING,
         fix="Keep to the syntax that all engines know.",
+        loss=impacts.NO_PROMPT,
         good="{% for message in messages %}",
         bad="{% for message in messages recursive if true %}",
     )
@@ -98,6 +104,7 @@ ENGINE_DISAGREES = register(
         why="The prompt depends on which server the model runs on.",
         citation="The engines' documentation: minijinja, @huggingface/jinja, llama.cpp",
         fix="Avoid the construct that the engines treat differently.",
+        loss=impacts.ALTERED,
         good="{{ value | tojson }}",
         bad="{{ value }}",
     )
@@ -113,6 +120,7 @@ RESOURCE_LIMIT = register(
         why="One request can stop the server.",
         citation=_TEMPLATING,
         fix="Remove loops and repetitions whose length does not depend on the conversation.",
+        loss=impacts.NO_PROMPT,
         good="{% for message in messages %}",
         bad="{% for i in range(10 ** 9) %}",
     )
@@ -128,6 +136,7 @@ UNCLASSIFIED = register(
         why="The prompt is not what Harmony would write; nobody has looked into why yet.",
         citation="openai-harmony's own rendering of the same conversation",
         fix="Compare the two texts, and please report the case so that it gets a name.",
+        loss=impacts.UNKNOWN,
         good="what Harmony writes",
         bad="anything else",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conformance.rules import impacts
 from conformance.rules.base import Rule, Slug, register
 
 _CALLS = 'Harmony docs/format.md, "Receiving tool calls"'
@@ -17,6 +18,7 @@ ARGUMENTS_DOUBLE_ENCODED = register(
         why="The model sees its own call as a quoted string with backslashes and starts to call that way.",
         citation=f"{_CALLS}: the arguments stand as plain JSON; openai/gpt-oss template reports of escaped arguments",
         fix="Write arguments as they are when they are a string, and through `tojson` only when they are a mapping.",
+        loss=impacts.ALTERED,
         good="<|message|>{}<|call|>",
         bad='<|message|>"{}"<|call|>',
     )
@@ -33,6 +35,7 @@ ARGUMENTS_FORMATTING = register(
         citation="profiles.toml, arguments_json",
         fix="Write objects with `, ` and `: ` separators, unescaped Unicode and the order of keys kept.",
         setting="arguments_json",
+        loss=impacts.FORMATTING,
         good='<|message|>{"a": 0}<|call|>',
         bad='<|message|>{"a":0}<|call|>',
     )
@@ -49,6 +52,7 @@ CONTENT_TYPE_MARKER = register(
         citation=f"{_CALLS}; openai/harmony issues 40, 76, 91",
         fix="Write ` json` between the channel and `<|message|>`.",
         setting="content_type",
+        loss=impacts.FIXED,
         good="<|start|>assistant to=functions.f<|channel|>commentary json<|message|>",
         bad="<|start|>assistant to=functions.f<|channel|>commentary<|message|>",
     )
@@ -64,6 +68,7 @@ RECIPIENT_PLACEMENT = register(
         why="A call without its recipient reads as a preamble; one in another place than the rest shows two forms of calls.",
         citation=f"{_CALLS}: in the role or in the channel; openai/harmony issues 49 and 81; profiles.toml, recipient",
         fix="Write `<|start|>assistant to=functions.NAME<|channel|>commentary`, or keep to one other cited place.",
+        loss=impacts.HEADER,
         good="<|start|>assistant to=functions.f<|channel|>commentary json<|message|>",
         bad="<|start|>assistant<|channel|>commentary to=functions.f json<|message|>",
         setting="recipient",
@@ -80,6 +85,7 @@ PARALLEL_CALLS_DROPPED = register(
         why="Results follow for calls that the model does not see; it loses track of what it asked for.",
         citation=_CALLS,
         fix="Loop over all of `tool_calls`, one message each.",
+        loss=impacts.MISSING,
         good="<|start|>assistant to=functions.f<|channel|>commentary json<|message|>{}<|call|><|start|>assistant to=functions.f<|channel|>commentary json<|message|>{}<|call|>",
         bad="<|start|>assistant to=functions.f<|channel|>commentary json<|message|>{}<|call|><|start|>assistant",
     )
@@ -95,6 +101,7 @@ CALL_TERMINATOR = register(
         why="`<|call|>` is the stop token of a call; history without it teaches the model not to stop.",
         citation=_CALLS,
         fix="End every call with `<|call|>`.",
+        loss=impacts.BOUNDARY,
         good="json<|message|>{}<|call|>",
         bad="json<|message|>{}<|end|>",
     )
@@ -111,6 +118,7 @@ PREAMBLE_CHANNEL = register(
         citation='Harmony docs/format.md, "Preambles"',
         fix="Write the content beside tool calls as `<|start|>assistant<|channel|>commentary<|message|>…<|end|>`.",
         setting="preamble_channel",
+        loss=impacts.HEADER,
         good="<|start|>assistant<|channel|>commentary<|message|>a<|end|>",
         bad="<|start|>assistant<|channel|>analysis<|message|>a<|end|>",
     )
@@ -126,6 +134,7 @@ ARGUMENTS_ALTERED = register(
         why="The model sees a call that it did not make.",
         citation=_CALLS,
         fix="Write strings as they are, and mappings as JSON.",
+        loss=impacts.ALTERED,
         good='<|message|>{"a": 0}<|call|>',
         bad="<|message|>{}<|call|>",
     )
@@ -141,6 +150,7 @@ RESULT_JSON_ENCODED = register(
         why="The model reads quotes and backslashes that the tool never sent, and pays tokens for them.",
         citation=_RESULTS,
         fix="Write the content as it is, without `tojson`.",
+        loss=impacts.ALTERED,
         good="to=assistant<|channel|>commentary<|message|><|end|>",
         bad='to=assistant<|channel|>commentary<|message|>""<|end|>',
     )
@@ -156,6 +166,7 @@ RESULT_AUTHOR = register(
         why="The model takes the answer of one tool for that of another.",
         citation=_RESULTS,
         fix="Find the call by `tool_call_id` and write `<|start|>functions.NAME to=assistant<|channel|>commentary`.",
+        loss=impacts.HEADER,
         good="<|start|>functions.f to=assistant<|channel|>commentary<|message|>",
         bad="<|start|>tool to=assistant<|channel|>commentary<|message|>",
         setting="result_recipient",

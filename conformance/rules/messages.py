@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conformance.rules import impacts
 from conformance.rules.base import Rule, Slug, register
 
 _CHANNELS = 'Harmony docs/format.md, "Channels"'
@@ -18,6 +19,7 @@ FINAL_CHANNEL_MISSING = register(
         why="The system message says that every message names its channel; without it the model stops naming its own.",
         citation=_CHANNELS,
         fix="Write `<|start|>assistant<|channel|>final<|message|>`.",
+        loss=impacts.HEADER,
         good="<|start|>assistant<|channel|>final<|message|>a<|end|>",
         bad="<|start|>assistant<|message|>a<|end|>",
     )
@@ -33,6 +35,7 @@ THINKING_CHANNEL = register(
         why="Private thinking is shown as if the user had read it.",
         citation=_CHANNELS,
         fix="Write thinking as `<|start|>assistant<|channel|>analysis<|message|>…<|end|>` before what it led to.",
+        loss=impacts.HEADER,
         good="<|start|>assistant<|channel|>analysis<|message|>a<|end|>",
         bad="<|start|>assistant<|channel|>commentary<|message|>a<|end|>",
     )
@@ -49,6 +52,7 @@ THINKING_RETENTION = register(
         citation=f"{_THINKING}; openai-harmony src/encoding.rs, auto_drop_analysis; openai/harmony issue 96",
         fix="Drop thinking before the last final; keep it while a call is still being answered.",
         setting="thinking_inference",
+        loss=impacts.LOST,
         good="for every message.<|end|><|start|>assistant<|channel|>final<|message|>a<|end|>",
         bad="<|start|>assistant<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>a<|end|>",
     )
@@ -64,6 +68,7 @@ THINKING_DROPPED = register(
         why="In the middle of a tool call the model loses the plan that it was following.",
         citation=f"{_THINKING}: the exception for tool calls",
         fix="Read `thinking`, `reasoning_content` and `reasoning`, and write whichever is there.",
+        loss=impacts.LOST,
         good="<|start|>assistant<|channel|>analysis<|message|>a<|end|><|start|>assistant to=functions.f<|channel|>commentary json<|message|>",
         bad="for every message.<|end|><|start|>assistant to=functions.f<|channel|>commentary json<|message|>",
     )
@@ -79,6 +84,7 @@ EMPTY_FINAL = register(
         why="The model sees that it answered nothing, and learns to.",
         citation=_FORMAT,
         fix="Write a final message only when there is text for it.",
+        loss=impacts.BOUNDARY,
         good="for every message.<|end|><|start|>assistant",
         bad="<|start|>assistant<|channel|>final<|message|><|end|><|start|>assistant",
     )
@@ -94,6 +100,7 @@ MESSAGE_DROPPED = register(
         why="Text that was sent never reaches the model, and nobody is told.",
         citation=_FORMAT,
         fix="Render every role, or raise an exception that says what cannot be rendered.",
+        loss=impacts.MISSING,
         good="<|start|>developer<|message|>a<|end|><|start|>assistant",
         bad="for every message.<|end|><|start|>assistant",
     )
@@ -109,6 +116,7 @@ ROLE_HEADER = register(
         why="The role decides how much the model trusts a text.",
         citation='Harmony docs/format.md, "Roles"',
         fix="Write `<|start|>`, the role, the channel where there is one, and `<|message|>`.",
+        loss=impacts.HEADER,
         good="<|start|>developer<|message|>a<|end|>",
         bad="<|start|>system<|message|>a<|end|>",
     )
@@ -124,8 +132,25 @@ MESSAGE_ADDED = register(
         why="The model reads something that nobody said.",
         citation=_FORMAT,
         fix="Render nothing but the messages that were given.",
+        loss=impacts.BOUNDARY,
         good="<|start|>user<|message|><|end|><|start|>assistant",
         bad="<|start|>user<|message|><|end|><|start|>user<|message|>Continue.<|end|>",
+    )
+)
+
+MESSAGE_MOVED = register(
+    Rule(
+        code="HT513",
+        slug=Slug("message-moved"),
+        family="messages",
+        severity="error",
+        what="A message stands in another place of the prompt.",
+        why="What the model reads last, and what an answer seems to follow, is not what happened.",
+        citation=_FORMAT,
+        fix="Write the messages in the order in which they come, the developer message right behind the system message.",
+        loss=impacts.ORDER,
+        good="analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>a<|end|>",
+        bad="commentary<|message|>a<|end|><|start|>assistant<|channel|>analysis<|message|>a<|end|>",
     )
 )
 
@@ -139,6 +164,7 @@ TEXT_TRIMMED = register(
         why="Code, diffs and prefixes change their meaning; a continued answer starts in the wrong place.",
         citation="openai-harmony renders text verbatim (src/encoding.rs, Render<TextContent>)",
         fix="Write the text as it is; leave out `|trim` and check for `-` in the tags beside it.",
+        loss=impacts.ALTERED,
         good="<|start|>user<|message|> <|end|>",
         bad="<|start|>user<|message|><|end|>",
     )
@@ -154,6 +180,7 @@ TEXT_ALTERED = register(
         why="The model reads something else than was written.",
         citation="openai-harmony renders text verbatim (src/encoding.rs, Render<TextContent>)",
         fix="Write the text as it is: no escaping, splitting or replacing.",
+        loss=impacts.ALTERED,
         good="<|start|>user<|message|>R<|end|>",
         bad="<|start|>user<|message|>r<|end|>",
     )
@@ -169,6 +196,7 @@ RETURN_OR_END = register(
         why="`<|return|>` is a stop token: in history it is noise, in training its absence teaches the model to run on.",
         citation='Harmony docs/format.md, "Example output", implementation note',
         fix="End history with `<|end|>`, and only a last answer in training with `<|return|>`.",
+        loss=impacts.BOUNDARY,
         good="<|channel|>final<|message|>a<|return|>",
         bad="<|channel|>final<|message|>a<|end|>",
     )
@@ -184,6 +212,7 @@ GENERATION_PROMPT = register(
         why="The model has to begin with its channel; any other end makes it begin elsewhere.",
         citation='Harmony docs/format.md, "Chat conversation format"',
         fix="Write `<|start|>assistant` and nothing after it when add_generation_prompt is set, and only then.",
+        loss=impacts.BOUNDARY,
         good="for every message.<|end|>",
         bad="for every message.<|end|><|start|>assistant",
     )
@@ -199,6 +228,7 @@ EXTRA_NEWLINE = register(
         why="Each stray newline is a token that training did not have there.",
         citation=_FORMAT,
         fix="Use `{%-` and `-%}` around blocks, and write newlines only inside expressions.",
+        loss=impacts.BLANK,
         good="<|start|>user<|message|><|end|><|start|>assistant",
         bad="<|start|>user<|message|><|end|>\n<|start|>assistant",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conformance.rules import impacts
 from conformance.rules.base import Rule, Slug, register
 
 _TEMPLATING = "Hugging Face, transformers documentation, chat templating"
@@ -18,6 +19,7 @@ PREFIX_UNSTABLE = register(
         citation="vLLM and SGLang documentation on prefix caching",
         fix="Render each message independently of what follows it, and tools in front of all messages; only earlier "
         "thinking may be dropped.",
+        loss=impacts.ALTERED,
         good="the tools stand before all messages",
         bad="the tools stand behind the last message",
     )
@@ -33,6 +35,7 @@ END_UNSTABLE = register(
         why="A model that is trained on whole conversations sees another end of turn than it is asked to write.",
         citation="Harmony docs/format.md: `<|return|>` ends a reply and is `<|end|>` in history; transformers, chat templating",
         fix="Write the same end behind every message, or only in training, and say so beside the template.",
+        loss=impacts.ALTERED,
         good="<|end|> behind every answer",
         bad="<|return|> behind the last answer, <|end|> behind the others",
     )
@@ -48,6 +51,7 @@ GENERATION_PROMPT_NOT_SUFFIX = register(
         why="What the model was trained on without generation prompt is not what it is asked with.",
         citation="transformers documentation, chat templating, add_generation_prompt",
         fix="Use add_generation_prompt behind the last message only.",
+        loss=impacts.BOUNDARY,
         good="{% if add_generation_prompt %} behind the loop over messages",
         bad="{% if add_generation_prompt %} within that loop",
     )
@@ -63,6 +67,7 @@ GENERATION_PROMPT_UNINVITED = register(
         why="Training data ends in a turn that nobody wrote, and a prefilled answer cannot be continued.",
         citation="transformers documentation, chat templating, add_generation_prompt",
         fix="Put the assistant's header under {% if add_generation_prompt %}.",
+        loss=impacts.BOUNDARY,
         good="{% if add_generation_prompt %}<|start|>assistant{% endif %}",
         bad="<|start|>assistant",
     )
@@ -78,6 +83,7 @@ CONTINUATION_BROKEN = register(
         why="transformers raises an error, other servers let the model go on from another text than the client sent.",
         citation="transformers documentation, chat templating, continue_final_message",
         fix="Write the content of the last assistant message unchanged and in one piece.",
+        loss=impacts.BOUNDARY,
         good="{{ message.content }}",
         bad="{{ message.content | trim }}",
     )
@@ -93,6 +99,7 @@ TEXT_LOST = register(
         why="The model answers without it: instructions are not obeyed, results are asked for again.",
         citation=_MESSAGES,
         fix="Render the message, or refuse it by raise_exception.",
+        loss=impacts.LOST,
         good="{{ message.content }} for every role",
         bad="{{ message.content }} for user and assistant only",
     )
@@ -108,6 +115,7 @@ TEXT_REPEATED = register(
         why="The model sees a conversation that did not happen, and pays for it in context.",
         citation=_MESSAGES,
         fix="Write each message in one place.",
+        loss=impacts.ALTERED,
         good="{{ message.content }} once",
         bad="{{ message.content }} as instructions and as a message",
     )
@@ -123,6 +131,7 @@ TEXT_REORDERED = register(
         why="Answers stand before their questions.",
         citation=_MESSAGES,
         fix="Write the messages in the order in which they come.",
+        loss=impacts.BOUNDARY,
         good="{% for message in messages %}",
         bad="{% for message in messages | sort(attribute='role') %}",
     )
@@ -138,6 +147,7 @@ PYTHON_REPR = register(
         why="The model was trained on JSON or text, and engines in other languages print the value otherwise.",
         citation="transformers documentation, writing a chat template: use tojson",
         fix="Print values through tojson, and test for absent and null ones first.",
+        loss=impacts.ALTERED,
         good='{{ value | tojson }}, as in {"a": true}',
         bad="{{ value }}, as in {'a': True}",
     )
@@ -153,6 +163,7 @@ NOT_REPRODUCIBLE = register(
         why="Prompt caches miss, and no result can be repeated.",
         citation="vLLM and SGLang documentation on prefix caching",
         fix="Let nothing but the conversation, the options and the date reach the prompt.",
+        loss=impacts.ALTERED,
         good="{{ message.content }}",
         bad="{{ message.content }}{{ range(9) | random }}",
     )
@@ -168,6 +179,7 @@ ASSISTANT_MASK = register(
         why="Training learns the user's or a tool's text, or does not learn part of the answer.",
         citation="transformers documentation, chat templating, return_assistant_tokens_mask",
         fix="Put {% generation %} around the assistant's texts, calls and end of turn, outside of macros and set blocks.",
+        loss=impacts.BOUNDARY,
         good="{% generation %}{{ message.content }}<|end|>{% endgeneration %}",
         bad="{% generation %}{{ message.content }}{% endgeneration %}<|end|>",
     )
@@ -182,6 +194,7 @@ GENERATION_MARKS_MISSING = register(
         why="transformers' assistant mask is empty, so that training on it learns nothing, or everything alike.",
         citation="transformers documentation, chat templating, return_assistant_tokens_mask; TRL, assistant_only_loss",
         fix="Put {% generation %} around the assistant's texts, calls and end of turn; templates/gpt-oss-training.jinja does.",
+        loss=impacts.BOUNDARY,
         good="{% generation %}{{ message.content }}<|end|>{% endgeneration %}",
         bad="{{ message.content }}<|end|>",
     )
@@ -197,6 +210,7 @@ UNSUPPORTED_INPUT = register(
         why="A client that sends it gets an answer that knows nothing of it.",
         citation=_MESSAGES,
         fix="Refuse it by raise_exception, or say beside the template what it supports.",
+        loss=impacts.LOST,
         good="{{ raise_exception('Images are not supported.') }}",
         bad="nothing at all where an image was",
     )

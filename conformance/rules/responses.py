@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conformance.rules import impacts
 from conformance.rules.base import Rule, Slug, register
 
 _PARSING = "transformers documentation, chat response parsing (response_template, parse_response)"
@@ -16,6 +17,7 @@ RESPONSE_TEMPLATE_UNREADABLE = register(
         why="parse_response stops with an error on every answer.",
         citation=f"{_PARSING}; transformers src/transformers/utils/chat_parsing/response_templates.py",
         fix="Correct what the message names; `templates/gpt-oss-response.json` is one that is read.",
+        loss=impacts.UNREACHED,
         good='"version": 1',
         bad='"version": 2',
     )
@@ -31,6 +33,7 @@ RESPONSE_NOT_PARSED = register(
         why="The answer is lost to whoever asked, although the model did nothing wrong.",
         citation=f'{_PARSING}; Harmony docs/format.md, "Receiving tool calls"',
         fix="Let arguments that are no JSON pass as text: content_args allow_non_json.",
+        loss=impacts.UNREACHED,
         good='"content": "json", "content_args": {"allow_non_json": true}',
         bad='"content": "json"',
     )
@@ -46,6 +49,7 @@ RESPONSE_THINKING = register(
         why="Thinking that is lost between calls is missing from the next prompt; what is mixed in is shown to the user.",
         citation=f'{_PARSING}; Harmony docs/format.md, "Chain-of-thought"',
         fix="Give the analysis channel a field of its own, closed by `<|end|>`, with content_args strip false.",
+        loss=impacts.LOST,
         good='"close": "<|end|>", "content_args": {"strip": false}',
         bad='"close": "<|end|>"',
     )
@@ -61,6 +65,7 @@ RESPONSE_CONTENT = register(
         why="The user reads another text than the model wrote, and the next prompt holds it.",
         citation=f'{_PARSING}; Harmony docs/format.md, "Channels"',
         fix="Open the content at the final channel, and at commentary without recipient; set content_args strip false.",
+        loss=impacts.LOST,
         good="<\\\\|channel\\\\|>(?:final|commentary)<\\\\|message\\\\|>",
         bad="<\\\\|channel\\\\|>final<\\\\|message\\\\|>",
     )
@@ -76,6 +81,7 @@ RESPONSE_CALLS = register(
         why="Another function runs than the model called, or none.",
         citation=f'{_PARSING}; Harmony docs/format.md, "Receiving tool calls"',
         fix="Take the name from the recipient, wherever it stands, and the arguments as JSON; let the field repeat.",
+        loss=impacts.UNREACHED,
         good='"repeats": true',
         bad='"repeats": false',
     )
@@ -91,6 +97,7 @@ RESPONSE_TEMPLATE_MISSING = register(
         why="parse_response cannot be used: whoever runs the model has to take its answers apart.",
         citation=_PARSING,
         fix="Put `templates/gpt-oss-response.json` under response_template into tokenizer_config.json.",
+        loss=impacts.UNREACHED,
         good='"response_template": {"version": 1, …}',
         bad='"chat_template": "…"',
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conformance.rules import impacts
 from conformance.rules.base import Rule, Slug, register
 
 _SYSTEM = 'Harmony docs/format.md, "System message format"'
@@ -17,6 +18,7 @@ SYSTEM_TEXT = register(
         why="gpt-oss was trained on one exact system message; other wording moves it off its training data.",
         citation=_SYSTEM,
         fix="Write identity, knowledge cutoff, date, effort and channels as Harmony does, with one empty line between blocks.",
+        loss=impacts.FIXED,
         good="You are ChatGPT, a large language model trained by OpenAI.\n",
         bad="You are GPT-OSS, a large language model trained by OpenAI.\n",
     )
@@ -32,6 +34,7 @@ FUNCTIONS_NOTE = register(
         why="The line tells the model which channel function calls belong to; without it calls land in analysis.",
         citation=f'{_SYSTEM}: "If you are defining functions"',
         fix="End the system message with this line exactly when function tools are defined.",
+        loss=impacts.MISSING,
         good="for every message.\nCalls to these tools must go to the commentary channel: 'functions'.<|end|>",
         bad="for every message.<|end|>",
     )
@@ -47,6 +50,7 @@ REASONING_EFFORT = register(
         why="The effort line is how the model learns how long it should think.",
         citation='Harmony docs/format.md, "Reasoning"',
         fix="Write `Reasoning: low`, `medium` or `high`; medium when nothing was asked for.",
+        loss=impacts.LOST,
         good="Reasoning: high\n\n",
         bad="Reasoning: medium\n\n",
     )
@@ -62,6 +66,7 @@ CURRENT_DATE = register(
         why="The model dates everything it knows against this line.",
         citation=_SYSTEM,
         fix='Write `Current date: ` and strftime_now("%Y-%m-%d").',
+        loss=impacts.LOST,
         good="Current date: 2025-06-28\n\n",
         bad="Current date: 28 June 2025\n\n",
     )
@@ -77,6 +82,7 @@ BUILTIN_TOOLS = register(
         why="The built-in tools were trained with one exact description; a changed one is an unknown tool.",
         citation='Harmony docs/format.md, "Built-in tools"',
         fix="Copy the sections from Harmony, browser before python, between the effort and the channels.",
+        loss=impacts.HEADER,
         good="Reasoning: medium\n\n# Tools\n\n## python\n\n",
         bad="Reasoning: medium\n\n# Tools\n\n# Valid channels",
     )
@@ -92,6 +98,7 @@ INSTRUCTIONS_TRAILING_NEWLINES = register(
         why="Every conversation with instructions starts with tokens that the model never saw there in training.",
         citation=f"{_DEVELOPER}: `# Instructions`, an empty line, the instructions, `<|end|>`",
         fix="Write the empty line between the sections only when a tools section follows.",
+        loss=impacts.BLANK,
         good="# Instructions\n\na<|end|>",
         bad="# Instructions\n\na\n\n<|end|>",
     )
@@ -107,6 +114,7 @@ SECTION_ORDER = register(
         why="The model looks for instructions first and tools second, each under its heading.",
         citation=_DEVELOPER,
         fix="Write `# Instructions`, then `# Tools`, each only when it has something to say.",
+        loss=impacts.BOUNDARY,
         good="<|start|>developer<|message|># Tools\n\n## functions\n\n",
         bad="<|start|>developer<|message|>## functions\n\n",
     )
@@ -123,6 +131,7 @@ EMPTY_INSTRUCTIONS = register(
         citation=f"{_DEVELOPER}; profiles.toml, empty_instructions",
         setting="empty_instructions",
         fix="Write the instructions section only when there are instructions, and no developer message without content.",
+        loss=impacts.FIXED,
         good="<|end|><|start|>user<|message|>",
         bad="<|end|><|start|>developer<|message|><|end|><|start|>user<|message|>",
     )
@@ -138,6 +147,7 @@ INSTRUCTIONS_ALTERED = register(
         why="The model reads other instructions than the developer gave.",
         citation=_DEVELOPER,
         fix="Write the text as it was given: no trimming, escaping or replacing.",
+        loss=impacts.ALTERED,
         good="# Instructions\n\na<|end|>",
         bad="# Instructions\n\nA<|end|>",
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from conformance.rules import impacts
 from conformance.rules.base import Rule, Slug, register
+from conformance.rules.impacts import Loss
 
 _SECTION = 'Harmony docs/format.md, "Defining available tools"'
 _SOURCE = "openai-harmony src/encoding.rs, json_schema_to_typescript"
@@ -10,7 +12,16 @@ _TRAINED = "gpt-oss learned to call functions from this exact notation"
 
 
 def _rule(
-    number: int, slug: str, what: str, why: str, fix: str, citation: str = _SOURCE, *, good: str, bad: str
+    number: int,
+    slug: str,
+    what: str,
+    why: str,
+    fix: str,
+    citation: str = _SOURCE,
+    *,
+    loss: Loss,
+    good: str,
+    bad: str,
 ) -> Rule:
     return register(
         Rule(
@@ -22,6 +33,7 @@ def _rule(
             why=why,
             citation=citation,
             fix=fix,
+            loss=loss,
             good=good,
             bad=bad,
         )
@@ -34,6 +46,7 @@ MISSING_DESCRIPTION = _rule(
     "A tool or property without a description gets a comment line, or loses one.",
     "An empty or made-up comment stands where the model expects what the function does.",
     "Write `// ` lines only for descriptions that are there and not empty.",
+    loss=impacts.TYPE,
     good="\n\ntype f = () => any;\n",
     bad="\n\n// \ntype f = () => any;\n",
 )
@@ -44,6 +57,7 @@ MULTILINE_DESCRIPTION = _rule(
     "A description of several lines is commented otherwise than Harmony comments it.",
     "A tool's second line without `// ` reads as code, and the model takes it for part of the type.",
     "Start every line of a tool's description with `// `; print a property's description after one `// ` as it is.",
+    loss=impacts.TYPE,
     good="// \n//  \ntype f = () => any;\n",
     bad="// \n \ntype f = () => any;\n",
 )
@@ -55,6 +69,7 @@ DEFAULT_COMMENT_PLACEMENT = _rule(
     "The comma that ends the property is inside the comment the model reads.",
     "Write the comma that ends the property before ` // default: …`.",
     _SECTION,
+    loss=impacts.TYPE,
     good="a?: any, // default: 0\n",
     bad="a?: any // default: 0,\n",
 )
@@ -65,6 +80,7 @@ DEFAULT_LITERAL = _rule(
     "A default's value is missing or written differently.",
     "The model fills in arguments from the default it reads; a wrong literal becomes a wrong argument.",
     "Print strings in double quotes (bare for enums), everything else as compact JSON.",
+    loss=impacts.ALTERED,
     good='a?: any, // default: ""\n',
     bad="a?: any, // default: \n",
 )
@@ -75,6 +91,7 @@ EMPTY_PARAMETERS = _rule(
     "A tool whose parameters have no properties is printed differently.",
     f"{_TRAINED}; `() => any` means that no parameters were given at all.",
     "Write `() => any` only when parameters are absent; an object without properties is `(_: {`, newline, `}) => any`.",
+    loss=impacts.TYPE,
     good="type f = (_: {\n}) => any;\n",
     bad="type f = () => any;\n",
 )
@@ -85,6 +102,7 @@ NULLABLE_IGNORED = _rule(
     "` | null` is missing from a nullable type, or stands where it should not.",
     "The model does not learn that it may pass null.",
     "Append ` | null` to every type with `nullable: true`, whatever the type, unless the text holds null already.",
+    loss=impacts.TYPE,
     good="a?: any | null,\n",
     bad="a?: any,\n",
 )
@@ -95,6 +113,7 @@ TYPE_UNION = _rule(
     'A list of types such as `["integer", "null"]` is printed differently.',
     f"{_TRAINED}, which knows number but not integer.",
     "Join the names with ` | ` and print integer as number.",
+    loss=impacts.TYPE,
     good="a?: number,\n",
     bad="a?: integer,\n",
 )
@@ -105,6 +124,7 @@ ONE_OF_LAYOUT = _rule(
     "A oneOf is laid out differently.",
     "Variants on one line behind a `//` comment are commented out: the model sees only the first.",
     "Write each variant on a line of its own: newline, indent, ` | `, the type, then ` // ` and its comments.",
+    loss=impacts.TYPE,
     good="a?:\n | string\n,\n",
     bad="a?: | string\n,\n",
 )
@@ -115,6 +135,7 @@ NESTED_OBJECT = _rule(
     "An object inside another loses its descriptions or has other lines and indents.",
     "Descriptions, optional marks and defaults of nested properties never reach the model.",
     "Print nested objects with the same macro as the top level, four blanks deeper at each property.",
+    loss=impacts.LOST,
     good="a?: {\n    },\n",
     bad="a?: {\n        },\n",
 )
@@ -125,6 +146,7 @@ ARRAY_ITEMS = _rule(
     "An array's element type is printed differently.",
     "The model does not learn what the elements are, `any[]` for objects most often.",
     "Print the type of `items` whatever it is, then `[]`.",
+    loss=impacts.LOST,
     good="a?: string[],\n",
     bad="a?: any[],\n",
 )
@@ -135,6 +157,7 @@ ARRAY_WITHOUT_ITEMS = _rule(
     "An array without `items` is not printed as `Array<any>`.",
     f"{_TRAINED}; `any[]` is another notation than the one it learned.",
     "Write `Array<any>` when `items` is absent.",
+    loss=impacts.TYPE,
     good="a?: Array<any>,\n",
     bad="a?: any[],\n",
 )
@@ -146,6 +169,7 @@ ENUM_VALUES = _rule(
     "The model picks its argument from this list; a wrong list gives calls that the tool refuses.",
     'Print the string values of a string enum as `"a" | "b"`, and the plain type for any other enum.',
     _SECTION,
+    loss=impacts.LOST,
     good='a?: "",\n',
     bad="a?: '',\n",
 )
@@ -156,6 +180,7 @@ SCHEMA_COMMENTS_DROPPED = _rule(
     "A title, examples, or the description of an object or property is missing or changed.",
     "What the tool's author wrote about the parameter never reaches the model.",
     "Print title and an empty comment, description, then `// Examples:` with one line for each string.",
+    loss=impacts.TYPE,
     good="// a\na?: any,\n",
     bad="(_: {\na?: any,\n",
 )
@@ -166,6 +191,7 @@ TYPE_NAME = _rule(
     "A type's name is printed differently.",
     f"{_TRAINED}, with the names string, number, boolean and any.",
     "Print integer as number, and any for everything without a known type.",
+    loss=impacts.TYPE,
     good="a?: number,\n",
     bad="a?: integer,\n",
 )
@@ -177,6 +203,7 @@ REQUIRED_MARK = _rule(
     "The model leaves out what it must give, or invents what it may leave out.",
     "Put `?` after the name exactly when it is not in the object's own `required` list.",
     _SECTION,
+    loss=impacts.TYPE,
     good="a?: string,\n",
     bad="a: string,\n",
 )
@@ -188,6 +215,7 @@ TOOL_DROPPED = _rule(
     "The model cannot call what it was not shown.",
     "Print all tools and all properties in the order given.",
     _SECTION,
+    loss=impacts.MISSING,
     good="type f = () => any;\n\ntype g = () => any;\n",
     bad="type f = () => any;\n\n}",
 )
@@ -199,6 +227,7 @@ TOOL_LAYOUT = _rule(
     f"{_TRAINED}, frame included.",
     "Follow Harmony's frame: heading, namespace, an empty line before each tool, the closing comment.",
     _SECTION,
+    loss=impacts.TYPE,
     good="\n\n} // namespace functions<|end|>",
     bad=";\n} // namespace functions<|end|>",
 )
@@ -210,6 +239,7 @@ PROPERTY_COMMA = _rule(
     f"{_TRAINED}, with a comma after every property, the last one included.",
     "Write `,` and a newline after each property's type, whether another follows or not.",
     _SECTION,
+    loss=impacts.TYPE,
     good="a?: string,\n",
     bad="a?: string\n",
 )

@@ -6,9 +6,13 @@ from conformance.errors import UnjudgedError, UsageError
 from conformance.servers.base import ServerProtocol
 from conformance.servers.client import Client
 from conformance.servers.llama_server import LlamaServer
+from conformance.servers.ollama import Ollama
+from conformance.servers.prompt_tokens import PromptTokens
+from conformance.servers.tgi import Tgi
+from conformance.servers.vllm import TensorRtLlm, Vllm
 
 # In this order a server is tried: what answers without generating and is told apart most surely comes first.
-_PROTOCOLS: tuple[type[ServerProtocol], ...] = (LlamaServer,)
+_PROTOCOLS: tuple[type[ServerProtocol], ...] = (LlamaServer, Ollama, Tgi, Vllm, TensorRtLlm, PromptTokens)
 
 
 def protocol_names() -> list[str]:

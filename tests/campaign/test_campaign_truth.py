@@ -11,6 +11,7 @@ import pytest
 from plain_cases import differing
 
 from conformance.campaign import check as check_module
+from conformance.campaign import examples as examples_module
 from conformance.campaign import runner as runner_module
 from conformance.campaign.check import Silent, check, exit_code
 from conformance.campaign.judge import Judge
@@ -148,10 +149,10 @@ def test_targets_do_not_depend_on_each_other() -> None:
 
 
 def test_an_interruption_while_shrinking_keeps_every_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: Any) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(check_module.Shrinker, "shrink", interrupted)
+    monkeypatch.setattr(examples_module.Shrinker, "shrink", interrupted)
     report = check([CONSTRAIN, FINAL], Settings(cases=150, engines=("jinja2",)))
     assert not report.run.complete
     assert report.run.cases == 150

@@ -238,7 +238,7 @@ def test_compile_check_is_under_the_limits_too(hostile: EngineHost) -> None:
 @pytest.mark.parametrize(
     ("engine", "error", "message"),
     [
-        ("no-such", UsageError, "There is no engine 'no-such'; known are .*jinja2.*transformers"),
+        ("no-such", UsageError, "There is no engine 'no-such'; choose from .*jinja2.*transformers"),
         ("hostile_engine:HostileEngine", UsageError, "There is no engine"),
         ("os:abort", UsageError, "There is no engine"),
         ("not-installed", UnjudgedError, "cannot be used: it is not installed: pip install"),

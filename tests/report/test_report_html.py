@@ -153,3 +153,19 @@ def test_ten_thousand_divergences_are_shown_in_parts(browser: Any, tmp_path: Pat
     browser.execute_script("document.getElementById('search').value = 'HT9999'")
     browser.execute_script("document.getElementById('filters').dispatchEvent(new Event('submit'))")
     assert visible_cards(browser) == ["HT9999 rule-9999"]
+
+
+def test_a_forged_token_is_marked_and_no_difference_is_made_up(browser: Any, tmp_path: Path) -> None:
+    one = samples.divergence(
+        "injected-special-token",
+        samples.default_comment().example.case,
+        "a<|start|>b",
+        "a<|start|>b",
+        share=0.1,
+    )
+    example = replace(one.example, offset=1, actual_offset=1, actual_part="<|start|>")
+    forged = replace(one, check="tokens", example=example)
+    show(browser, tmp_path / "x.html", samples.report(samples.target("x", "conforms", [forged])))
+    nodes = "[...document.querySelectorAll('.diff dt, .diff del')]"
+    texts = browser.execute_script(f"return {nodes}.map(n => n.textContent)")
+    assert texts == ["template (the marked text is read as a control token)", "<|start|>"]

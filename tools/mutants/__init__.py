@@ -16,7 +16,7 @@ from conformance.campaign.assemble import severity
 from conformance.campaign.judge import Answer, Judge
 from conformance.campaign.runner import DEFAULT_CASES, Runner, Settings
 from conformance.campaign.shrink import Shrinker, Shrunk
-from conformance.campaign.tally import RuleTally, Tally
+from conformance.campaign.tally import RuleTally, Tally, together
 from conformance.conversation import Assistant, Case, ToolResult, case_id
 from conformance.engines.in_process import InProcessHost
 from conformance.errors import UsageError
@@ -281,8 +281,13 @@ def _campaign(
 
 def _blamed(tally: Tally) -> dict[str, RuleTally]:
     """Return what was found by rule, without the notes: what they say is no template's fault."""
-    found = ((seen.smallest.found, seen) for seen in tally.rules.values())
-    return {one.rule: seen for one, seen in found if severity(one.rule, (), one.severity) != "note"}
+    found: dict[str, list[RuleTally]] = {}
+    for seen in tally.rules.values():
+        one = seen.smallest.found
+        if severity(one.rule, (), one.severity) != "note":
+            found.setdefault(one.rule, []).append(seen)
+    # A conversation fails in one way at most, so that the causes of failures add up.
+    return {slug: together(causes) for slug, causes in found.items()}
 
 
 def _shown(tally: Tally) -> int:

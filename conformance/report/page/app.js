@@ -69,8 +69,8 @@ function card(item) {
     make("p", "where", item.where));
   const difference = make("dl", "diff");
   if (item.failure) difference.append(make("dt", "", item.labels[1]), make("dd", "", make("del", "", item.failure)));
-  else difference.append(make("dt", "", item.labels[0]), make("dd", "", ...segments(item.expected, "ins")),
-    make("dt", "", `${item.labels[1]} (${item.note})`), make("dd", "", ...segments(item.actual, "del")));
+  else difference.append(...(item.expected.length
+    ? [make("dt", "", item.labels[0]), make("dd", "", ...segments(item.expected, "ins"))] : []), make("dt", "", `${item.labels[1]} (${item.note})`), make("dd", "", ...segments(item.actual, "del")));
   const talk = make("div", "bubbles", ...item.bubbles.map(([who, label, text]) =>
     make("div", "bubble " + who, make("b", "", label), text || "(empty)")));
   node.append(make("div", "two", make("div", "", make("h4", "", "The prompt"), difference),
