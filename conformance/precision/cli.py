@@ -51,9 +51,6 @@ def precision(
     declare: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE of a kernel's declaration, over the file's own")
     ] = None,
-    activations: Annotated[
-        Path | None, typer.Option(help="hidden states of a real model, recorded as .safetensors")
-    ] = None,
     regime: Annotated[list[str] | None, typer.Option(help="a kind of input")] = None,
     layer: Annotated[list[int] | None, typer.Option(help="a layer of the checkpoint (default 0)")] = None,
     tokens: Annotated[int | None, typer.Option(min=1, help="tokens of a regime that sets no number")] = None,
@@ -96,8 +93,7 @@ def precision(
     chosen = {
         "--preset": preset, "--tokens": tokens, "--checkpoint": checkpoint, "--path": path, "--regime": regime,
         "--layer": layer, "--seeds": seeds > 1, "--depth": depth is not None, "--timing": timing,
-        "--selftest": selftest, "--kernel": kernel, "--declare": declare,
-        "--activations": activations, "--sweep": sweep,
+        "--selftest": selftest, "--kernel": kernel, "--declare": declare, "--sweep": sweep,
     }  # fmt: skip
     without_effect: list[str] = []
     if short:
@@ -124,7 +120,6 @@ def precision(
             seeds=seeds,
             kernels=tuple(kernel or ()),
             declare=tuple(declare or ()),
-            activations=activations,
             depth=0 if kernel and not path and depth is None else depth,
             sweep=bool(kernel) if sweep is None else sweep,
             selftest=selftest,

@@ -27,7 +27,6 @@ class Config:
     paths: tuple[str, ...] = ()
     kernels: tuple[str, ...] = ()
     declare: tuple[str, ...] = ()  # KEY=VALUE of a kernel's declaration
-    activations: PathLike | None = None
     regimes: tuple[str, ...] = ()
     layers: tuple[int, ...] = (0,)
     tokens: int | None = None
@@ -58,7 +57,6 @@ def command(config: Config) -> str:
             "--tokens": config.tokens,
             "--seeds": config.seeds if config.seeds > 1 else None,
             "--depth": config.depth,
-            "--activations": config.activations,
         }
         words += [word for name, value in given.items() if value is not None for word in (name, str(value))]
         several = {
