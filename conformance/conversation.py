@@ -27,6 +27,8 @@ Mode: TypeAlias = Literal["generation", "training"]
 
 DEFAULT_DATE = "2025-06-28"
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# Harmony renders dots too, as tools of MCP servers have them; none are generated.
+_DOTTED_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_DEPTH = 64
 # Harmony reads large integers as floats and refuses those that its reading makes infinite: all from here on are
@@ -236,8 +238,8 @@ def _problems(case: Case) -> Iterator[tuple[str, str]]:
 
 
 def _name_problems(name: str, place: str) -> Iterator[tuple[str, str]]:
-    if not TOOL_NAME.fullmatch(name):
-        yield place, f"is {name!r}; a tool name has 1 to 64 of the characters A-Z a-z 0-9 _ -"
+    if not _DOTTED_NAME.fullmatch(name):
+        yield place, f"is {name!r}; a tool name has 1 to 64 of the characters A-Z a-z 0-9 _ - ."
 
 
 def _text_problems(text: str | None, place: str) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from conformance.campaign.judge import DIFFERENT, EQUAL, seems_harmony
 from conformance.campaign.runner import Runner, Settings
+from conformance.cli import completion
 from conformance.cli.check import validate
 from conformance.cli.console import new_console, say
 from conformance.cli.fix_report import print_diff, print_reference, print_repair
@@ -19,10 +21,13 @@ from conformance.cli.targets import obtain_authority
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.fixes.repair import repair
 from conformance.gguf.splice import write_gguf
+from conformance.oracles.profile import Reading, setting_citations, written
 from conformance.report.files import write_where_named
 from conformance.sources import Template, resolve
 from conformance.vectors import reported_cases
 
+# So many conversations show which readings a template follows.
+_LOOKED_AT = 500
 _SHARD = re.compile(r"-00001-of-(\d{5})$")
 
 
@@ -36,17 +41,35 @@ def fix(
     ] = None,
     examples: Examples = 2000,
     seed: Seed = 0,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=completion.profiles,
+            help="Repair towards this profile. Default: the cited readings that the template follows, else harmony.",
+        ),
+    ] = None,
     offline: Offline = False,
 ) -> int:
     """Repair a template, as far as a campaign before and after proves it; the target itself is never changed."""
-    settings = Settings(seed=seed, cases=examples)
-    return run_fix(target, settings, output=output, offline=offline, console=new_console())
+    settings = Settings(seed=seed, cases=examples, profile=profile or "harmony")
+    return run_fix(
+        target, settings, output=output, offline=offline, console=new_console(), keep=profile is None
+    )
 
 
-def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bool, console: Console) -> int:
+def run_fix(
+    target: str,
+    settings: Settings,
+    *,
+    output: Path | None,
+    offline: bool,
+    console: Console,
+    keep: bool = False,
+) -> int:
     """Repair a target's (first) template, print diff and proof, write it to `output`; return the exit code.
 
-    The target itself is never changed.
+    With `keep`, cited readings that the template follows everywhere stay. The target itself is never changed.
     """
     validate(settings)
     settings = replace(settings, replayed=reported_cases())
@@ -57,6 +80,13 @@ def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bo
         others = ", ".join(each.name for each in templates[1:])
         say(console, f"Only {template.name} is repaired; as they are stay {others}.")
     obtain_authority(settings.authority, offline=offline)
+    if keep and (followed := _followed(settings, template)):
+        said = ",".join(written(reading) for reading in followed)
+        settings = replace(settings, profile=f"{settings.profile},{said}")
+        say(
+            console,
+            f"{template.name} follows cited readings, which stay: {said}. `--profile harmony` repairs them away.",
+        )
     with Runner(settings) as runner:
         runner.compile_check(template)
         with console.status(f"Judging {template.name}") as status:
@@ -99,6 +129,28 @@ def run_fix(target: str, settings: Settings, *, output: Path | None, offline: bo
     elif output is not None:
         say(console, f"{output} was not written, since no fix could be proven.")
     return EXIT_DIVERGES if result.remaining else EXIT_CONFORMS
+
+
+def _followed(settings: Settings, template: Template) -> list[Reading]:
+    """Return the cited readings, one a setting, that explain rules of a template wherever these show."""
+    with Runner(settings) as runner:
+        runner.compile_check(template)
+        tally = runner.run([template], 0, min(settings.cases, _LOOKED_AT)).tallies[0]
+    rendered = tally.counts[EQUAL] + tally.counts[DIFFERENT]
+    if template.harmony is False or not seems_harmony(rendered, tally.familiar):
+        return []
+    readings: dict[str, set[str]] = {}
+    for rule in tally.rules.values():
+        values: dict[str, set[str]] = {}
+        for setting, value in rule.explained:
+            values.setdefault(setting, set()).add(value)
+        for setting, explaining in values.items():
+            readings[setting] = readings.get(setting, explaining) & explaining
+    return [
+        (setting, next(value for value in setting_citations()[setting] if value in left))
+        for setting, left in sorted(readings.items())
+        if left
+    ]
 
 
 def _check_output(target: str, template: Template, output: Path | None) -> None:

@@ -21,7 +21,7 @@ _END_TAILS = tuple(end[-6:] for end in ENDS)
 _MASK = "\ue000|start|\ue000"
 _HEAD = re.compile(r"<\|start\|>(.*?)<\|message\|>", re.DOTALL)
 _HEADER = re.compile(
-    r"<\|start\|>(?:system|developer|user|assistant|tool|functions\.[\w-]+)(?: to=[\w.-]+)?"
+    r"<\|start\|>(?:system|developer|user|assistant|tool|functions\.[\w.-]+)(?: to=[\w.-]+)?"
     r"(?:<\|channel\|>\w+)?(?: to=[\w.-]+)?(?: ?(?:<\|constrain\|>)? ?json)?<\|message\|>"
 )
 # What it costs to pair two messages, or to leave one without a partner. A pair is better than two that are left

@@ -177,7 +177,7 @@ ADDED_TOKEN_FLAGS = register(
         why="White space beside it is lost from what the model reads, the token is not found, or it is shown to users.",
         citation="tokenizers documentation, AddedToken (lstrip, rstrip, single_word, normalized, special)",
         fix="Set lstrip, rstrip, single_word and normalized to false and special to true for it.",
-        loss=impacts.BOUNDARY,
+        loss=impacts.STOPS,
         good='{"content": "<|message|>", "rstrip": false, "special": true}',
         bad='{"content": "<|message|>", "rstrip": true, "special": false}',
     )

@@ -17,7 +17,7 @@ RESPONSE_TEMPLATE_UNREADABLE = register(
         why="parse_response stops with an error on every answer.",
         citation=f"{_PARSING}; transformers src/transformers/utils/chat_parsing/response_templates.py",
         fix="Correct what the message names; `templates/gpt-oss-response.json` is one that is read.",
-        loss=impacts.NO_PROMPT,
+        loss=impacts.UNREACHED,
         good='"version": 1',
         bad='"version": 2',
     )
@@ -33,7 +33,7 @@ RESPONSE_NOT_PARSED = register(
         why="The answer is lost to whoever asked, although the model did nothing wrong.",
         citation=f'{_PARSING}; Harmony docs/format.md, "Receiving tool calls"',
         fix="Let arguments that are no JSON pass as text: content_args allow_non_json.",
-        loss=impacts.MISSING,
+        loss=impacts.UNREACHED,
         good='"content": "json", "content_args": {"allow_non_json": true}',
         bad='"content": "json"',
     )
@@ -81,7 +81,7 @@ RESPONSE_CALLS = register(
         why="Another function runs than the model called, or none.",
         citation=f'{_PARSING}; Harmony docs/format.md, "Receiving tool calls"',
         fix="Take the name from the recipient, wherever it stands, and the arguments as JSON; let the field repeat.",
-        loss=impacts.MISSING,
+        loss=impacts.UNREACHED,
         good='"repeats": true',
         bad='"repeats": false',
     )
@@ -97,7 +97,7 @@ RESPONSE_TEMPLATE_MISSING = register(
         why="parse_response cannot be used: whoever runs the model has to take its answers apart.",
         citation=_PARSING,
         fix="Put `templates/gpt-oss-response.json` under response_template into tokenizer_config.json.",
-        loss=impacts.MISSING,
+        loss=impacts.UNREACHED,
         good='"response_template": {"version": 1, …}',
         bad='"chat_template": "…"',
     )

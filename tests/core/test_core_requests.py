@@ -188,7 +188,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"messages": [calls({"id": "a", "type": "custom", "custom": {}})]}, "not a function call with a name"),
     ({"messages": [calls(call("a", "f", None))]}, "arguments is neither text nor an object"),
     ({"messages": [calls(call("a", "f", [1]))]}, "arguments is neither text nor an object"),
-    ({"messages": [calls(call("a", "f.g"))]}, "a tool name has 1 to 64"),
+    ({"messages": [calls(call("a", "f g"))]}, "a tool name has 1 to 64"),
     ({"messages": [calls(call("a", "f", {"x": 10**400}))]}, "too large a number"),
     ({"messages": [result("zz")]}, "is 'zz', which no call before it has"),
     ({"messages": [calls(call("a")), result("b")]}, "is 'b', which no call before it has"),

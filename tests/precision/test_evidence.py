@@ -53,7 +53,7 @@ def test_a_report_that_is_older_than_the_code_is_named():
 )
 def test_each_names_its_command_and_device(name):
     found = _read(name)
-    assert "conformance precision --preset" in found["command"]
+    assert "conformance precision" in found["command"]
     device = found["environment"]["device"]
     assert device["kind"] == "cpu" or {"name", "driver", "capability", "memory_bytes"} <= set(device)
 

@@ -86,19 +86,10 @@ def _group(config: Config, progress: Progress) -> Iterator[PrecisionReport]:
             raise UnjudgedError(f"a worker ended before it called a path ({told.ended}){_tail(told)}")
         name, dtype, regime = told.at
         cut = PrecisionReport({}, {}, [r for r in told.rows if r.path == name], complete=True)
-        cut.rows.append(
-            Row(
-                name,
-                dtype,
-                "all",
-                regime,
-                "isolated",
-                "FAIL",
-                False,
-                f"{told.ended}{_tail(told)}",
-                {"ended": 1},
-            )
-        )
+        if not (cut.rows and cut.rows[-1].verdict == "FAIL" and cut.rows[-1].regime == regime):
+            # Else it said itself what it did, before its card was lost.
+            reason = f"{told.ended}{_tail(told)}"
+            cut.rows.append(Row(name, dtype, "all", regime, "isolated", "FAIL", False, reason, {"ended": 1}))
         cut.run = {"rows_judged": len(cut.rows), "rows_unexpected": 1, "rows_not_good": 1}
         yield cut
         left = tuple(p for p in config.paths if p not in (name, "")) or ("",)
