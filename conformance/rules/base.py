@@ -19,8 +19,9 @@ Severity: TypeAlias = Literal["error", "warning", "note"]
 class Rule:
     """A kind of divergence: what it is called, why the model cares, who says so, and how to fix it.
 
-    `citation` names a Harmony document or source, or a public issue. `loss` is what the model loses; `good` and `bad` are a few characters of a prompt or a
-    template without and with it; `setting` is the profile setting whose other values may explain the divergence.
+    `citation` names a Harmony document or source, or a public issue. `loss` is what the model loses; `good` and `bad`
+    are a few characters of a prompt or a template without and with it; `setting` is the profile setting whose other
+    values may explain the divergence. A plug-in's rule may leave these four out.
     """
 
     code: str
@@ -31,9 +32,9 @@ class Rule:
     why: str
     citation: str
     fix: str
-    loss: Loss
-    good: str
-    bad: str
+    loss: Loss = UNSAID
+    good: str = ""
+    bad: str = ""
     setting: str | None = None
 
 

@@ -73,7 +73,7 @@ def test_folders(run: Run, place: Path, name: str) -> None:
         (["check", "hf://org/name", "--offline"], "hf://org/name"),
         (["check", "wheel://trl/x"], "wheel://trl/x is no wheel target"),
         (["check", "one\x1b[31m\ntwo"], "neither a file, nor a folder"),
-        (["check"], "Missing argument 'TARGET...'; see `conformance check --help`"),
+        (["check"], "Name a target, or a program with --command; see `conformance check --help`"),
         (["check", "right.jinja", "--examples", "0"], "--examples is 0; give at least 1"),
         (["check", "right.jinja", "--examples", "many"], "--examples"),
         (["check", "right.jinja", "--seconds", "-1"], "--seconds is -1; give a positive number"),
