@@ -18,8 +18,8 @@ def runs_elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
 
 @pytest.fixture(scope="module", autouse=True)
 def _registered(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Register the engine classes that a test module lists in `ENGINES`, and forget them after it."""
-    classes = getattr(request.module, "ENGINES", ())
+    """Register the engine classes that a test module lists in `REGISTERED_ENGINES`, and forget them after it."""
+    classes = getattr(request.module, "REGISTERED_ENGINES", ())
     for engine in classes:
         base.register(engine)
     yield

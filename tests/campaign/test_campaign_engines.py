@@ -11,7 +11,7 @@ from conformance.report.model import Report
 from conformance.resources import resource
 from conformance.sources import resolve
 
-ENGINES = (Choosy, Squeezing, Picky)
+REGISTERED_ENGINES = (Choosy, Squeezing, Picky)
 
 
 def judged(*engines: str, cases: int = 120, jobs: int = 1) -> Report:

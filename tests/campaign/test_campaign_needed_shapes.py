@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from conformance.campaign.check import _stride, check
+from conformance.campaign.branches import _stride
+from conformance.campaign.check import check
 from conformance.campaign.runner import Settings
 from conformance.report.cards import card
 from conformance.resources import resource

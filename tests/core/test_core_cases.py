@@ -244,8 +244,9 @@ def test_a_chat_completions_request_becomes_a_case(tmp_path):
             "tool_calls",
         ),
         ({"messages": "hello"}, "messages"),
-        ({"messages": [], "reasoning_effort": "extreme"}, "extreme"),
-        ({"messages": [], "tools": [{"type": "function"}]}, "tools[0]"),
+        ({"messages": []}, "messages is empty"),
+        ({"messages": [{"role": "user", "content": "a"}], "reasoning_effort": "extreme"}, "extreme"),
+        ({"messages": [{"role": "user", "content": "a"}], "tools": [{"type": "function"}]}, "tools[0]"),
     ],
 )
 def test_requests_that_gpt_oss_cannot_be_given(change, words):

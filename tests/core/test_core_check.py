@@ -74,7 +74,7 @@ REFUSED: list[tuple[Case, str]] = [
     (of(User(text="Hi"), model_identity="\ud800"), "options.model_identity holds half"),
     (of(tools=(Tool(name="f", description="\ud800"),)), r"tools\[0\].description holds half"),
     (of(tools=(Tool(name=""),)), r"tools\[0\].name is ''"),
-    (of(tools=(Tool(name="a.b"),)), "1 to 64 of the characters"),
+    (of(tools=(Tool(name="a b"),)), "1 to 64 of the characters"),
     (of(tools=(Tool(name="a\n"),)), "1 to 64 of the characters"),
     (of(tools=(Tool(name="é"),)), "1 to 64 of the characters"),
     (of(tools=(Tool(name="a" * 65),)), "1 to 64 of the characters"),

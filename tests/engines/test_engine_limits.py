@@ -31,7 +31,7 @@ from conformance.engines import (
 )
 from conformance.errors import ConformanceError, UnjudgedError, UsageError
 
-ENGINES = (HostileEngine, NeverLoads, BreaksOnLoad, NotUnderstood, NotInstalled)
+REGISTERED_ENGINES = (HostileEngine, NeverLoads, BreaksOnLoad, NotUnderstood, NotInstalled)
 HOSTILE_TEMPLATES = {
     "range": ("{% for i in range(10**9) %}x{% endfor %}", "OverflowError"),
     "loops": ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "time"),

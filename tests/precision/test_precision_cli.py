@@ -63,7 +63,10 @@ finally:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "loaded besides: ['conformance.errors', 'conformance.gguf', 'conformance.gguf.reader'] set()" in done.stdout
+    assert (
+        "loaded besides: ['conformance.errors', 'conformance.gguf', 'conformance.gguf.reader'] set()"
+        in done.stdout
+    )
 
 
 def test_the_short_form_passes_on_a_cpu_and_says_where_it_ran(tmp_path):

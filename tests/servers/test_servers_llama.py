@@ -73,6 +73,8 @@ def test_the_vocabulary_is_harmonys() -> None:
     assert len(tokens) == 201_088
     harmony = tokenizer()
     for special, number in harmony.special_tokens().items():
+        if number >= len(tokens):  # Harmony reserves one token more than the published models have
+            continue
         # Harmony calls the last one reserved; the published tokenizer gives it its old name.
         assert tokens[number] == special or tokens[number] == "<|endofprompt|>"
     assert tokens[harmony.encode("hello")[0]] == "hello"
@@ -199,7 +201,7 @@ def test_whose_template_it_is(place: Path) -> None:
         with llama_local.llama_server(template, model=model) as address:
             group = open_server(Access(address))
             group.close()
-            assert group.targets[0].source.template.endswith(f"{says} model file's own")
+            assert group.targets[0].source.template.endswith(says)
 
 
 def test_it_ends_with_whoever_started_it() -> None:
