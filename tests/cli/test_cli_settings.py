@@ -36,7 +36,9 @@ def test_the_nearest_file_up_to_the_root_of_the_repository_holds(run: Run, place
     below.mkdir(parents=True)
     (place / "pyproject.toml").write_text("[tool.conformance]\nexamples = 7\n")
     monkeypatch.chdir(below)
-    assert "no settings file" in run("settings", "check").out, "without a repository only this folder is asked"
+    assert "no settings file" in run("settings", "check").out, (
+        "without a repository only this folder is asked"
+    )
     (place / ".git").mkdir()
     assert "[tool.conformance]" in run("settings", "check").out
     (place / "a" / "conformance.toml").write_text("examples = 8\n")
@@ -53,16 +55,22 @@ def test_a_key_at_the_top_is_shared_and_a_table_is_for_one_command(run: Run, pla
         row = next(line.split() for line in lines if line.split()[:1] == ["examples"])
         assert row[1] == examples
     # The precision track's seed is another option of the same name.
-    assert ["seed", "0", "default"] in [line.split() for line in run("settings", "precision").out.splitlines()]
+    assert ["seed", "0", "default"] in [
+        line.split() for line in run("settings", "precision").out.splitlines()
+    ]
 
 
 def test_what_includes_wins_over_what_is_included(run: Run, place: Path):
     (place / "conformance.toml").write_text('include = "shared/base.toml"\nexamples = 7\n')
     (place / "shared").mkdir()
     (place / "shared" / "base.toml").write_text('examples = 100\nseed = 4\nbaseline = "known.toml"\n')
-    rows = {line.split()[0]: line.split()[1] for line in run("settings", "check").out.splitlines()[1:] if line}
+    rows = {
+        line.split()[0]: line.split()[1] for line in run("settings", "check").out.splitlines()[1:] if line
+    }
     assert (rows["examples"], rows["seed"]) == ("7", "4")
-    assert rows["baseline"] == str(place / "shared" / "known.toml"), "paths are those of the file that names them"
+    assert rows["baseline"] == str(place / "shared" / "known.toml"), (
+        "paths are those of the file that names them"
+    )
 
 
 def test_every_option_of_every_command_is_known_and_can_be_set():
