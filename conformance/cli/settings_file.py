@@ -192,7 +192,7 @@ class _Reader:
             )
         origin = str(path) if not where else f"{path} [{where}]"
         self._found.held.setdefault(command, {})[option.parameter] = Held(
-            _placed(option, value, path), origin
+            option.key, _placed(option, value, path), origin
         )
 
     def _unknown(self, path: Path, where: str, key: str, known: Sequence[str]) -> str:

@@ -10,6 +10,12 @@ from cli_helpers import FAST, Run, sentence
 from conformance.cli.app import COMMANDS
 from conformance.cli.options_of import Option, Options, options_of
 
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+
+
 FEW = 'engine = ["jinja2"]\nexamples = 12\n'
 
 
