@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 
 
-def new_console(*, stderr: bool = False) -> Console:
+def new_console(*, stderr: bool = False, quiet: bool = False) -> Console:
     """Return a console on standard output, or on standard error where a report in JSON has the other."""
-    return Console(stderr=stderr)
+    return Console(stderr=stderr, quiet=quiet)
 
 
 def say(console: Console, text: str) -> None:
