@@ -81,12 +81,26 @@ E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 QUANTISED = {
     q.name: q
     for q in (
-        Quantised("mxfp8", 2.0**-4, 14, lambda v: mx_round(v, 3, 8, -6), "MXFP8 (E4M3, blocks of 32)", "block"),
-        Quantised("mxfp8_e5m2", 2.0**-3, 29, lambda v: mx_round(v, 2, 15, -14), "MXFP8 (E5M2, blocks of 32)", "block"),
+        Quantised(
+            "mxfp8", 2.0**-4, 14, lambda v: mx_round(v, 3, 8, -6), "MXFP8 (E4M3, blocks of 32)", "block"
+        ),
+        Quantised(
+            "mxfp8_e5m2",
+            2.0**-3,
+            29,
+            lambda v: mx_round(v, 2, 15, -14),
+            "MXFP8 (E5M2, blocks of 32)",
+            "block",
+        ),
         Quantised("mxfp4", 2.0**-2, 2, lambda v: mx_round(v, 1, 2, 0), "MXFP4 (blocks of 32)", "block"),
         Quantised("fp8_e4m3", 2.0**-4, 14, _float8(E4M3, FLOAT8_E4M3_MAX, True), "FP8 E4M3, a scale a row"),
         Quantised(
-            "fp8_e4m3_tensor", 2.0**-4, 14, _float8(E4M3, FLOAT8_E4M3_MAX, False), "FP8 E4M3, one scale", "tensor"
+            "fp8_e4m3_tensor",
+            2.0**-4,
+            14,
+            _float8(E4M3, FLOAT8_E4M3_MAX, False),
+            "FP8 E4M3, one scale",
+            "tensor",
         ),
         Quantised("fp8_e5m2", 2.0**-3, 29, _float8(E5M2, FLOAT8_E5M2_MAX, True), "FP8 E5M2, a scale a row"),
         Quantised("int8", 1 / 127, 0, _int8, "INT8, a scale a row"),
