@@ -65,7 +65,7 @@ def test_what_is_no_profile_is_said_in_one_sentence(said: str, words: str) -> No
     [
         (b'colour = "red"', "no setting is called 'colour'"),
         (b'recipient = ["role", "channel"]', "recipient has 2 values; choose one of role, channel"),
-        (b'recipient = "role"\nrecipient = "channel"', "a setting has two values"),
+        (b'recipient = "role"\nrecipient = "channel"', "a key has two values"),
         (b"recipient = 3", "recipient cannot be 3; choose from role, channel"),
         (b'profile = "nobody"', "No profile is called 'nobody'"),
         (b"profile = 3", "profile is not the name of one"),
