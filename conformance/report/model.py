@@ -106,6 +106,13 @@ class Origin(_Part, frozen=True, kw_only=True):
     sets: list[int] = []
 
 
+class Token(_Part, frozen=True, kw_only=True):
+    """One token of a prompt: its number in o200k_harmony, and its text; part of a character is U+FFFD."""
+
+    id: int
+    text: str
+
+
 class Example(_Part, frozen=True, kw_only=True):
     """The smallest case found that shows a divergence, and the two texts where they part.
 
@@ -116,7 +123,7 @@ class Example(_Part, frozen=True, kw_only=True):
     `structure` says in short sentences what a model reads otherwise than Harmony meant, when a server has encoded
     `actual`: messages lost, extra or forged, other channels and recipients. `reproduce` is a command line that asks a
     server or program for the same prompt. `handed` holds the messages, tools and options that the template was handed,
-    empty where that was not kept.
+    empty where that was not kept. The tokens are those near the place where the texts part.
     """
 
     case_id: str
@@ -139,6 +146,8 @@ class Example(_Part, frozen=True, kw_only=True):
     reproduce: str = ""
     origin: Origin | None = None
     handed: dict[str, Any] = {}
+    expected_tokens: list[Token] = []
+    actual_tokens: list[Token] = []
 
 
 class Reading(_Part, frozen=True, kw_only=True):
