@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from conformance.compare.align import ENDS, Pair
+from conformance.compare.align import ENDS, Pair, put_back
 from conformance.compare.base import Difference, Named
 from conformance.compare.ends import compare_prompt, name_end
 from conformance.conversation import Assistant, Case, Instructions
@@ -103,6 +103,11 @@ def compare_message(pair: Pair) -> Iterator[Named]:
     if block.kind == "prompt" or not block.pieces[0][2].startswith(_START):
         yield compare_prompt(pair)
         return
+    if (whole := put_back(actual)) != actual:
+        yield messages.TEXT_ALTERED, Difference(block, "message", "", block.text, actual, start, actual_start)
+        actual = whole
+        if actual == block.text:
+            return
     head, _, _ = _parts(block.text)
     content = "".join([text for region, _, text in block.pieces if region == "content"])
     end = block.pieces[-1][2]

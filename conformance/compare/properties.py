@@ -212,6 +212,8 @@ def _name_type(found: Difference, unit: Unit, schema: object, indent: str) -> It
         return
     expected, actual = found.expected, found.actual
     bare, shown = expected.removesuffix(" | null"), actual.removesuffix(" | null")
+    if "{" in expected and not shown.endswith(("}", "]")):
+        shown = actual  # what is null there is the last property inside
     nullable = schema.get("nullable") is True
     added = actual == f"{expected} | null"
     if nullable and added:

@@ -12,8 +12,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from os.path import commonprefix
 
-from conformance.conversation import Case
+from conformance.conversation import Assistant, Case
 from conformance.oracles.base import BELOW, WITHIN, Rendering
 
 _WORDS = re.compile(r"<\|[a-z]+\|>|\w+|[^\S\n]+|\n|.", re.DOTALL)
@@ -101,7 +102,15 @@ def _by_words(one: str, other: str, offset: int) -> Iterator[Change]:
     offset += sum(map(len, ours[:head]))
     for tag, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if tag != "equal":
-            yield Change(offset + starts[i], offset + starts[j], "".join(a[i:j]), "".join(b[k:m]))
+            yield _trimmed(offset + starts[i], "".join(a[i:j]), "".join(b[k:m]))
+
+
+def _trimmed(start: int, lost: str, added: str) -> Change:
+    """Return a change without what both texts have at its ends: a word may be lengthened."""
+    head = len(commonprefix([lost, added]))
+    tail = len(commonprefix([lost[head:][::-1], added[head:][::-1]]))
+    lost, added = lost[head : len(lost) - tail], added[head : len(added) - tail]
+    return Change(start + head, start + head + len(lost), lost, added)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,8 @@ class Expectation:
     def __init__(self, case: Case, expected: Rendering) -> None:
         self._case = case
         self._text = expected.text
+        said = (m for m in case.conversation.messages if isinstance(m, Assistant))
+        self._preambles = {message.preamble for message in said if message.preamble}
         self._regions: list[_Region] = []
         self._blocks: list[tuple[int, int, str]] = []
         offset = 0
@@ -138,19 +149,26 @@ class Expectation:
             start, end = to_oracle(change.start), to_oracle(change.end)
             found |= self._whole_messages(start, end, change)
             touched = self._touched(start, end)
+            if not change.lost:
+                # What is put in and repeats what follows may as well stand behind that.
+                later = to_oracle(change.start + _slide(original, change))
+                touched += self._touched(later, later) if later != start else []
+                if change.added.strip() and any(stop in (start, later) for _, stop, _ in self._blocks):
+                    found.add("message-added")
             blank = not (change.lost + change.added).strip()
             for region in touched:
                 found |= self._named(region, change)
                 if blank and (region.region in _EDGES or region.kind == "prompt"):
                     found.add("extra-newline")
             found |= _moved(touched)
-        return found
+        return found | _reordered(original, mutant)
 
     def _touched(self, start: int, end: int) -> list[_Region]:
         """Return the regions that a stretch overlaps; those on both sides of a place where text was put in."""
         touched = [each for each in self._regions if each.start < end and start < each.end]
         if start == end or not touched:
-            touched += [each for each in self._regions if each.end == start or each.start == start]
+            # Where the original is wrong already, what it lost may have no length in Harmony's text.
+            touched += [each for each in self._regions if each.start <= start <= each.end]
         return touched
 
     def _whole_messages(self, start: int, end: int, change: Change) -> set[str]:
@@ -164,6 +182,9 @@ class Expectation:
             found |= {"message-added", "section-order"}
             if "<|channel|>analysis" in change.added:
                 found |= {"thinking-retention", "thinking-channel"}
+            if any(f"<|message|>{text}<|" in change.added for text in self._preambles):
+                # What stands beside a call was lost, and is there now in one channel or another.
+                found |= {"preamble-channel"}
             if "<|channel|>final<|message|><|" in change.added:
                 found.add("empty-final")
             if "developer" in change.added:
@@ -198,6 +219,9 @@ class Expectation:
             rules.add("required-mark")
         if "default:" in change.lost + change.added:
             rules |= {"default-literal", "default-comment-placement"}
+        if not (change.lost + change.added).strip() and region.region not in _SECTIONS:
+            # Blanks alone are the layout of the tools, wherever among them they stand.
+            rules.add("tool-layout")
         if "," in change.lost + change.added:
             rules |= (
                 {"property-comma"} if region.region in ("comma", "line-end", "one-of", "default") else set()
@@ -231,6 +255,24 @@ def _positions(one: str, other: str) -> Callable[[int], int]:
         return there + position - start
 
     return position_in_other
+
+
+def _slide(original: str, change: Change) -> int:
+    """Return by how many characters an insertion can be read as one further on."""
+    shift = 0
+    while (
+        original[change.start + shift : change.start + shift + 1] == change.added[shift % len(change.added)]
+    ):
+        shift += 1
+    return shift
+
+
+def _reordered(original: str, mutant: str) -> set[str]:
+    """Messages that both texts have, in another order, have moved."""
+    ours, theirs = _messages(original), _messages(mutant)
+    both = set(ours) & set(theirs)
+    orders = [list(dict.fromkeys(text for text in texts if text in both)) for texts in (ours, theirs)]
+    return {"message-moved"} if orders[0] != orders[1] else set()
 
 
 def _moved(touched: list[_Region]) -> set[str]:
