@@ -57,7 +57,8 @@ _HEADED = """  {%- set heading = instructions or (has_tools and messages|length 
 
 _PARAMETERS = "  {%- if 'parameters' in function and function['parameters'] is not none -%}"
 # An object schema, or one without a type, that names no properties.
-_TAKES_SOMETHING = """  {%- set schema = function['parameters'] if 'parameters' in function and function['parameters'] is mapping else {} -%}
+_TAKES_SOMETHING = """  {%- set schema = function['parameters']
+    if 'parameters' in function and function['parameters'] is mapping else {} -%}
   {%- set takes_something = ('properties' in schema and schema['properties']) or 'oneOf' in schema
     or ('type' in schema and schema['type'] != 'object') -%}
 """

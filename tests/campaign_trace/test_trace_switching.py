@@ -22,7 +22,9 @@ REQUEST = Request([{"role": "user", "content": "hello"}], None, {}, False, "2025
 PLANTED = {
     "condition": ("{% set a = messages|length > 1 %}\n{% if a %}yes{% else %}no{% endif %}", [2, 1], "no"),
     "number": ("{% set n = 2 %}\n{% set m = n + 1 %}\n{% if m == 2 %}yes{% else %}no{% endif %}", [3, 2, 1], "no"),
-    "written twice": ("{% macro a(x) %}{{ x }}{% endmacro -%}\n{{- a('yes') -}}\n{{- a('yes') -}}", [3, 1, 2], "yesyes"),
+    "written twice": (
+        "{% macro a(x) %}{{ x }}{% endmacro -%}\n{{- a('yes') -}}\n{{- a('yes') -}}", [3, 1, 2], "yesyes",
+    ),
     "backwards": ("{% for x in ['s', 'e', 'y'] %}\n{{- x -}}\n{% endfor %}", [1], "sey"),
     "inline if": ("{% set x = 'no' if true else 'yes' %}\n\n{{- x -}}", [1], "no"),
     "one turn": ("{% for x in 'yesno' %}\n{%- if x in 'yeso' %}{{ x }}{% endif -%}\n{% endfor %}", [2], "yeso"),

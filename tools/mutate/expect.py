@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from os.path import commonprefix
 
 from conformance.conversation import Assistant, Case
 from conformance.oracles.base import BELOW, WITHIN, Rendering
@@ -107,10 +106,16 @@ def _by_words(one: str, other: str, offset: int) -> Iterator[Change]:
 
 def _trimmed(start: int, lost: str, added: str) -> Change:
     """Return a change without what both texts have at its ends: a word may be lengthened."""
-    head = len(commonprefix([lost, added]))
-    tail = len(commonprefix([lost[head:][::-1], added[head:][::-1]]))
+    head = _shared(lost, added)
+    tail = _shared(lost[head:][::-1], added[head:][::-1])
     lost, added = lost[head : len(lost) - tail], added[head : len(added) - tail]
     return Change(start + head, start + head + len(lost), lost, added)
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many characters two texts share at their beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((number for number, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 @dataclass(frozen=True, slots=True)
