@@ -303,7 +303,8 @@ def _cost(block: Block, dropped: bool, expected: _View, actual: _View) -> float:
         if expected.alike(actual):
             return _NEAR
         # What the assistant said is not lost into an empty message: that one is an addition.
-        emptied = expected.role == "assistant" and expected.content and not actual.content
+        said = expected.role == "assistant" and expected.kind != "call"
+        emptied = said and expected.content and not actual.content
         return _NEVER if dropped or emptied else _SAME_HEAD
     if dropped:
         return _NEVER

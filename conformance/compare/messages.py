@@ -54,7 +54,8 @@ def _added_rule(case: Case, actual: str) -> Rule:
         return messages.MESSAGE_ADDED if known else INSTRUCTIONS_ALTERED
     if head.startswith("assistant") and not body.strip():
         if end:
-            return messages.MESSAGE_ADDED if "analysis" in head else messages.EMPTY_FINAL
+            other = "analysis" in head or "commentary" in head or " to=" in head
+            return messages.MESSAGE_ADDED if other else messages.EMPTY_FINAL
         return messages.GENERATION_PROMPT
     if _PROMPT.fullmatch(actual):
         return messages.GENERATION_PROMPT

@@ -177,6 +177,9 @@ CHANGES |= {
     "a tool's name before its type": (TALK, "type weather = (", "weathertype  = (", "tool-layout"),
     "the name of a tool without properties": (TALK, "type clock = (", "type CLOCK = (", "tool-layout"),
     "a tool's comment on the next line": (TALK, "// Forecast\n", "// \nForecast", "schema-comments-dropped"),
+    "lost newline after a default": (TALK, "// default: 3\n", "// default: 3", "tool-layout"),
+    "no blank before null": (TALK, "boolean | null", "boolean| null", "nullable-ignored"),
+    "no arguments in a call": (TALK, '{"city": "Oslo"}', "", "arguments-altered"),
     "heading of the tools twice": (TALK, FRAME, FRAME * 2, "tool-layout"),
     "namespace behind its brace": (
         TALK, "namespace functions {\n", " {\nnamespace functions", "tool-layout",

@@ -20,6 +20,8 @@ _WORDS = re.compile(r"<\|[a-z]+\|>|\w+|[^\S\n]+|\n|.", re.DOTALL)
 _HEADER = re.compile(r"<\|start\|>(.*?)(?:<\|message\|>|$)", re.DOTALL)
 # Above this many pairs of words lines are compared instead.
 _LARGE = 1_500_000
+# So many words are compared at most to know a message again, and such a share of them has to be the same.
+_FEW, _ALIKE = 200, 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def changes(one: str, other: str) -> list[Change]:
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag != "equal":
             found += _within(ours[a:b], theirs[c:d], starts[a])
-    return found
+    return [change for change in found if change.lost or change.added]
 
 
 def _messages(text: str) -> list[str]:
@@ -70,9 +72,23 @@ def _within(ours: list[str], theirs: list[str], start: int) -> Iterator[Change]:
         for extra in theirs[done : partner[number]]:
             yield Change(at, at, "", extra)
         done = partner[number] + 1
-        yield from _by_words(text, theirs[partner[number]], at)
+        other = theirs[partner[number]]
+        if _counterparts(text, other):
+            yield from _by_words(text, other, at)
+        else:
+            yield Change(at, at + len(text), text, "")
+            yield Change(at + len(text), at + len(text), "", other)
     for extra in theirs[done:]:
         yield Change(start + starts[-1], start + starts[-1], "", extra)
+
+
+def _counterparts(one: str, other: str) -> bool:
+    """Say whether two messages are one that was changed: not so when their headers and most of their words differ."""
+    if _header(one) == _header(other):
+        return True
+    ours, theirs = (text.removeprefix(f"<|start|>{_header(text)}<|message|>") for text in (one, other))
+    words = SequenceMatcher(None, _WORDS.findall(ours)[:_FEW], _WORDS.findall(theirs)[:_FEW], autojunk=False)
+    return words.ratio() > _ALIKE
 
 
 def _header(message: str) -> str:
@@ -186,7 +202,8 @@ class Expectation:
         if "<|start|>" in change.added:
             found |= {"message-added", "section-order"}
             if "<|channel|>analysis" in change.added:
-                found |= {"thinking-retention", "thinking-channel"}
+                # Where the original had lost it, the mutant mends that.
+                found |= {"thinking-retention", "thinking-channel", "thinking-dropped"}
             if any(f"<|message|>{text}<|" in change.added for text in self._preambles):
                 # What stands beside a call was lost, and is there now in one channel or another.
                 found |= {"preamble-channel"}
@@ -293,9 +310,11 @@ def _moved(touched: list[_Region]) -> set[str]:
 
 def _added_to_system(change: Change) -> set[str]:
     rules = set()
-    if "Calls to these tools" in change.added:
+    # What is only put in may begin anywhere in itself, where its end repeats what stood before it.
+    added = change.added if change.lost else change.added * 2
+    if "Calls to these tools" in added:
         rules.add("functions-note")
-    if "# Tools" in change.added or "namespace" in change.added:
+    if "# Tools" in added or "namespace" in added:
         rules.add("builtin-tools")
     return rules
 

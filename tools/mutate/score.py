@@ -204,11 +204,13 @@ class Bench:
         new = self._new(item, judgement)
         gone = _blamed(item.judgement).keys() - _blamed(judgement).keys()
         result.caught = result.caught or bool(new or gone)
-        expected: set[str] = set()
-        if not isinstance(outcome, Rendered):
-            expected = set(_FAILURES)
-        elif isinstance(item.original, Rendered):
-            expected = item.expectation.rules(item.original.text, outcome.text)
+        failed = not isinstance(outcome, Rendered) or not isinstance(item.original, Rendered)
+        expected = set(_FAILURES) if failed else set()
+        if isinstance(outcome, Rendered):
+            # What an original that fails would have written is not known; Harmony's text stands for it.
+            whole = item.answer.rendering.text
+            before = item.original.text if isinstance(item.original, Rendered) else whole
+            expected |= item.expectation.rules(before, outcome.text)
         result.shown.append(Shown(item, judgement, new, expected))
 
     def _judged(self, item: Item, outcome: Outcome) -> Judgement:
