@@ -93,7 +93,7 @@ class Examples:
             difference, text = small.found.difference, small.judgement.text
             # What only the server can prevent was not written by any line of the template.
             blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
-right = mended(self._runner.judge, small.answer, small.judgement, small.found)
+            right = mended(self._runner.judge, small.answer, small.judgement, small.found)
             if target.text is not None and small.judgement.line is not None:
                 origin = self._locator.failure(target.text, smallest.engine, request, right)
             elif target.text is not None and blamed and difference is not None and text is not None:
