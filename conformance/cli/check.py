@@ -128,7 +128,7 @@ def check(
     )
     validate(settings)
     publisher = Publisher(format or (), output, cards)
-    servers = ServerOptions(server, model, timeout, concurrency, api_key_variable)
+    servers = ServerOptions(server, model, timeout, concurrency, api_key_variable, profile)
     program = None if command is None else open_renderer(command, limit_s=timeout, readings=profile)
     with load_groups(targets or (), servers, offline=offline, program=program) as loaded:
         for left in loaded.left_out:

@@ -22,6 +22,7 @@ from conformance.report.json_file import find_example, read
 from conformance.report.model import Target
 from conformance.servers.client import KEY_VARIABLE
 from conformance.targets.base import Group
+from conformance.targets.renderer import is_known
 
 
 def replay(
@@ -54,9 +55,10 @@ def replay(
     report = read(run or newest_run())
     reported, divergence = find_example(report, case, target)
     shown = divergence.example
-    if reported.source.get("kind") != "server":
+    if reported.source.get("kind") != "server" and not is_known(reported.source.get("location", "")):
         # What a report names is not run unless it is an engine of this installation.
         check_engines([shown.engine])
+    servers = replace(servers, readings=report.run.profile)
     with _again(reported, servers, offline=offline) as group:
         if group.targets[0].sha256 != reported.sha256:
             console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
@@ -68,11 +70,14 @@ def replay(
 
 
 def _again(reported: Target, servers: ServerOptions, *, offline: bool) -> AbstractContextManager[Group]:
-    """Return a reported target once more: a server asked again, a template from its place or from the catalogue."""
+    """Return a reported target once more: a server or a known renderer asked again, a template from its place or from
+    the catalogue."""
     source, name = reported.source, reported.name
     if source.get("kind") == "server":
         same = replace(servers, protocol=source["protocol"])
         return one_group(source["location"], same, offline=offline)
+    if is_known(source.get("location", "")):
+        return one_group(source["location"], servers, offline=offline)
     problems = []
     for place in dict.fromkeys((source.get("location", name), name)):
         try:

@@ -37,7 +37,7 @@ def test_a_program_that_is_right_conforms(run: Run, place: Path) -> None:
     found = target(place)
     assert found.cases.equal == found.cases.total == 30
     assert found.cases.inexpressible == 0
-    assert found.source == {"kind": "renderer", "location": found.name}
+    assert found.source == {"kind": "renderer", "location": found.name, "version": None}
     assert str(PROGRAM.parent) not in found.name
 
 
