@@ -28,6 +28,20 @@ _SECONDS = 3600
 _QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONNOUSERSITE": "1"}
 _VERSION = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
 
+# Copies a distribution's metadata under another name and version.
+_ALIAS = """
+import importlib.metadata, pathlib, re, shutil, sys
+package, name, version = sys.argv[1:]
+found = pathlib.Path(importlib.metadata.distribution(package)._path)
+new = found.with_name(f"{name}-{version}.dist-info")
+shutil.copytree(found, new, dirs_exist_ok=True)
+text = (new / "METADATA").read_text("utf-8")
+text = re.sub(r"^Name: .*$", f"Name: {name}", text, count=1, flags=re.M)
+text = re.sub(r"^Version: .*$", f"Version: {version}", text, count=1, flags=re.M)
+(new / "METADATA").write_text(text, "utf-8")
+(new / "RECORD").unlink()  # its files belong to the other name
+"""
+
 
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
     """Where a renderer is: its interpreter (a Python, or node), its version, and what is installed with it."""
@@ -154,6 +168,13 @@ def _by_pip(entry: Known, place: Path, base: Path | None) -> Installed:
             _run([*pip, *entry.requires], f"install what {entry.package} needs")
     else:
         _run([*pip, pin, *entry.requires], f"install {pin}")
+    if entry.without:
+        _run(
+            [program, "-m", "pip", "uninstall", "--quiet", "--yes", *entry.without],
+            "take out what does not fit",
+        )
+    if entry.alias:
+        _run([program, "-I", "-c", _ALIAS, entry.package, *entry.alias.split("==")], "name its metadata")
     return Installed(program=program, version=entry.version, packages=_frozen(program))
 
 

@@ -30,6 +30,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     requires: tuple[str, ...] = ()
     alone: bool = False
     why: str = ""
+    without: tuple[str, ...] = ()
+    alias: str = ""
     python: str | None = None
     model: bool = False
     name: str = ""
