@@ -121,8 +121,8 @@ def beside_the_engine(found: Beside) -> Iterator[str]:
         for (theirs, mine), count in found.failures.most_common():
             yield f"| {cell(theirs)} | {cell(mine)} | {count:,} |"
     yield from ("", "| Rule | On the server | On the engine |", "|---|--:|--:|")
-    for rule, (theirs, mine) in sorted(found.rules.items(), key=lambda item: (-max(item[1]), item[0])):
-        yield f"| {cell(rule)} | {theirs:,} | {mine:,} |"
+    for rule, (server, engine) in sorted(found.rules.items(), key=lambda item: (-max(item[1]), item[0])):
+        yield f"| {cell(rule)} | {server:,} | {engine:,} |"
     for kind, (case, theirs, mine) in found.examples.items():
         yield from ("", f"{kind}: {case_cell(case)}", "", f"- server: {cell(theirs[-300:])}")
         yield f"- engine: {cell(mine[-300:])}"
