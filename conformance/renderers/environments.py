@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 from platformdirs import user_cache_path
 
+from conformance.decode import NO_JSON
 from conformance.errors import UnjudgedError, UsageError, printable
 from conformance.oracles import vocabulary
 from conformance.renderers.known import Known
@@ -62,7 +63,7 @@ def installed(entry: Known) -> Installed | None:
     """Return where a renderer is, or None when it is not here or was not installed to the end."""
     try:
         found = msgspec.json.decode((folder_of(entry) / "installed.json").read_bytes(), type=Installed)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *NO_JSON):
         return None
     return found if os.access(found.program, os.X_OK) else None
 

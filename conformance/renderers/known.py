@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from conformance.decode import read_toml
 from conformance.errors import UsageError
 from conformance.resources import resource
-from conformance.toml_file import read_toml
 
 PREFIX = "renderer:"
 
