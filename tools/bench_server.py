@@ -29,11 +29,16 @@ from conformance.targets.server import open_server
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Requests a second: by the bare client, by the campaign, and by the whole check with its shrinking."""
+    """Prompts a second by the bare client and by the campaign, requests a second by the whole check with its shrinking.
+
+    `bare_ms` and `campaign_ms` are this process's own time for a prompt: what it costs where all cores are busy.
+    """
 
     bare: float
     campaign: float
     whole: float
+    bare_ms: float
+    campaign_ms: float
 
 
 def bodies(group: Group, settings: Settings) -> list[bytes]:
@@ -46,8 +51,11 @@ def bodies(group: Group, settings: Settings) -> list[bytes]:
     return [host.body(request) for request in requests if host.protocol.loses(request) is None]
 
 
-def bare(address: str, path: str, asked: Sequence[bytes], concurrency: int) -> float:
-    """Ask for all prompts, and for the tokens of each, with nothing but urllib3 and threads; return the seconds."""
+def bare(address: str, path: str, asked: Sequence[bytes], concurrency: int) -> tuple[float, float]:
+    """Ask for all prompts, and for the tokens of each, with nothing but urllib3 and threads.
+
+    Returns the seconds, and those of this process's own work.
+    """
     headers = {"Content-Type": "application/json"}
     pool = urllib3.PoolManager(maxsize=concurrency, headers=headers)
 
@@ -60,9 +68,9 @@ def bare(address: str, path: str, asked: Sequence[bytes], concurrency: int) -> f
 
     with ThreadPoolExecutor(concurrency) as threads:
         list(threads.map(ask, asked[:8]))
-        begin = time.perf_counter()
+        begin, work = time.perf_counter(), time.process_time()
         list(threads.map(ask, asked))
-        return time.perf_counter() - begin
+        return time.perf_counter() - begin, time.process_time() - work
 
 
 def measure(access: Access, cases: int, seed: int, *, whole: bool) -> Round:
@@ -75,12 +83,12 @@ def measure(access: Access, cases: int, seed: int, *, whole: bool) -> Round:
     )
     try:
         asked = bodies(group, settings)
-        seconds = bare(host.client.base, host.protocol.path, asked, access.concurrency)
+        seconds, work = bare(host.client.base, host.protocol.path, asked, access.concurrency)
         with Runner(settings, hosts=group.hosts) as runner:
             runner.run(group.targets, 0, min(8, cases))
-            begin = time.perf_counter()
+            begin, own = time.perf_counter(), time.process_time()
             runner.run(group.targets, 0, cases)
-            campaign = time.perf_counter() - begin
+            campaign, own = time.perf_counter() - begin, time.process_time() - own
         rate = 0.0
         if whole:
             before, begin = host.client.requests, time.perf_counter()
@@ -88,7 +96,8 @@ def measure(access: Access, cases: int, seed: int, *, whole: bool) -> Round:
             rate = (host.client.requests - before) / (time.perf_counter() - begin)
     finally:
         group.close()
-    return Round(len(asked) / seconds, len(asked) / campaign, rate)
+    count = len(asked)
+    return Round(count / seconds, count / campaign, rate, 1000 * work / count, 1000 * own / count)
 
 
 @contextlib.contextmanager
@@ -120,6 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"  bare client  {median(found.bare for found in rounds):7.1f} prompts a second")
     print(f"  campaign     {median(found.campaign for found in rounds):7.1f} prompts a second")
     print(f"  ratio        {median(ratios):7.2f} (rounds: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
+    own = median(found.bare_ms for found in rounds), median(found.campaign_ms for found in rounds)
+    print(f"  own work     {own[0]:7.1f} ms a prompt by the bare client, {own[1]:.1f} ms by the campaign")
     if chosen.whole:
         print(
             f"  whole check  {median(found.whole for found in rounds):7.1f} requests a second, shrinking included"
