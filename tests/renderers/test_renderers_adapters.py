@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ from conformance.renderers.process import Answered, Failed, Renderer
 from conformance.report.json_file import read
 from conformance.resources import resource
 
+# Loading some of them takes a minute: `CONFORMANCE_RENDERERS=all` judges all that are installed.
+CHOSEN = os.environ.get("CONFORMANCE_RENDERERS", "unsloth-zoo")
 CASE = Case(conversation=Conversation(messages=(User(text="Hi"),)))
 
 
@@ -84,6 +87,8 @@ def test_the_lines_of_an_adapter(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("entry", known().values(), ids=lambda entry: entry.name)
 def test_a_real_one_is_judged_and_replayed(run, place: Path, entry: Known) -> None:  # type: ignore[no-untyped-def]
+    if CHOSEN not in ("all", entry.name):
+        pytest.skip(f"CONFORMANCE_RENDERERS={entry.name} runs it")
     if installed(entry) is None:
         pytest.skip(f"conformance renderers fetch {entry.name}")
     name = f"renderer:{entry.name}"
