@@ -19,7 +19,7 @@ from conformance.oracles.load import authority, tokenizer
 from conformance.renderers.environments import installed
 from conformance.renderers.known import find
 from conformance.report.cards import percent
-from conformance.report.markdown import between, case_cell, cell
+from conformance.report.markdown import between, case_cell, cell, excerpt_cell
 from conformance.report.model import Divergence, Target
 from conformance.report.renderers_page import best
 from conformance.resources import resource
@@ -80,8 +80,8 @@ def _rule(each: Divergence) -> str:
         f"{each.code} {cell(each.rule)}",
         each.severity,
         percent(each.share),
-        cell(shown.expected_part),
-        cell((shown.failure if shown.actual is None else shown.actual_part) or ""),
+        excerpt_cell(shown.expected_part),
+        excerpt_cell((shown.failure if shown.actual is None else shown.actual_part) or ""),
         case_cell(shown.case),
         cell(", ".join(str(reading) for reading in each.readings)),
     ]

@@ -9,7 +9,7 @@ import msgspec
 
 from conformance.report.cards import percent
 from conformance.report.files import to_json
-from conformance.report.markdown import case_cell, cell
+from conformance.report.markdown import case_cell, cell, excerpt_cell
 from conformance.report.model import Reading, Target
 
 SCHEMA: Final = "conformance-renderers/1"
@@ -145,8 +145,8 @@ def _details(target: Target) -> Iterator[str]:
         cells = [
             f"{each.code} {cell(each.rule)}",
             percent(each.share),
-            cell(example.expected_part),
-            cell(actual or ""),
+            excerpt_cell(example.expected_part),
+            excerpt_cell(actual or ""),
             case_cell(example.case),
         ]
         yield f"| {' | '.join(cells)} |"
