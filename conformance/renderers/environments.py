@@ -34,7 +34,7 @@ _ALIAS = """
 import importlib.metadata, pathlib, re, shutil, sys
 package, name, version = sys.argv[1:]
 found = pathlib.Path(importlib.metadata.distribution(package)._path)
-new = found.with_name(f"{name}-{version}.dist-info")
+new = found.with_name(f"{name.replace('-', '_')}-{version}.dist-info")
 shutil.copytree(found, new, dirs_exist_ok=True)
 text = (new / "METADATA").read_text("utf-8")
 text = re.sub(r"^Name: .*$", f"Name: {name}", text, count=1, flags=re.M)
