@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from conformance.campaign.check import check
 from conformance.campaign.runner import Settings
-from conformance.conversation import User
+from conformance.conversation import Case, to_json
 from conformance.errors import ConformanceError, UnjudgedError
 from conformance.oracles.load import authority, tokenizer
 from conformance.renderers.environments import installed
@@ -24,7 +25,7 @@ from conformance.report.model import Divergence, Target
 from conformance.report.renderers_page import best
 from conformance.resources import resource
 from conformance.servers import llama_local, model_folder
-from conformance.servers.client import Access
+from conformance.servers.client import Access, Client
 from conformance.servers.vllm_local import vllm_server
 from conformance.sources import resolve
 from conformance.targets.server import open_server
@@ -56,7 +57,8 @@ def summary(target: Target) -> Iterator[str]:
     asked = cases.total + cases.refused
     yield (
         f"{source['protocol']} {cell(source['version'])}: {percent(target.right_under['harmony'])} of {cases.total:,} "
-        f"conversations right under `harmony`, {percent(share)} under `{name}`, the best profile"
+        f"conversations right under `harmony`"
+        + ("" if name == "harmony" else f", {percent(share)} under `{name}`, the best profile")
         + (
             ""
             if target.right_under_readings is None
@@ -128,24 +130,47 @@ def beside_the_engine(found: Beside) -> Iterator[str]:
         yield f"- engine: {cell(mine[-300:])}"
 
 
-def token_word(target: Target) -> Iterator[str]:
+def token_word(target: Target, client: Client) -> Iterator[str]:
     """Yield the smallest text that the server cuts into other tokens, letter by letter."""
     found = [each for each in target.divergences if each.rule == "token-mismatch"]
     if not found:
         yield "No text was cut into other tokens."
         return
     example = found[0].example
-    texts = [message.text for message in example.case.conversation.messages if isinstance(message, User)]
     yield (
         f"`token-mismatch` in {percent(found[0].share)} of the conversations: the same text in other tokens. Shrunk by "
-        f"the campaign to {case_cell(example.case)}; Harmony has {cell(example.expected_part)}, the server "
-        f"{cell(example.actual_part)}."
+        f"the campaign to {case_cell(example.case)}."
     )
-    for text in texts:
+    for word in sorted(_words(example.case)):
         letters = ", ".join(
-            f"U+{ord(c):04X} {unicodedata.name(c, '?')} ({unicodedata.category(c)})" for c in text
+            f"U+{ord(c):04X} {unicodedata.name(c, '?')} ({unicodedata.category(c)})" for c in word
         )
-        yield f"Its text is {letters}: {len(tokenizer().encode(text))} tokens for Harmony."
+        asked = {"content": word, "parse_special": True, "add_special": False}
+        theirs = client.post("/tokenize", asked).value["tokens"]
+        mine = list(tokenizer().encode(word))
+        yield f"{cell(word)} is {letters}: Harmony makes {mine} of it, the server {theirs}."
+
+
+def _words(case: Case) -> set[str]:
+    """Return the words with combining marks in a case, wherever they stand."""
+    said = json.loads(to_json(case))
+    words: set[str] = set()
+
+    def look(value: object) -> None:
+        if isinstance(value, str):
+            words.update(
+                word for word in value.split() if any(unicodedata.category(c)[0] == "M" for c in word)
+            )
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                look(key)
+                look(item)
+        elif isinstance(value, list):
+            for item in value:
+                look(item)
+
+    look(said)
+    return words
 
 
 def llama_server(examples: int, requests: int, seed: int) -> Iterator[str]:
@@ -155,13 +180,16 @@ def llama_server(examples: int, requests: int, seed: int) -> Iterator[str]:
     yield from ("", "On a tiny model with the real vocabulary, with this project's reference template.", "")
     with llama_local.llama_server(reference) as address:
         target = judged(address, examples, seed)
+        client = Client(Access(address))
+        words = list(token_word(target, client))
+        client.close()
     yield from summary(target)
     yield from ("", "### What it does to a request before the template runs", "")
     yield from before_the_template(beside(reference, requests, seed))
     yield from ("", "### OpenAI's template on the server and on the engine `llama.cpp`", "")
     yield from beside_the_engine(beside(resolve(OPENAI)[0].text, requests, seed))
     yield from ("", "### Its tokenizer", "")
-    yield from token_word(target)
+    yield from words
 
 
 def vllm(examples: int, requests: int, seed: int) -> Iterator[str]:
