@@ -111,7 +111,7 @@ def test_what_a_server_refuses_is_counted_apart(run: Run, place: Path) -> None:
     several = causes["HTTP N: Got N tools, at most N"]
     assert len(several.case.conversation.tools) > 1
     assert several.message.startswith("HTTP 400: Got ")
-    assert "refused, counted apart (Harmony renders them)" in " ".join(result.out.split())
+    assert "refused, though Harmony renders them (not counted)" in " ".join(result.out.split())
     assert several.message in " ".join(result.out.split())
 
 

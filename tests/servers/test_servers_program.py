@@ -63,7 +63,7 @@ def test_what_a_program_cannot_say_is_counted_apart(run: Run, place: Path) -> No
     assert refusal.message == "this program cannot say tools"
     assert refusal.case.conversation.tools
     assert found.cases.total + found.cases.refused == 30
-    assert "refused, counted apart" in out
+    assert "refused, though Harmony renders them (not counted)" in out
 
 
 def test_a_program_that_refuses_everything_is_no_pass(run: Run) -> None:
