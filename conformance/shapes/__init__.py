@@ -19,9 +19,29 @@ import msgspec
 from conformance.errors import UsageError
 from conformance.registry import Registry
 from conformance.shapes.losses import SERVER_LOSSES
-from conformance.shapes.shape import Arguments, CanonicalShape, EmptyContent, Ids, Parts, Shape, Tools
+from conformance.shapes.shape import (
+    Arguments,
+    CanonicalShape,
+    EmptyContent,
+    Ids,
+    Parts,
+    SentShape,
+    Shape,
+    Tools,
+)
 
-__all__ = ["ALL", "SHAPES", "Family", "Shape", "default_families", "draw", "families", "shapes", "table"]
+__all__ = [
+    "ALL",
+    "AS_SENT",
+    "SHAPES",
+    "Family",
+    "Shape",
+    "default_families",
+    "draw",
+    "families",
+    "shapes",
+    "table",
+]
 
 ALL = "all"
 """As the name of a shape: every family of the table."""
@@ -113,6 +133,12 @@ CONVERSATION = CanonicalShape(
 )
 """What programs are given that take the conversation itself; no template is asked in it."""
 
+AS_SENT = SentShape("as-sent", "as-sent", "string", (), "absent", "counted", names=False)
+"""What is handed over when a request is given: the request."""
+
+# No families: nothing is drawn in them.
+_SINGLE = {shape.name: (shape,) for shape in (CONVERSATION, AS_SENT)}
+
 
 def default_families() -> dict[str, tuple[Shape, ...]]:
     """Return the families that are drawn from when no shape is named; they are ours alone."""
@@ -127,8 +153,8 @@ def shapes(names: Iterable[str] = ()) -> tuple[tuple[Shape, ...], ...]:
     known = families()
     chosen: dict[str, tuple[Shape, ...]] = {}
     for name in tuple(names) or default_families():
-        if name == CONVERSATION.name:
-            chosen[name] = (CONVERSATION,)
+        if name in _SINGLE:
+            chosen[name] = _SINGLE[name]
             continue
         if name == ALL:
             chosen.update(known)
