@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import msgspec
-
 from conformance.as_sent import SentCase, ignored
-from conformance.conversation import decode_problem
+from conformance.decode import decode_json
 from conformance.errors import UsageError
 from conformance.importers import MAX_BYTES, sent_case
 from conformance.logged import anthropic, responses
@@ -139,11 +137,9 @@ def _body(line: bytes | None) -> dict[str, Any]:
         raise UsageError(f"has more than {MAX_BYTES // 2**20} MB; log one request on each line")
     try:
         line.decode("utf-8")
-        raw = msgspec.json.decode(line)
     except UnicodeDecodeError:
         raise UsageError("is not UTF-8") from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UsageError(f"is no JSON: {decode_problem(line, error)}") from None
+    raw = decode_json(line, object, "is no JSON")
     if isinstance(raw, dict) and isinstance(raw.get("body"), dict) and "messages" not in raw:
         raw = raw["body"]
     if not isinstance(raw, dict) or not raw.keys() & {"messages", "input"}:
