@@ -7,7 +7,7 @@ import math
 from conformance.campaign.runner import Drawn, Runner
 from conformance.errors import UnjudgedError
 from conformance.generate import Hints
-from conformance.shapes import AS_SENT, Shape
+from conformance.shapes import AS_SENT, Shape, turns
 from conformance.template.branches import PROBED, BranchCoverage, BranchProbe
 
 # So many cases of either kind, plain and hinted, are run once more.
@@ -58,7 +58,7 @@ class BranchSample:
 
 def _stride(cases: int, choices: tuple[tuple[Shape, ...], ...]) -> int:
     """Return every how many cases one is probed: a number that meets all shapes, which take turns."""
-    turn = len(choices) * math.lcm(*(len(family) for family in choices))
+    turn = turns(choices)
     step = max(1, cases // _PROBED_CASES)
     while math.gcd(step, turn) > 1:
         step += 1

@@ -59,6 +59,8 @@ class Shape:
     tools: Tools = "wrapped"
     thinking_beside_calls: tuple[str, ...] = ()
     cannot: tuple[str, ...] = ()
+    empty_calls: bool = False
+    rare: bool = False
 
     def loses(self, case: Case) -> str | None:
         """Say what of the case this shape cannot carry, or None when it carries all of it."""
@@ -138,6 +140,8 @@ class Shape:
             raw.update(dict.fromkeys(names, step.thinking))
         if calls:
             raw["tool_calls"] = [self._call(call, identity) for call, identity in calls]
+        elif self.empty_calls:
+            raw["tool_calls"] = []
         return raw
 
     def _call(self, call: ToolCall, identity: str) -> Raw:
