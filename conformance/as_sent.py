@@ -57,6 +57,11 @@ class SentRequest(Request, frozen=True):
     body: dict[str, Any]
     case: Case
 
+    @property
+    def handed(self) -> dict[str, Any]:
+        """The body itself."""
+        return self.body
+
 
 def as_sent(body: dict[str, Any], date: str) -> Request:
     """Return what a template is handed for a body, nothing rewritten; `date` is the frozen clock."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from conformance.as_sent import SentCase
 from conformance.campaign import assemble
 from conformance.campaign.causes import plain
-from conformance.campaign.locate import Locator
+from conformance.campaign.locate import Locator, mended
 from conformance.campaign.mask import check_mask
 from conformance.campaign.reduce_sent import like
 from conformance.campaign.runner import Runner
@@ -46,6 +46,7 @@ class Examples:
         answer = self._runner.judge.answer(smallest.case)
         if answer is None:
             return None
+        request = shapes([smallest.shape])[0][0].request(smallest.case)
         return assemble.Shown(
             smallest.case,
             smallest.engine,
@@ -53,7 +54,8 @@ class Examples:
             answer,
             smallest.judgement,
             smallest.found,
-            reproduce=target.reproduce(shapes([smallest.shape])[0][0].request(smallest.case)),
+            reproduce=target.reproduce(request),
+            request=request,
             withheld=self._runner.settings.anonymised,
         )
 
@@ -105,13 +107,16 @@ class Examples:
                     continue
                 small = reworded
             line, origin = None, None
+            request = small.shape.request(small.case)
             difference, text = small.found.difference, small.judgement.text
             # What only the server can prevent was not written by any line of the template.
             blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
-            if target.text is not None and blamed and difference is not None and text is not None:
-                request = small.shape.request(small.case)
+            right = mended(self._runner.judge, small.answer, small.judgement, small.found)
+            if target.text is not None and small.judgement.line is not None:
+                origin = self._locator.failure(target.text, smallest.engine, request, right)
+            elif target.text is not None and blamed and difference is not None and text is not None:
                 line, origin = self._locator.locate(
-                    target.text, smallest.engine, host, request, text, difference
+                    target.text, smallest.engine, host, request, text, difference, right
                 )
             shown[slug] = assemble.Shown(
                 small.case,
@@ -124,7 +129,8 @@ class Examples:
                 line,
                 () if self._foreign else shrinker.needed_shapes(small, slug),
                 origin,
-                target.reproduce(small.shape.request(small.case)),
+                target.reproduce(request),
+                request=request,
             )
         return shown
 

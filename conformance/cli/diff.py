@@ -38,6 +38,7 @@ from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.library import OracleFailedError, OracleRefusedError
 from conformance.oracles.profile import written
 from conformance.report.diff_view import Finding, plain_diff, render_diff
+from conformance.report.files import to_json
 from conformance.report.terminal import TerminalWriter
 from conformance.report.visible import glyphs_for, inert
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
@@ -149,7 +150,8 @@ def run_diff(
                 f"Harmony refuses this case, so there is nothing to compare the target with ({error})."
             ) from None
         host = runner.hosts[engine]
-        outcome = host.collect(host.submit(target.text or "", [shape.request(case)]))[0]
+        request = shape.request(case)
+        outcome = host.collect(host.submit(target.text or "", [request]))[0]
         try:
             judgement = runner.judge.judge(answer, outcome)
         except OracleRefusedError as error:
@@ -175,14 +177,17 @@ def run_diff(
     messages = None
     if judgement.text is not None:
         messages = side_by_side(answer.rendering, align(answer.rendering, judgement.text))
+    handed = to_json(request.handed).decode("utf-8", "replace")
     if plain or not console.is_terminal:
-        text = plain_diff(messages, findings=findings, failure=failure, structure=read)
+        text = plain_diff(messages, findings=findings, failure=failure, structure=read, handed=handed)
         console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
     else:
         how = "as sent" if shape is AS_SENT else f"shape {shape.name}"
         title = f"{target.name} · case {case_id(case)} · {how} · engine {engine}"
         writer = TerminalWriter(console)
         writer.print(title)
-        writer.print(render_diff(console, messages, findings=findings, failure=failure, structure=read))
+        writer.print(
+            render_diff(console, messages, findings=findings, failure=failure, structure=read, handed=handed)
+        )
     worse = any(finding.severity != "note" for finding in findings)
     return EXIT_DIVERGES if worse else EXIT_CONFORMS, judgement.text is None

@@ -201,10 +201,10 @@ def _of_a_log(report: Report, logged: Logged) -> Report:
 def _smallest(report: Report) -> bytes:
     """Return the smallest request of each divergence, one on a line, each once."""
     bodies = [
-        msgspec.json.encode(divergence.example.sent)
+        msgspec.json.encode(divergence.example.handed)
         for target in report.targets
         for divergence in target.divergences
-        if divergence.example.sent is not None
+        if divergence.example.handed
     ]
     return b"".join(body + b"\n" for body in dict.fromkeys(bodies))
 
@@ -224,9 +224,7 @@ def _summary(log: Path, read: Log, report: Report, folder: Path, *, anonymised: 
     for target in report.targets:
         for divergence in target.divergences:
             example = divergence.example
-            again = (
-                f"; conformance replay {example.case_id} --run {folder}" if example.sent is not None else ""
-            )
+            again = f"; conformance replay {example.case_id} --run {folder}" if example.handed else ""
             yield f"{divergence.code} {divergence.rule}: smallest in line {example.line}{again}"
     judged = f"{plural(len(read.cases), 'request')} of {plural(read.lines, 'line')} judged"
     apart = [

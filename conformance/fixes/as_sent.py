@@ -64,7 +64,13 @@ class EmptyCalls:
     """Takes an empty list of calls for no calls."""
 
     name = "empty-calls"
-    rules = ("template-crashed", "thinking-retention", "thinking-dropped", "message-dropped", "final-channel-missing")
+    rules = (
+        "template-crashed",
+        "thinking-retention",
+        "thinking-dropped",
+        "message-dropped",
+        "final-channel-missing",
+    )
     size: Size = "expression"
     what = "takes an empty list of tool calls for none"
 
@@ -86,7 +92,13 @@ class ContentParts:
     """Reads content in parts as the text that they make up."""
 
     name = "content-parts"
-    rules = ("template-crashed", "message-dropped", "text-altered", "instructions-altered", "result-json-encoded")
+    rules = (
+        "template-crashed",
+        "message-dropped",
+        "text-altered",
+        "instructions-altered",
+        "result-json-encoded",
+    )
     size: Size = "expression"
     what = "reads content in parts as the text that they make up"
 

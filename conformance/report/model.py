@@ -43,7 +43,7 @@ class Run(_Part, frozen=True, kw_only=True):
 
     `unanswered` counts conversations on which the authority gave no answer, by its reason: they are among `cases` and
     judged nobody. In `layout_failures` of the others our layout does not explain the authority's text: they are judged
-    all the same, and what differs is placed by message, not by region.
+    all the same, and what differs is placed by message, not by region. Relative paths are those of `directory`.
     """
 
     seed: int
@@ -54,6 +54,7 @@ class Run(_Part, frozen=True, kw_only=True):
     ended: Literal["time", "interrupted", "gone"] | None = None
     unanswered: dict[str, int] = {}
     layout_failures: int = 0
+    directory: str = ""
 
 
 class CaseCounts(_Part, frozen=True, kw_only=True):
@@ -94,7 +95,8 @@ class Origin(_Part, frozen=True, kw_only=True):
     `trail` are the outputs that the text went through behind the one that wrote it, innermost first. `between` are
     the two lines between which text is missing, `nearest` the last one before the gap that ran. `condition` decided:
     it was false, so that the branch with the missing text did not run, or `went` says that it was true. `sets` are the
-    assignments that the condition reads.
+    assignments that the condition reads. `decisive` are conditions, loops, outputs and assignments of numbers or truth
+    values, the last to run first: had one of them gone another way, the text would be right (tried, each by itself).
     """
 
     trail: list[int] = []
@@ -103,6 +105,14 @@ class Origin(_Part, frozen=True, kw_only=True):
     condition: int | None = None
     went: bool = False
     sets: list[int] = []
+    decisive: list[int] = []
+
+
+class Token(_Part, frozen=True, kw_only=True):
+    """One token of a prompt: its number in o200k_harmony, and its text; part of a character is U+FFFD."""
+
+    id: int
+    text: str
 
 
 class Example(_Part, frozen=True, kw_only=True):
@@ -114,8 +124,9 @@ class Example(_Part, frozen=True, kw_only=True):
     nothing was written: then `origin` says between which lines.
     `structure` says in short sentences what a model reads otherwise than Harmony meant, when a server has encoded
     `actual`: messages lost, extra or forged, other channels and recipients. `reproduce` is a command line that asks a
-    server or program for the same prompt. Of a logged request `sent` is the body as it was handed over, `line` the line
-    of the log that it is or was shrunk from.
+    server or program for the same prompt. `handed` holds the messages, tools and options that the template was handed,
+    empty where that was not kept. The tokens are those near the place where the texts part. `line` is the line of
+    the log that a request is or was shrunk from.
     """
 
     case_id: str
@@ -137,7 +148,9 @@ class Example(_Part, frozen=True, kw_only=True):
     structure: list[str] = []
     reproduce: str = ""
     origin: Origin | None = None
-    sent: dict[str, Any] | None = None
+    handed: dict[str, Any] = {}
+    expected_tokens: list[Token] = []
+    actual_tokens: list[Token] = []
     line: int | None = None
 
 

@@ -63,11 +63,11 @@ def test_shares_rules_and_the_smallest_of_each(run: Run, log: Path) -> None:
     assert target.shapes == ["as-sent"]
     assert (target.cases.total, target.cases.equal, target.cases.crashed) == (10, 7, 3)
     shown = {round(found.share, 2): found.example for found in target.divergences}
-    assert shown[0.2].sent == {"messages": [{"role": "assistant", "tool_calls": []}]}
+    assert shown[0.2].handed == {"messages": [{"role": "assistant", "tool_calls": []}]}
     assert shown[0.2].line == 8
     assert shown[0.1].line == 10
     smallest = [json.loads(line) for line in Path("out/report.requests.jsonl").read_text().splitlines()]
-    assert shown[0.2].sent in smallest
+    assert shown[0.2].handed in smallest
     # What was found is found again in the smallest requests alone, and by replay.
     assert run("requests", "out/report.requests.jsonl", "fragile.jinja").code == EXIT_DIVERGES
     again = run("replay", shown[0.2].case_id, "--run", "out")
@@ -99,7 +99,7 @@ def test_anonymised_examples_show_the_same_rules_in_other_words(run: Run, place:
     written = b"".join(path.read_bytes() for path in Path("out").iterdir())
     assert SECRET.lower() not in (written.decode() + result.out + result.err).lower()
     assert read(Path("out")).logged is not None
-    assert all(found.example.sent for found in read(Path("out")).targets[0].divergences)
+    assert all(found.example.handed for found in read(Path("out")).targets[0].divergences)
 
 
 def test_what_needs_its_own_words_is_withheld(run: Run, place: Path) -> None:

@@ -18,6 +18,20 @@ RULES = {fix.name: fix.rules for fix in fixes()}
 # A fault in the reference, the fix that removes it and the rule that it removes.
 FAULTS = [
     (
+        "empty-calls",
+        "template-crashed",
+        "{%- set is_prompt = add_generation_prompt",
+        "{%- for message in messages %}{% if 'tool_calls' in message %}{% set _ = message.tool_calls[0].function %}"
+        "{% endif %}{% endfor -%}{%- set is_prompt = add_generation_prompt",
+    ),
+    (
+        "content-parts",
+        "template-crashed",
+        "{%- set is_prompt = add_generation_prompt",
+        "{%- for message in messages %}{% if message.role == 'user' %}{% set _ = message.content + '' %}"
+        "{% endif %}{% endfor -%}{%- set is_prompt = add_generation_prompt",
+    ),
+    (
         "plain-results",
         "result-json-encoded",
         "{{- text_at(message, 'content', 'the content of a tool message') ~ '<|end|>' -}}",

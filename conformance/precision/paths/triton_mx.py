@@ -14,7 +14,7 @@ from conformance.precision.formats.floats import torch_dtype
 from conformance.precision.model.reference import Pairs, Routing
 from conformance.precision.model.rounding import fused
 from conformance.precision.model.weights import LayerWeights, MxTensor
-from conformance.precision.paths.base import PathRunner, PrecisionPath
+from conformance.precision.paths.base import PATHS, PathRunner, PrecisionPath
 
 SCALE_BYTES = {"bfloat16": (1, 251), "float16": (104, 140)}  # that the products survive
 FORMAT = {"bfloat16": "bf16", "float16": "fp16"}
@@ -216,6 +216,7 @@ def _unsupported(device: torch.device, layer: LayerWeights) -> str | None:
     return None
 
 
+@PATHS.named("triton_mx")
 def paths() -> list[PrecisionPath]:
     """Return the path with bfloat16 and with float16 activations."""
     return [_path(dtype, held) for dtype, held in SCALE_BYTES.items()]
