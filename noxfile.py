@@ -50,8 +50,8 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[test,precision,engines,plots,servers]", TORCH)
     # Tests on real templates skip, with a reason, where neither cache nor network has them.
     session.run("conformance", "templates", "fetch", success_codes=[0, 2])
-    # So do those on an engine that is not installed; this one needs Node.js and npm.
-    session.run("conformance", "engines", "fetch", "huggingface-js", success_codes=[0, 2])
+    # So do those on engines that are not installed; these need Node.js and npm.
+    session.run("conformance", "engines", "fetch", success_codes=[0, 2])
     session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
 
 
