@@ -19,7 +19,7 @@ Region: TypeAlias = Literal[
     # the system message
     "identity", "cutoff", "current-date", "reasoning-effort", "builtin-tools", "channels", "functions-note",
     # the developer message
-    "instructions-heading", "instructions", "tools-heading", "namespace",
+    "instructions-heading", "instructions", "tools-heading", "namespace", "response-formats",
     # a tool
     "tool", "tool-description", "no-parameters",
     # a property
