@@ -41,7 +41,8 @@ class Settings:
 
     `seconds` ends the campaign early, and `at_least` says how many cases are enough then (None: all); `jobs` is the
     number of processes that judge, `replayed` are cases that come before the generated ones, each once for every
-    family of shapes. `date` is the day of all cases where the target has a clock of its own.
+    family of shapes. `date` is the day of all cases where the target has a clock of its own. With `anonymised` no
+    example has a word of the case that it is made of.
     """
 
     seed: int = 0
@@ -57,6 +58,7 @@ class Settings:
     hints: Hints = field(default_factory=Hints)
     replayed: tuple[Case, ...] = ()
     date: str | None = None
+    anonymised: bool = False
 
 
 @dataclass(frozen=True, slots=True)

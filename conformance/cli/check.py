@@ -256,9 +256,10 @@ def judge(
 ) -> Report:
     """Run the campaign with an event log in `folder` and, where `shown`, progress bars.
 
-    What was reported and became a vector comes first.
+    What was reported and became a vector comes first, unless the settings name their own cases.
     """
-    settings = replace(settings, replayed=reported_cases())
+    if not settings.replayed:
+        settings = replace(settings, replayed=reported_cases())
     header = Header(
         tool=assemble.tool_info(),
         environment=assemble.environment(),

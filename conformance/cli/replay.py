@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from conformance.as_sent import SentCase
 from conformance.cli.console import new_console
 from conformance.cli.diff import run_diff
 from conformance.cli.groups import ServerOptions, one_group
@@ -21,6 +22,7 @@ from conformance.oracles.authorities import DEFAULT
 from conformance.report.json_file import find_example, read
 from conformance.report.model import Divergence, Report, Target
 from conformance.servers.client import KEY_VARIABLE
+from conformance.shapes import AS_SENT
 from conformance.targets.base import Group
 
 
@@ -60,8 +62,13 @@ def replay(
     with _again(reported, servers, Path(report.run.directory), offline=offline) as group:
         if group.targets[0].sha256 != reported.sha256:
             console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
+        case_shown = shown.case
+        if shown.shape == AS_SENT.name:
+            case_shown = SentCase(
+                conversation=case_shown.conversation, options=case_shown.options, body=shown.handed
+            )
         return run_diff(
-            group, shown.case, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
+            group, case_shown, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
             authority=DEFAULT if report.authority is None else report.authority.name,
             plain=plain, offline=offline, console=console,
         )[0]  # fmt: skip

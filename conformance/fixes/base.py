@@ -52,6 +52,8 @@ FIXES: Registry[type[Fix]] = Registry(
         "generation-prompt": "conformance.fixes.expressions",
         "byte-order-mark": "conformance.fixes.expressions",
         "whitespace-between-tags": "conformance.fixes.expressions",
+        "empty-calls": "conformance.fixes.as_sent",
+        "content-parts": "conformance.fixes.as_sent",
         "tool-definitions": "conformance.fixes.sections",
         "assistant-and-results": "conformance.fixes.sections",
         "developer-message": "conformance.fixes.sections",

@@ -18,6 +18,7 @@ from conformance.conversation import (
     Instructions,
     Options,
     ResponseFormat,
+    Tool,
     ToolCall,
     ToolResult,
     User,
@@ -249,8 +250,13 @@ def _developer(conversation: Conversation, profile: Profile, plus: str = "") -> 
         pieces.append(("instructions-heading", "", "# Instructions\n\n"))
         pieces.append(("instructions", "", instructions))
     if tools:
+        bare = profile.no_arguments == "none"
         described = [
-            {"name": tool.name, "description": tool.description or "", "parameters": tool.parameters}
+            {
+                "name": tool.name,
+                "description": tool.description or "",
+                "parameters": None if bare and takes_nothing(tool) else tool.parameters,
+            }
             for tool in tools
         ]
         content["tools"] = {"functions": {"name": "functions", "description": None, "tools": described}}
@@ -291,6 +297,13 @@ def _result(
         role="tool", name=author, recipient="assistant", channel="analysis" if builtin else "commentary",
         call=-1 if result.call is None else result.call,
     )  # fmt: skip
+
+
+def takes_nothing(tool: Tool) -> bool:
+    """Say whether a tool has a schema for its arguments in which there are none."""
+    schema = tool.parameters
+    plain = schema is not None and schema.get("type", "object") == "object" and "oneOf" not in schema
+    return plain and not (schema or {}).get("properties")
 
 
 def _later_instructions(

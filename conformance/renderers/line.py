@@ -16,6 +16,7 @@ from conformance.oracles.profile import (
     EmptyInstructions,
     Exponents,
     LaterInstructions,
+    NoArguments,
     Place,
     PreambleChannel,
     PreamblePlace,
@@ -47,6 +48,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     empty_instructions: EmptyInstructions = "omitted"
     preamble_place: PreamblePlace = "after-thinking"
     exponents: Exponents = "1e20"
+    no_arguments: NoArguments = "object"
     builtin_content_type: BuiltinContentType = "code"
     user_name: UserName = "written"
     response_formats: ResponseFormats = "section"

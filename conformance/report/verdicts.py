@@ -68,7 +68,8 @@ def _template_verdict(target: Target, default: str) -> str:
         return words
     right = target.right_under.get(default)
     best = best_profile(target, default)
-    cases = plural(target.cases.total, "generated stress conversation")
+    logged = target.shapes == ["as-sent"]
+    cases = plural(target.cases.total, "logged request" if logged else "generated stress conversation")
     if right is None:
         return f"diverges: every property holds in {target.cases.equal:,} of {cases}"
     words = f"diverges: {target.cases.equal:,} of {cases} are identical ({percent(right)})"

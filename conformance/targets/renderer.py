@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
+from conformance.as_sent import SentRequest
 from conformance.conversation import case_id
 from conformance.engines.base import (
     Crashed,
@@ -56,7 +57,7 @@ class RendererTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _line(request: Request, readings: str) -> tuple[str, str]:
-    assert isinstance(request, CaseRequest)
+    assert isinstance(request, CaseRequest | SentRequest)
     identity = case_id(request.case)
     return identity, line(identity, request.case, choices(profile(readings)))
 
