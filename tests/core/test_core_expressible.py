@@ -305,7 +305,7 @@ def test_shapes_say_what_they_cannot_carry() -> None:
     assert plain["hf"].loses(lost["formats"]) == "no template is handed response formats"
     # Who counts results would take this one for the open call's.
     beside = case(Assistant(calls=(ToolCall(name="f", arguments=""),)), ToolResult(name="g", content=""))
-    assert "needs tool_call_ids" in (plain["hf"].loses(beside) or "")
+    assert "needs tool_call ids" in (plain["hf"].loses(beside) or "")
 
 
 @pytest.mark.parametrize("engine", ["transformers", "jinja2"])
