@@ -137,6 +137,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def servers(session: nox.Session) -> None:
+    """Judge the real servers: installs vLLM (3.5 GB) apart from all else, or takes the Python in CONFORMANCE_VLLM."""
+    session.install("-e", ".[servers,engines]")
+    theirs = os.environ.get("CONFORMANCE_VLLM")
+    session.run("conformance", "renderers", "fetch", "vllm", *(["--python", theirs] if theirs else []))
+    session.run("conformance", "templates", "fetch", "openai-gpt-oss-120b")
+    session.run("python", "-m", "tools.servers", "--server", "all", *session.posargs)
+
+
+@nox.session
 def renew(session: nox.Session) -> None:
     """Renew all that is generated: tables, pages, vectors, the score of the planted faults, cards of rules."""
     session.install("-e", ".[test]")

@@ -59,6 +59,10 @@ COMMANDS = {
         "conformance.cli.authorities:app", "The libraries that say what is right, and where they differ."
     ),
     "engines": Command("conformance.cli.engines:app", "The programs that execute templates."),
+    "renderers": Command(
+        "conformance.cli.renderers:app",
+        "Programs that make gpt-oss's prompt without a template, and how right they are.",
+    ),
     "precision": Command(
         "conformance.precision.cli:app",
         "Does an MoE forward pass, in this precision and on this device, compute what the weights say?",

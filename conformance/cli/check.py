@@ -139,7 +139,7 @@ def check(
     )
     validate(settings)
     publisher = Publisher(format or (), output, cards, quiet=quiet, keep_runs=keep_runs)
-    servers = ServerOptions(server, model, timeout, concurrency, api_key_variable)
+    servers = ServerOptions(server, model, timeout, concurrency, api_key_variable, profile)
     program = None if command is None else open_renderer(command, limit_s=timeout, readings=profile)
     _, code = through_gate(
         targets or (),

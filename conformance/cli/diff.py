@@ -77,7 +77,8 @@ def diff(
     chosen = (shape,) if shape else ()
     validate(Settings(engines=(engine,), shapes=chosen, profile=profile, authority=authority))
     read = read_given(case)
-    servers, console = ServerOptions(server, model, timeout, key_variable=api_key_variable), new_console()
+    servers = ServerOptions(server, model, timeout, key_variable=api_key_variable, readings=profile)
+    console = new_console()
     with one_group(target, servers, offline=offline) as group:
         code, failed = EXIT_CONFORMS, False
         body = read.body if isinstance(read, SentCase) and not chosen else None

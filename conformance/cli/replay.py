@@ -24,6 +24,7 @@ from conformance.report.model import Divergence, Report, Target
 from conformance.servers.client import KEY_VARIABLE
 from conformance.shapes import AS_SENT
 from conformance.targets.base import Group
+from conformance.targets.renderer import is_known
 
 
 def replay(
@@ -56,9 +57,10 @@ def replay(
             )[0]  # fmt: skip
     report, reported, divergence = _reported(case, target, run)
     shown = divergence.example
-    if reported.source.get("kind") != "server":
+    if reported.source.get("kind") != "server" and not is_known(reported.source.get("location", "")):
         # What a report names is not run unless it is an engine of this installation.
         check_engines([shown.engine])
+    servers = replace(servers, readings=report.run.profile)
     with _again(reported, servers, Path(report.run.directory), offline=offline) as group:
         if group.targets[0].sha256 != reported.sha256:
             console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
@@ -99,7 +101,8 @@ def _reported(case: str, target: str | None, run: Path | None) -> tuple[Report, 
 def _again(
     reported: Target, servers: ServerOptions, directory: Path, *, offline: bool
 ) -> AbstractContextManager[Group]:
-    """Return a reported target once more: a server asked again, a template from its place or from the catalogue.
+    """Return a reported target once more: a server or known renderer asked again, a template from its place or from the
+    catalogue.
 
     `directory` is the folder that the run was started in, to which a relative place belongs.
     """
@@ -107,6 +110,8 @@ def _again(
     if source.get("kind") == "server":
         same = replace(servers, protocol=source["protocol"])
         return one_group(source["location"], same, offline=offline)
+    if is_known(source.get("location", "")):
+        return one_group(source["location"], servers, offline=offline)
     problems = []
     location = source.get("location", name)
     there = (
