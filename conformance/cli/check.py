@@ -90,7 +90,7 @@ def check(
     write_baseline: WriteBaseline = False,
     any_family: Annotated[
         bool,
-        typer.Option("--any", help="Any family of template: try the properties that need no oracle."),
+        typer.Option("--any", help="Any family of template: try what must hold for any template."),
     ] = False,
     offline: Offline = False,
     server: Server = None,

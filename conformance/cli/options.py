@@ -65,7 +65,7 @@ Profile = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=completion.profiles,
-        help="How the oracle reads what is contested: a profile, SETTING=VALUE,… or a .toml file "
+        help="How the format is read where it is contested: a profile, SETTING=VALUE,… or a .toml file "
         "(`conformance settings` lists them).",
     ),
 ]

@@ -28,7 +28,7 @@ class Fix(Protocol):
     def apply(self, source: Source) -> str:
         """Return the changed source.
 
-        Raises SkippedError when its place is not found, is found twice, or holds what the oracle cannot judge.
+        Raises SkippedError when its place is not found, is found twice, or holds what Harmony cannot judge.
         """
 
 

@@ -34,7 +34,7 @@ def not_harmony(target: Target) -> str:
         return f"not Harmony: {target.error}"
     right = max(target.right_under.values(), default=0.0)
     share = "none" if right == 0 else percent(right)
-    return f"not Harmony: {share} of {plural(target.cases.total, 'conversation')} right under any profile"
+    return f"not Harmony: {share} of {plural(target.cases.total, 'conversation')} identical under any profile"
 
 
 def verdict(target: Target, default: str) -> str:
