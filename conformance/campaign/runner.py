@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from msgspec.structs import replace
 
@@ -35,13 +35,32 @@ _TIME_LIMITS = 5
 CASE_LIMITS = Limits(time_s=2.0)
 
 
+class Workload(Protocol):
+    """Conversations of real use, beside the generated ones; `cases` is how many it has, None for any number.
+
+    It travels to other processes, and gives the same case for the same seed and index in each.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+
+    @property
+    def cases(self) -> int | None:
+        """How many cases it has."""
+
+    def case(self, seed: int, index: int) -> Case:
+        """Return one case."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a campaign runs: how many cases of which seed, in which shapes, engines and profile, judged by whom.
 
     `seconds` ends the campaign early, and `at_least` says how many cases are enough then (None: all); `jobs` is the
     number of processes that judge, `replayed` are cases that come before the generated ones, each once for every
-    family of shapes. `date` is the day of all cases where the target has a clock of its own.
+    family of shapes. `date` is the day of all cases where the target has a clock of its own. `workload` says how much
+    what is found weighs in real use; `source`, where it is given, is where all cases come from.
     """
 
     seed: int = 0
@@ -57,6 +76,16 @@ class Settings:
     hints: Hints = field(default_factory=Hints)
     replayed: tuple[Case, ...] = ()
     date: str | None = None
+    workload: Workload | None = None
+    source: Workload | None = None
+
+    @property
+    def weighed(self) -> int:
+        """How many conversations of the workload are judged: a quarter as many as are generated, or all it has."""
+        if self.workload is None:
+            return 0
+        wanted = -(-self.cases // 4)
+        return wanted if self.workload.cases is None else min(self.workload.cases, self.cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +202,19 @@ class Runner:
         choosy = [loses for name in engines if (loses := self.hosts[name].loses) is not None]
         return (lambda request: all(loses(request) is None for loses in choosy)) if choosy else None
 
-    def drawn(self, index: int, hints: Hints | None = None, *, seed: int | None = None) -> Drawn:
+    def drawn(
+        self,
+        index: int,
+        hints: Hints | None = None,
+        *,
+        seed: int | None = None,
+        source: Workload | None = None,
+    ) -> Drawn:
         """Return case number `index` of the campaign, or of the same campaign with another seed, and its shape."""
-        if index < len(self._replayed):
+        source = source or self.settings.source
+        if source is not None:
+            case = source.case(self.settings.seed if seed is None else seed, index)
+        elif index < len(self._replayed):
             case = self._replayed[index]
         else:
             case = case_at(self.settings.seed if seed is None else seed, index, hints or self.settings.hints)
@@ -196,10 +235,12 @@ class Runner:
         on_drawn: Callable[[Drawn], None] | None = None,
         part: Part | None = None,
         hints: Hints | None = None,
+        source: Workload | None = None,
     ) -> Part:
         """Judge the cases from `start` up to `stop` on all targets; `deadline` is a time.monotonic() to end at.
 
-        `hints` steer the generator. What was found is in `part` even when this is interrupted.
+        `hints` steer the generator, `source` gives other cases than it. What was found is in `part` even when this
+        is interrupted.
         """
         if part is None:
             part = self.new_part(targets)
@@ -210,7 +251,7 @@ class Runner:
             coming: _Batch | None = None
             if position < stop and (deadline is None or time.monotonic() < deadline):
                 end = min(stop, position + size)
-                drawn = [self.drawn(i, hints) for i in range(position, end)]
+                drawn = [self.drawn(i, hints, source=source) for i in range(position, end)]
                 if on_drawn is not None:
                     for item in drawn:
                         on_drawn(item)

@@ -52,6 +52,10 @@ COMMANDS = {
         "conformance.cli.authorities:app", "The libraries that say what is right, and where they differ."
     ),
     "engines": Command("conformance.cli.engines:app", "The programs that execute templates."),
+    "workload": Command(
+        "conformance.cli.workload:app",
+        "Realistic conversations: the public sets, their mix, and one of them.",
+    ),
     "precision": Command(
         "conformance.precision.cli:app",
         "Does an MoE forward pass, in this precision and on this device, compute what the weights say?",

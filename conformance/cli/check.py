@@ -43,6 +43,7 @@ from conformance.cli.options import (
     Server,
     Shapes,
     Timeout,
+    WorkloadName,
 )
 from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
@@ -52,7 +53,7 @@ from conformance.gate.policy import FailOn
 from conformance.oracles.authorities import DEFAULT, find
 from conformance.oracles.profile import profile as profile_named
 from conformance.report.events import EventLog, Header
-from conformance.report.model import Divergence, LeftOut, Report, Target
+from conformance.report.model import Divergence, LeftOut, Report, Target, Workload
 from conformance.report.terminal import Advance, TerminalWriter
 from conformance.servers.client import KEY_VARIABLE
 from conformance.shapes import shapes
@@ -74,6 +75,7 @@ def check(
     seconds: Seconds = None,
     at_least: AtLeast = None,
     seed: Seed = 0,
+    workload: WorkloadName = None,
     jobs: Jobs = 1,
     cards: Cards = 5,
     format: Formats = None,
@@ -110,7 +112,9 @@ def check(
             engines=engine or DEFAULT_ENGINES,
             seed=seed,
             examples=examples if "examples" in given else None,
-            unused=sorted(given & {"authority", "shape", "profile", "seconds", "at_least", "jobs"}),
+            unused=sorted(
+                given & {"authority", "shape", "profile", "seconds", "at_least", "jobs", "workload"}
+            ),
             formats=format or (),
             output=output,
             cards=cards,
@@ -130,6 +134,7 @@ def check(
         jobs=jobs,
     )
     validate(settings)
+    settings, weighed = with_workload(settings, workload, offline=offline)
     publisher = Publisher(format or (), output, cards)
     servers = ServerOptions(server, model, timeout, concurrency, api_key_variable)
     program = None if command is None else open_renderer(command, limit_s=timeout, readings=profile)
@@ -145,6 +150,7 @@ def check(
             publisher.console,
             shown=publisher.shows,
             left_out=[*loaded.left_out, *no_engine],
+            workload=weighed,
         )
     report = gate.apply(report)
     publisher.publish(report, folder)
@@ -152,6 +158,19 @@ def check(
     # Unknown is not pass: who asked for all engines did not get all.
     codes += [EXIT_UNJUDGED] if no_engine or cut_short(report, settings) else []
     return max(codes)
+
+
+def with_workload(
+    settings: Settings, name: str | None, *, offline: bool, eager: bool = False
+) -> tuple[Settings, Workload | None]:
+    """Return settings with the workload of this name, and its record.
+
+    Without a name it is the realistic one where it is here, or can be had if `eager`.
+    """
+    from conformance.cli.workload import chosen  # what it reads is needed only here
+
+    workload, record = chosen(name, offline=offline, eager=eager)
+    return replace(settings, workload=workload), record
 
 
 class _Watch:
@@ -217,6 +236,7 @@ def judge(
     *,
     shown: bool = True,
     left_out: Sequence[LeftOut] = (),
+    workload: Workload | None = None,
 ) -> Report:
     """Run the campaign with an event log in `folder` and, where `shown`, progress bars.
 
@@ -241,7 +261,12 @@ def judge(
         report = merged(
             [
                 run_campaign(
-                    group.targets, _settings(settings, group), watch, hosts=group.hosts, left_out=left_out
+                    group.targets,
+                    _settings(settings, group),
+                    watch,
+                    hosts=group.hosts,
+                    left_out=left_out,
+                    workload=workload,
                 )
                 for group in groups
             ]

@@ -9,7 +9,7 @@ import typer
 
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
-from conformance.cli.check import cut_short, judge, validate
+from conformance.cli.check import cut_short, judge, validate, with_workload
 from conformance.cli.console import new_console
 from conformance.cli.options import (
     DEFAULT_ENGINES,
@@ -20,6 +20,7 @@ from conformance.cli.options import (
     Offline,
     Profile,
     Seed,
+    WorkloadName,
 )
 from conformance.cli.publish import keep, say_where
 from conformance.cli.runs import new_run_folder
@@ -39,6 +40,7 @@ def scoreboard(
     engine: Engines = None,
     examples: Examples = 2000,
     seed: Seed = 0,
+    workload: WorkloadName = None,
     profile: Profile = "harmony",
     authority: Authority = DEFAULT,
     jobs: Jobs = 1,
@@ -56,6 +58,7 @@ def scoreboard(
     )
     console = new_console()
     validate(settings)
+    settings, weighed = with_workload(settings, workload, offline=offline, eager=True)
     make_folder(output)
     obtain_authority(authority, offline=offline)
     templates, left_out = [], list(no_engine)
@@ -65,7 +68,7 @@ def scoreboard(
         else:
             left_out.append(LeftOut(name=fetched.entry.name, reason=fetched.error or "not fetched"))
     folder = new_run_folder("scoreboard")
-    report = judge([Group(templates)], settings, folder, console, left_out=left_out)
+    report = judge([Group(templates)], settings, folder, console, left_out=left_out, workload=weighed)
     keep(report, folder)
     if report.run.complete and report.targets:
         if len(settings.engines) > 1:

@@ -13,7 +13,7 @@ from rich.text import Text
 from conformance.errors import UsageError
 from conformance.report import compact, origin_words
 from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE, Excerpt, Parting, excerpt, parting
-from conformance.report.model import Divergence, Example, Target
+from conformance.report.model import REALISTIC, Divergence, Example, Target
 from conformance.report.property_card import LABELS, statement
 from conformance.report.property_card import again as own_target
 from conformance.report.visible import MARK_STYLE, Glyphs, glyphs_for, inert, inert_text
@@ -240,9 +240,23 @@ def _readings(divergence: Divergence, glyphs: Glyphs) -> Iterator[str]:
         yield f"vanishes under {names(divergence.vanishes_under, glyphs)}"
 
 
+def real_use(name: str) -> str:
+    """Return what the conversations of a workload are called, such as "realistic ones"."""
+    return "realistic ones" if name == REALISTIC else f"those in {name}"
+
+
+def seen_in(target: Target, divergence: Divergence) -> str:
+    """Say in how many of the generated conversations a divergence is seen, and of those of real use."""
+    text = f"in {percent(divergence.share)} of {target.cases.total:,} generated conversations"
+    if target.workload is not None and divergence.workload_share is not None:
+        cases = target.workload.cases.total
+        text += f", {percent(divergence.workload_share)} of {cases:,} {real_use(target.workload.name)}"
+    return text
+
+
 def _seen(target: Target, divergence: Divergence, glyphs: Glyphs) -> Text:
     dot = f" {glyphs.dot} "
-    text = Text(f"in {percent(divergence.share)} of {compact.plural(target.cases.total, 'case')}")
+    text = Text(inert(seen_in(target, divergence), glyphs=glyphs))
     if divergence.engines:
         text.append(f"{dot}engine{'s'[: len(divergence.engines) > 1]} {names(divergence.engines, glyphs)}")
     if divergence.features:

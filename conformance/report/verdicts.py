@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from conformance.report.cards import SEVERITY_STYLE, percent
+from conformance.report.cards import SEVERITY_STYLE, percent, real_use
 from conformance.report.compact import plural
 from conformance.report.model import Report, Run, Target, found_in
 from conformance.report.visible import Glyphs, inert
@@ -68,16 +68,20 @@ def _template_verdict(target: Target, default: str) -> str:
         return words
     right = target.right_under.get(default)
     best = best_profile(target, default)
-    cases = plural(target.cases.total, "conversation")
+    cases = plural(target.cases.total, "generated stress conversation")
+    words = f"diverges: {target.cases.equal:,} of {cases} are identical"
     if right is None:
-        return f"diverges: {target.cases.equal:,} of {cases} right"
-    words = f"diverges: {percent(right)} of {cases} right under {default}"
+        return words
+    used = target.workload
+    if used is not None and default in used.right_under:
+        words += f", {percent(used.right_under[default])} of {used.cases.total:,} {real_use(used.name)}"
+    others = []
     if best is not None and best[0] != default and best[1] > right:
-        words += f", {percent(best[1])} under {best[0]}"
+        others.append(f"{percent(best[1])} under {best[0]}")
     read = target.right_under_readings
     if read is not None and best is not None and read > max(right, best[1]):
-        words += f", {percent(read)} under cited readings"
-    return words
+        others.append(f"{percent(read)} under cited readings")
+    return f"{words}; of the generated {', '.join(others)}" if others else words
 
 
 def headline(target: Target, default: str, glyphs: Glyphs) -> Table:
