@@ -18,6 +18,7 @@ from conformance.compare.base import Found
 from conformance.compare.structure import compare
 from conformance.conversation import Case, case_id
 from conformance.engines import confinement
+from conformance.engines.base import Request
 from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
@@ -100,6 +101,7 @@ class Shown:
     needs_shapes: Sequence[str] = ()
     origin: Origin | None = None
     reproduce: str = ""
+    request: Request | None = None
 
 
 NOTHING_JUDGED = "no conversation was judged"
@@ -175,6 +177,7 @@ def example(shown: Shown, *, parse: bool = True) -> Example:
         else structure(shown.answer, judgement, shown.found.rule),
         origin=shown.origin,
         reproduce=shown.reproduce,
+        handed={} if shown.request is None else shown.request.handed,
     )
 
 

@@ -172,6 +172,7 @@ def check_mask(
         template_line=line,
         minimal=small.minimal,
         origin=origin,
+        handed=request.handed,
     )
     count = max(each.count for each in seen.values())
     return [_divergence(example, count, count / judged, "warning" if gravest == _HEADER else "error")]

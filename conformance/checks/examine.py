@@ -180,6 +180,7 @@ def _example(
         template_line=line,
         also=sorted(others),
         failure=finding.failure,
+        handed=probe.request(generation=probe.asks).handed,
     )
 
 

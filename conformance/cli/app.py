@@ -40,6 +40,10 @@ COMMANDS = {
         "conformance.cli.fix:fix",
         "Repair a template, as far as a campaign before and after proves it; the target itself is never changed.",
     ),
+    "upload": Command(
+        "conformance.cli.upload:upload",
+        "Judge a model folder, and upload it to the Hub only if the gate passes.",
+    ),
     "explain": Command("conformance.cli.explain:explain", "Explain a rule, or list them all."),
     "settings": Command(
         "conformance.cli.settings:settings",

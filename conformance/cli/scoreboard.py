@@ -17,13 +17,15 @@ from conformance.cli.options import (
     Engines,
     Examples,
     Jobs,
+    KeepRuns,
     Offline,
     Profile,
+    Quiet,
     Seed,
     WorkloadName,
 )
 from conformance.cli.publish import keep, say_where
-from conformance.cli.runs import new_run_folder
+from conformance.cli.runs import KEPT_RUNS, new_run_folder
 from conformance.cli.targets import all_engines, obtain_authority
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED
 from conformance.oracles.authorities import DEFAULT
@@ -48,6 +50,8 @@ def scoreboard(
         "reports"
     ),
     offline: Offline = False,
+    quiet: Quiet = False,
+    keep_runs: KeepRuns = KEPT_RUNS,
 ) -> int:
     """Judge the whole catalogue and write scoreboard.md and scoreboard.json."""
     # With several engines it is the matrix template × engine, in engines.md and engines.json. The exit code is
@@ -56,7 +60,7 @@ def scoreboard(
     settings = Settings(
         seed=seed, cases=examples, profile=profile, authority=authority, engines=chosen, jobs=jobs
     )
-    console = new_console()
+    console = new_console(quiet=quiet)
     validate(settings)
     settings, weighed = with_workload(settings, workload, offline=offline, eager=True)
     make_folder(output)
@@ -67,7 +71,7 @@ def scoreboard(
             templates.append(fetched.template)
         else:
             left_out.append(LeftOut(name=fetched.entry.name, reason=fetched.error or "not fetched"))
-    folder = new_run_folder("scoreboard")
+    folder = new_run_folder("scoreboard", keep_runs)
     report = judge([Group(templates)], settings, folder, console, left_out=left_out, workload=weighed)
     keep(report, folder)
     if report.run.complete and report.targets:

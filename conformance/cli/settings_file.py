@@ -14,8 +14,8 @@ from typing import Any
 from conformance.cli.lazy import Command
 from conformance.cli.options_of import Option, Options, options_of, own_options
 from conformance.cli.streams import complain
+from conformance.decode import read_toml
 from conformance.errors import UsageError, printable
-from conformance.toml_file import read_toml
 
 OWN_FILE = "conformance.toml"
 SHARED_FILE = "pyproject.toml"

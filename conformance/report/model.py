@@ -58,7 +58,7 @@ class Run(_Part, frozen=True, kw_only=True):
     `unanswered` counts conversations on which the authority gave no answer, by its reason: they are among `cases`
     and judged nobody. `workload` is what the rules were weighed with. In `layout_failures` of the others our layout
     does not explain the authority's text: they are judged all the same, and what differs is placed by message, not
-    by region.
+    by region. Relative paths are those of `directory`.
     """
 
     seed: int
@@ -69,6 +69,7 @@ class Run(_Part, frozen=True, kw_only=True):
     ended: Literal["time", "interrupted", "gone"] | None = None
     unanswered: dict[str, int] = {}
     layout_failures: int = 0
+    directory: str = ""
     workload: Workload | None = None
 
 
@@ -130,7 +131,8 @@ class Example(_Part, frozen=True, kw_only=True):
     nothing was written: then `origin` says between which lines.
     `structure` says in short sentences what a model reads otherwise than Harmony meant, when a server has encoded
     `actual`: messages lost, extra or forged, other channels and recipients. `reproduce` is a command line that asks a
-    server or program for the same prompt.
+    server or program for the same prompt. `handed` holds the messages, tools and options that the template was handed,
+    empty where that was not kept.
     """
 
     case_id: str
@@ -152,6 +154,7 @@ class Example(_Part, frozen=True, kw_only=True):
     structure: list[str] = []
     reproduce: str = ""
     origin: Origin | None = None
+    handed: dict[str, Any] = {}
 
 
 class Reading(_Part, frozen=True, kw_only=True):

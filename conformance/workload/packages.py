@@ -17,9 +17,9 @@ from typing import Literal
 import msgspec
 from platformdirs import user_cache_path
 
+from conformance.decode import read_toml
 from conformance.engines.npm_package import packed
 from conformance.errors import UsageError
-from conformance.toml_file import read_toml
 from conformance.wheel_download import download
 from conformance.workload import bfcl, javascript_tools, python_tools
 from conformance.workload.material import Material

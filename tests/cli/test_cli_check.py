@@ -95,7 +95,7 @@ def test_beside_json_what_is_for_people_goes_to_standard_error(run: Run) -> None
 
 def test_cards_limits_cards_only(run: Run) -> None:
     none = run("check", "newlines.jinja", *FAST, "--cards", 0).out
-    assert "Again conformance replay" not in none
+    assert "Reproduce with conformance replay" not in none
     assert "instructions-trailing-newlines" in none
 
 
