@@ -38,7 +38,7 @@ COMMANDS = {
     "replay": Command("conformance.cli.replay:replay", "Show a reported case again."),
     "fix": Command(
         "conformance.cli.fix:fix",
-        "Repair a template, as far as a campaign before and after proves it; the target itself is never changed.",
+        "Repair a template, as far as a campaign before and after proves it; only --in-place changes the target.",
     ),
     "upload": Command(
         "conformance.cli.upload:upload",

@@ -10,6 +10,7 @@ from conformance.campaign.runner import Runner
 from conformance.compare.base import parting
 from conformance.fixes.base import Fix, SkippedError, fixes
 from conformance.fixes.edits import Edit, Hunk, candidates, hunk
+from conformance.fixes.kept import gone, lost
 from conformance.fixes.tidy import tidied
 from conformance.fixes.trial import Results, Trials, Witness, objection, objections
 from conformance.template.parts import Source, UnreadableError
@@ -45,13 +46,17 @@ class Compared:
 
 @dataclass(slots=True)
 class Repair:
-    """What became of a template: its new text (the old one where nothing helped), what was applied and what not."""
+    """What became of a template: its new text (the old one where nothing helped), what was applied and what not.
+
+    `gone` are texts that it said before and says nowhere now.
+    """
 
     text: str
     main: Compared
     proof: Compared | None = None
     applied: list[Fix] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
 
     @property
     def remaining(self) -> list[str]:
@@ -101,7 +106,7 @@ def repair(
         )
         reason = objection(main.before, main.after) or objection(proof.before, proof.after)
         if reason is None:
-            return Repair(search.text, main, proof, search.applied, search.refused)
+            return Repair(search.text, main, proof, search.applied, search.refused, gone(text, search.text))
         say("the proof failed; the conversations that showed it join the trials")
         failed = f"applied together with the others, {reason}"
         result.refused = [*(_refused(fix, before, failed) for fix in search.applied), *search.refused]
@@ -262,8 +267,10 @@ class _Search:
             return f"the template cannot be taken apart: {error}"
         if candidate == self.text:
             return "it changes nothing"
-        if lost := source.own_arguments - changed.own_arguments:
-            return f"it would end what the argument {min(lost)} decides, which the oracle cannot judge"
+        if ignored := source.own_arguments - changed.own_arguments:
+            return f"it would end what the argument {min(ignored)} decides, which the oracle cannot judge"
+        if fix.size != "edit" and (ended := lost(self.text, candidate, self._trials.texts)):
+            return f"it would end {ended[0]}, which the oracle cannot judge"
         before, after = self._now, self._trials.judge(candidate)
         if (reason := objection(before, after)) is not None:
             return reason
