@@ -8,6 +8,7 @@ from conformance.workload.javascript import Chain, UnreadableError
 
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _PLAIN = {"string": "string", "number": "number", "boolean": "boolean", "bigint": "integer", "null": "null"}
+_PRIMITIVES = frozenset(("string", "number", "integer", "boolean", "null"))
 # What says nothing in JSON Schema, or nothing that a template could look at.
 _SILENT = frozenset((
     "transform", "refine", "superRefine", "catch", "trim", "brand", "readonly", "passthrough", "strict", "strip",
@@ -75,16 +76,16 @@ def _schema(field: Any) -> tuple[dict[str, Any], bool]:
         elif name == "literal":
             schema = {"type": "string" if isinstance(values[0], str) else "number", "const": values[0]}
         elif name == "union":
-            schema = {"anyOf": [_schema(each)[0] for each in values[0]]}
+            schema = _either([_schema(each)[0] for each in values[0]])
         elif name == "or":
-            schema = {"anyOf": [schema, _schema(values[0])[0]]}
+            schema = _either([schema, _schema(values[0])[0]])
         elif name == "int":
             schema["type"] = "integer"
         elif name in ("min", "max"):
             least, most = _LENGTHS.get(schema.get("type", ""), ("minimum", "maximum"))
             schema[least if name == "min" else most] = values[0]
         elif name == "nullable":
-            schema["type"] = [schema.get("type", "string"), "null"]
+            schema = _either([schema, {"type": "null"}])
         elif name == "optional":
             optional = True
         elif name == "default":
@@ -95,4 +96,12 @@ def _schema(field: Any) -> tuple[dict[str, Any], bool]:
             raise UnreadableError(name)
     if "description" in about and not isinstance(about["description"], str):
         raise UnreadableError("describe")
-    return {**schema, **dict(sorted(about.items(), reverse=True))}, optional
+    return {**schema, **dict(sorted(about.items()))}, optional
+
+
+def _either(schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a union: one list of types where all are plain, as zod-to-json-schema writes it."""
+    kinds = [
+        schema["type"] for schema in schemas if schema.keys() == {"type"} and schema["type"] in _PRIMITIVES
+    ]
+    return {"type": kinds} if len(kinds) == len(schemas) else {"anyOf": schemas}

@@ -221,7 +221,8 @@ def test_only_some_rules_and_all_shapes(run: Run, place: Path) -> None:
 
 
 def test_what_a_repair_removes_is_said(run: Run, place: Path) -> None:
-    guard = "{%- if '<|message|>' in message['content']|string -%}{{- raise_exception('No tags, please: refused.') -}}{%- endif -%}"
+    test = "{%- if '<|message|>' in message['content']|string -%}"
+    guard = test + "{{- raise_exception('No tags, please: refused.') -}}{%- endif -%}"
     opening = "{{- '<|start|>user<|message|>' ~"
     (place / "guarded.jinja").write_text(with_fault(opening, guard + opening), encoding="utf-8")
     out = normal(run("fix", "guarded.jinja", "--examples", 300).out)

@@ -18,8 +18,14 @@ _FAULTS = {
     "a default": ("{%- set effort = 'medium' -%}", "{%- set effort = 'high' -%}"),
     "a negated condition": ("{%- if content and not loop.first -%}", "{%- if content and loop.first -%}"),
     "a joined condition": ("{%- if instructions or has_tools -%}", "{%- if instructions and has_tools -%}"),
-    "a separator": ("    {%- if instructions -%}\n      {{- '\\n\\n' -}}", "    {%- if instructions -%}\n      {{- '\\n' -}}"),
-    "a white-space mark": ("{{- '<|start|>developer<|message|>' -}}\n  {%- if instr", "{{- '<|start|>developer<|message|>' }}\n  {% if instr"),
+    "a separator": (
+        "    {%- if instructions -%}\n      {{- '\\n\\n' -}}",
+        "    {%- if instructions -%}\n      {{- '\\n' -}}",
+    ),
+    "a white-space mark": (
+        "{{- '<|start|>developer<|message|>' -}}\n  {%- if instr",
+        "{{- '<|start|>developer<|message|>' }}\n  {% if instr",
+    ),
     "a filter": ("'# Instructions\\n\\n' ~ instructions", "'# Instructions\\n\\n' ~ instructions|trim"),
 }  # fmt: skip
 

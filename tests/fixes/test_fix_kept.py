@@ -12,7 +12,10 @@ from conformance.template.parts import Source
 
 _EFFORTS = "effort in ['low', 'medium', 'high']"
 NONE = edited(REFERENCE, _EFFORTS, "effort in ['low', 'medium', 'high', 'none']")
-_CALL = "{{- '<|start|>assistant to=functions.' ~ function_name(call, 'A tool call') ~ '<|channel|>commentary json<|message|>' -}}"
+_CALL = (
+    "{{- '<|start|>assistant to=functions.' ~ function_name(call, 'A tool call') ~ "
+    "'<|channel|>commentary json<|message|>' -}}"
+)
 PYTHON = edited(
     REFERENCE,
     _CALL,
@@ -28,7 +31,8 @@ ROLE = edited(
 )  # fmt: skip
 _RESULT = "{{- text_at(message, 'content', 'the content of a tool message') ~ '<|end|>' -}}"
 OBJECTS = edited(
-    REFERENCE, _RESULT, "{{- (message['content'] if message['content'] is string else message['content']|tojson) ~ '<|end|>' -}}"
+    REFERENCE, _RESULT,
+    "{{- (message['content'] if message['content'] is string else message['content']|tojson) ~ '<|end|>' -}}",
 )  # fmt: skip
 
 
@@ -94,7 +98,7 @@ def test_a_guard_that_goes_is_named(runner: Runner) -> None:
     opening = "{{- '<|start|>user<|message|>' ~"
     guarded = edited(REFERENCE, opening, guard + opening)
     assert "template-rejected" in rules(runner, guarded, 200)
-    assert gone(guarded, REFERENCE) == [
-        f"line {guarded[: guarded.index(guard)].count(chr(10)) + 1} refuses 'No message may hold a channel tag of its own.'"
-    ]
+    line = guarded[: guarded.index(guard)].count("\n") + 1
+    (named,) = gone(guarded, REFERENCE)
+    assert named == f"line {line} refuses 'No message may hold a channel tag of its own.'"
     assert gone(guarded, guarded) == []
