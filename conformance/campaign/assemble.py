@@ -16,6 +16,7 @@ from conformance.campaign.tally import EngineTally, RefusalTally, RuleTally, Tal
 from conformance.compare.align import align, side_by_side
 from conformance.compare.base import Found
 from conformance.compare.structure import compare
+from conformance.compare.tokens import tokens_around
 from conformance.conversation import Case, case_id
 from conformance.engines import confinement
 from conformance.engines.base import Request
@@ -35,6 +36,7 @@ from conformance.report.model import (
     Origin,
     Refusal,
     Target,
+    Token,
     ToolInfo,
     Verdict,
     Weighed,
@@ -178,7 +180,18 @@ def example(shown: Shown, *, parse: bool = True) -> Example:
         origin=shown.origin,
         reproduce=shown.reproduce,
         handed={} if shown.request is None else shown.request.handed,
+        expected_tokens=_tokens(shown.answer.rendering.text, difference.offset if difference else None),
+        actual_tokens=_tokens(
+            judgement.text, difference.actual_offset if difference else None, judgement.ordinary
+        ),
     )
+
+
+def _tokens(text: str | None, at: int | None, ordinary: Sequence[tuple[int, int]] = ()) -> list[Token]:
+    """Return the tokens near the place where two texts part, none where there is no such place or text."""
+    if text is None or at is None:
+        return []
+    return [Token(id=token, text=written) for token, written in tokens_around(text, at, tuple(ordinary))]
 
 
 def refusals(tally: Tally) -> list[Refusal]:

@@ -29,10 +29,12 @@ from conformance.cli.runs import KEPT_RUNS, new_run_folder
 from conformance.cli.targets import all_engines, obtain_authority
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED
 from conformance.oracles.authorities import DEFAULT
+from conformance.report.base import Output
 from conformance.report.engines_matrix import engines_json, engines_markdown
 from conformance.report.files import make_folder, write_file
 from conformance.report.model import LeftOut
 from conformance.report.scoreboard import scoreboard_json, scoreboard_markdown
+from conformance.report.site import site_files
 from conformance.report.terminal import TerminalWriter
 from conformance.sources import catalogue
 from conformance.targets.base import Group
@@ -49,6 +51,9 @@ def scoreboard(
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the scoreboard is written.")] = Path(
         "reports"
     ),
+    site: Annotated[
+        Path | None, typer.Option("--site", metavar="DIR", help="Also write it as a site, for GitHub Pages.")
+    ] = None,
     offline: Offline = False,
     quiet: Quiet = False,
     keep_runs: KeepRuns = KEPT_RUNS,
@@ -64,6 +69,8 @@ def scoreboard(
     validate(settings)
     settings, weighed = with_workload(settings, workload, offline=offline, eager=True)
     make_folder(output)
+    if site is not None:
+        make_folder(site)
     obtain_authority(authority, offline=offline)
     templates, left_out = [], list(no_engine)
     for fetched in catalogue.fetch(offline=offline):
@@ -81,6 +88,9 @@ def scoreboard(
         else:
             write_file(output / "scoreboard.json", scoreboard_json(report))
             write_file(output / "scoreboard.md", scoreboard_markdown(report).encode())
+        if site is not None:
+            for name, data in site_files(report, Output(folder=folder, console=console)):
+                write_file(site / name, data, below=site)
     TerminalWriter(console).write(report, cards=False)
     say_where(console, folder)
     code = max(exit_code(report, "never"), EXIT_UNJUDGED if no_engine else EXIT_CONFORMS)

@@ -111,7 +111,8 @@ class Origin(_Part, frozen=True, kw_only=True):
     `trail` are the outputs that the text went through behind the one that wrote it, innermost first. `between` are
     the two lines between which text is missing, `nearest` the last one before the gap that ran. `condition` decided:
     it was false, so that the branch with the missing text did not run, or `went` says that it was true. `sets` are the
-    assignments that the condition reads.
+    assignments that the condition reads. `decisive` are conditions, loops, outputs and assignments of numbers or truth
+    values, the last to run first: had one of them gone another way, the text would be right (tried, each by itself).
     """
 
     trail: list[int] = []
@@ -120,6 +121,14 @@ class Origin(_Part, frozen=True, kw_only=True):
     condition: int | None = None
     went: bool = False
     sets: list[int] = []
+    decisive: list[int] = []
+
+
+class Token(_Part, frozen=True, kw_only=True):
+    """One token of a prompt: its number in o200k_harmony, and its text; part of a character is U+FFFD."""
+
+    id: int
+    text: str
 
 
 class Example(_Part, frozen=True, kw_only=True):
@@ -132,7 +141,7 @@ class Example(_Part, frozen=True, kw_only=True):
     `structure` says in short sentences what a model reads otherwise than Harmony meant, when a server has encoded
     `actual`: messages lost, extra or forged, other channels and recipients. `reproduce` is a command line that asks a
     server or program for the same prompt. `handed` holds the messages, tools and options that the template was handed,
-    empty where that was not kept.
+    empty where that was not kept. The tokens are those near the place where the texts part.
     """
 
     case_id: str
@@ -155,6 +164,8 @@ class Example(_Part, frozen=True, kw_only=True):
     reproduce: str = ""
     origin: Origin | None = None
     handed: dict[str, Any] = {}
+    expected_tokens: list[Token] = []
+    actual_tokens: list[Token] = []
 
 
 class Reading(_Part, frozen=True, kw_only=True):

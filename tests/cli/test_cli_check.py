@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_helpers import FAST, REFERENCE, Run, normal, sentence, with_fault
+from cli_helpers import FAST, REFERENCE, normal, sentence, with_fault
+from command_line import Run
 from syrupy.assertion import SnapshotAssertion
 
 from conformance.campaign import runner

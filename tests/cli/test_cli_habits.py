@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_helpers import FAST, NEWLINES, Run, sentence
+from cli_helpers import FAST, NEWLINES, sentence
+from command_line import Run
 
 from conformance import __version__
 from conformance.rules import catalogue

@@ -117,7 +117,7 @@ def strange(value: Stranger) -> str:
 def test_tools_of_a_python_server_have_the_schemas_that_pydantic_makes() -> None:
     (server,) = python_tools.read({"a/server.py": _PYTHON.encode()}).servers
     (tool,) = server.tools
-    assert (server.name, tool.name, tool.description) == ("a/server", "look", "Look it up.\n\n    Twice.")
+    assert (server.name, tool.name, tool.description) == ("a/server", "look", "Look it up.\n\nTwice.")
     place: Any = create_model(
         "Place", lat=(float, ...), name=(str | None, Field(default=None, description="Its name"))
     )

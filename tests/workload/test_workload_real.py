@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from command_line import Run
 
 from conformance.campaign.check import check
 from conformance.campaign.runner import Settings
-from conformance.cli.app import app
 from conformance.conversation import Assistant, Case, ToolResult, check_case, to_json
 from conformance.oracles.harmony import HarmonyOracle
 from conformance.oracles.profile import profile
@@ -70,27 +68,33 @@ def test_harmony_renders_every_realistic_case_and_the_layout_explains_it() -> No
     assert all(oracle.render(case).exact_spans for case in _cases(60, seed=3))
 
 
+_judged_once: dict[int, Report] = {}
+
+
 @pytest.fixture
 def report() -> Report:
-    return _judged(jobs=1)
+    """One campaign for the tests of this module; the packages have to be there before, for each test anew."""
+    if 1 not in _judged_once:
+        _judged_once[1] = _judged(jobs=1)
+    return _judged_once[1]
 
 
 def _judged(jobs: int) -> Report:
     (fetched,) = catalogue.fetch(["openai-gpt-oss-120b"])
     assert fetched.template is not None
-    settings = Settings(cases=300, jobs=jobs, workload=realistic.Realistic())
+    settings = Settings(cases=160, jobs=jobs, workload=realistic.Realistic())
     return check([fetched.template], settings, shrink=False, workload=Workload(name="realistic"))
 
 
 def test_every_rule_has_both_shares_and_real_use_decides_the_order(report: Report) -> None:
     (target,) = report.targets
     assert report.run.workload is not None
-    assert report.run.workload.cases == 75
+    assert report.run.workload.cases == 40
     assert target.workload is not None
-    assert target.workload.cases.total == 75
-    assert target.cases.total + target.cases.inexpressible == 300
+    assert target.workload.cases.total == 40
+    assert target.cases.total + target.cases.inexpressible == 160
     assert all(found.workload_share is not None for found in target.divergences)
-    assert target.workload.cases.equal == round(75 * target.workload.right_under["harmony"])
+    assert target.workload.cases.equal == round(40 * target.workload.right_under["harmony"])
     errors = [found for found in worst_first(target.divergences) if found.severity == "error"]
     weights = [found.workload_share or 0.0 for found in errors]
     assert weights == sorted(weights, reverse=True)
@@ -101,7 +105,7 @@ def test_every_rule_has_both_shares_and_real_use_decides_the_order(report: Repor
     assert words.startswith(
         f"diverges: {target.cases.equal} of {target.cases.total} generated stress conversations"
     )
-    assert "of 75 realistic ones" in words
+    assert "of 40 realistic ones" in words
 
 
 def test_several_processes_weigh_alike(report: Report) -> None:
@@ -119,24 +123,22 @@ def test_the_page_states_the_mix_and_the_packages() -> None:
     assert all(package.title in page for package in packages.packages())
 
 
-def _run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
-
-
-def test_an_altered_package_counts_as_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_altered_package_counts_as_missing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept = {package: packages.archive(package) for package in packages.packages()}
     monkeypatch.setenv("CONFORMANCE_WORKLOAD", str(tmp_path))
     for package, data in kept.items():
         assert data is not None
         package.path.write_bytes(data[:-1] + b"!")
     assert packages.is_here()
-    done = _run("check", str(resource("templates", "gpt-oss.jinja")), "--workload", "realistic", "--offline")
-    assert done.exit_code == 3
-    assert "bfcl-eval==2026.3.23 is not in the cache and the network is switched off" in done.output
+    done = run("check", str(resource("templates", "gpt-oss.jinja")), "--workload", "realistic", "--offline")
+    assert done.code == 3
+    assert "bfcl-eval==2026.3.23 is not in the cache and the network is switched off" in done.err
 
 
 @pytest.mark.parametrize("arguments", [("list",), ("mix",), ("show", "7")])
-def test_the_command_prints_packages_mix_and_a_case(arguments: tuple[str, ...]) -> None:
-    done = _run("workload", *arguments)
-    assert done.exit_code == 0
-    assert done.stdout
+def test_the_command_prints_packages_mix_and_a_case(run: Run, arguments: tuple[str, ...]) -> None:
+    done = run("workload", *arguments)
+    assert done.code == 0
+    assert done.out
