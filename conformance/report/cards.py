@@ -277,10 +277,11 @@ def real_use(name: str) -> str:
 def seen_in(target: Target, divergence: Divergence) -> str:
     """Say in how many of the generated conversations a divergence is seen, and of those of real use."""
     generated = f"{percent(divergence.share)} of {target.cases.total:,} generated conversations"
-    return f"in {generated}{_of_real_use(target, divergence)}"
+    return f"in {generated}{of_real_use(target, divergence)}"
 
 
-def _of_real_use(target: Target, divergence: Divergence) -> str:
+def of_real_use(target: Target, divergence: Divergence) -> str:
+    """Return in how many conversations of real use a divergence is seen, as what follows the others; else nothing."""
     if target.workload is None or divergence.workload_share is None:
         return ""
     used = target.workload
@@ -290,7 +291,7 @@ def _of_real_use(target: Target, divergence: Divergence) -> str:
 def _seen(target: Target, divergence: Divergence, glyphs: Glyphs) -> Text:
     dot = f" {glyphs.dot} "
     text = Text(f"{percent(divergence.share)} of {compact.plural(target.cases.total, 'conversation')}")
-    if used := _of_real_use(target, divergence):
+    if used := of_real_use(target, divergence):
         text.append(inert(used, glyphs=glyphs))
     if divergence.engines:
         text.append(f"{dot}engine{'s'[: len(divergence.engines) > 1]} {names(divergence.engines, glyphs)}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from conformance.report.base import Output, register
-from conformance.report.cards import known_rule, percent, replay_command, seen_in
+from conformance.report.cards import known_rule, of_real_use, percent, replay_command
 from conformance.report.excerpt import excerpt, parting, token_excerpt
 from conformance.report.issues import Issue, issues
 from conformance.report.markdown import cell, conversation, escaped, no_paths
@@ -103,7 +103,8 @@ def _details(report: Report, issue: Issue) -> Iterator[str]:
         if issue.accepted:
             yield f"**Accepted** {escaped(issue.accepted)}  "
         if target is not None:
-            yield f"**Seen** {escaped(seen_in(target, divergence))}"
+            generated = f"{percent(divergence.share)} of {target.cases.total:,} generated conversations"
+            yield f"**Seen** in {generated}{escaped(of_real_use(target, divergence))}"
         if divergence.vanishes_under:
             yield f"<br>**Accepted under** {cell(', '.join(divergence.vanishes_under))}"
         command = replay_command(divergence.example.case_id, divergence_target(issue, target))
