@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from conformance.as_sent import SentCase
 from conformance.campaign import assemble
+from conformance.campaign.causes import plain
 from conformance.campaign.locate import Locator, mended
 from conformance.campaign.mask import check_mask
+from conformance.campaign.reduce_sent import like
 from conformance.campaign.runner import Runner
 from conformance.campaign.shrink import Shrinker
-from conformance.campaign.tally import RuleTally, Sighting
+from conformance.campaign.tally import RefusalTally, RuleTally, Sighting, Tally
+from conformance.conversation import Case, Conversation
+from conformance.engines.base import Refused
 from conformance.engines.host import Host
-from conformance.errors import UnjudgedError
-from conformance.report.model import Divergence
+from conformance.errors import UnjudgedError, UsageError
+from conformance.logged.words import Words
+from conformance.report.model import Divergence, Refusal
 from conformance.rules.behaviour import DOES_NOT_COMPILE, RESOURCE_LIMIT
 from conformance.shapes import shapes
 from conformance.targets.base import Target
 
 # A third of so many conversations is trained on.
 _MASKED_CASES = 600
+# In so many wordings a request is tried; where it needs its own words, others do not help.
+_WORDINGS = 4
 # Each smaller case would cost the whole limit once more; no case is to blame for the other.
 _NOT_SHRUNK = frozenset({RESOURCE_LIMIT.slug, DOES_NOT_COMPILE.slug})
 
@@ -46,6 +56,7 @@ class Examples:
             smallest.found,
             reproduce=target.reproduce(request),
             request=request,
+            withheld=self._runner.settings.anonymised,
         )
 
     def smallest(self, target: Target, rules: dict[str, RuleTally]) -> dict[str, assemble.Shown]:
@@ -88,6 +99,13 @@ class Examples:
                 if fallback is not None:
                     shown[slug] = fallback
                 continue
+            if self._runner.settings.anonymised:
+                reworded = shrinker.in_other_words(small, _in_other_words(small.case))
+                if reworded is None:
+                    if fallback is not None:
+                        shown[slug] = fallback
+                    continue
+                small = reworded
             line, origin = None, None
             request = small.shape.request(small.case)
             difference, text = small.found.difference, small.judgement.text
@@ -112,16 +130,41 @@ class Examples:
                 () if self._foreign else shrinker.needed_shapes(small, slug),
                 origin,
                 target.reproduce(request),
-                request,
+                request=request,
             )
         return shown
+
+    def refusals(self, tally: Tally) -> list[Refusal]:
+        """Return what a target refused; where no words may be shown, of the same request in others."""
+        if self._runner.settings.anonymised:
+            tally.refusals = {cause: self._reworded(cause, seen) for cause, seen in tally.refusals.items()}
+        return assemble.refusals(tally)
+
+    def _reworded(self, cause: str, seen: RefusalTally) -> RefusalTally:
+        for case in _in_other_words(seen.case):
+            request = shapes([seen.shape])[0][0].request(case)
+            for host in self._runner.hosts.values():
+                outcome = host.collect(host.submit("", [request]))[0]
+                if isinstance(outcome, Refused) and plain(outcome.message) == cause:
+                    return replace(seen, case=case, message=outcome.message)
+        # What it says may quote the request.
+        return replace(
+            seen, case=Case(conversation=Conversation()), message="(it said so in the request's words)"
+        )
 
     def masks(self, target: Target, judged: int) -> list[Divergence]:
         """Judge what training would learn from some of the `judged` cases; transformers alone makes masks."""
         if target.text is None or "transformers" not in self._runner.hosts:
             return []
         drawn = (self._runner.drawn(index) for index in range(min(_MASKED_CASES, judged)))
-        cases = [(item.case, item.shape) for item in drawn if item.lost is None]
+        # What was sent is asked for as it was sent: nobody trains on it.
+        cases = [
+            (item.case, item.shape)
+            for item in drawn
+            if item.lost is None and not isinstance(item.case, SentCase)
+        ]
+        if not cases:
+            return []
         limits = self._runner.settings.limits
         try:
             return check_mask(
@@ -133,3 +176,12 @@ class Examples:
     def close(self) -> None:
         """End the workers that find lines."""
         self._locator.close()
+
+
+def _in_other_words(case: Case) -> Iterator[SentCase]:
+    """Yield a request in other words, in some wordings; none for a case that is no request."""
+    if not isinstance(case, SentCase):
+        return
+    for seed in range(_WORDINGS):
+        with contextlib.suppress(UsageError):
+            yield like(case, Words(seed).body(case.body))

@@ -35,6 +35,9 @@ COMMANDS = {
     "diff": Command(
         "conformance.cli.diff:diff", "Show one conversation as Harmony and as a target write it."
     ),
+    "requests": Command(
+        "conformance.cli.requests:requests", "Judge logged requests as they were sent, one body on each line."
+    ),
     "replay": Command("conformance.cli.replay:replay", "Show a reported case again."),
     "fix": Command(
         "conformance.cli.fix:fix",
@@ -59,6 +62,10 @@ COMMANDS = {
     "workload": Command(
         "conformance.cli.workload:app",
         "Realistic conversations: the public sets, their mix, and one of them.",
+    ),
+    "renderers": Command(
+        "conformance.cli.renderers:app",
+        "Programs that make gpt-oss's prompt without a template, and how right they are.",
     ),
     "precision": Command(
         "conformance.precision.cli:app",

@@ -268,9 +268,9 @@ class _Search:
         if candidate == self.text:
             return "it changes nothing"
         if ignored := source.own_arguments - changed.own_arguments:
-            return f"it would end what the argument {min(ignored)} decides, which the oracle cannot judge"
+            return f"it would end what the argument {min(ignored)} decides, which Harmony cannot judge"
         if fix.size != "edit" and (ended := lost(self.text, candidate, self._trials.texts)):
-            return f"it would end {ended[0]}, which the oracle cannot judge"
+            return f"it would end {ended[0]}, which Harmony cannot judge"
         before, after = self._now, self._trials.judge(candidate)
         if (reason := objection(before, after)) is not None:
             return reason

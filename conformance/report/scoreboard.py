@@ -123,7 +123,7 @@ def _markdown(report: Report) -> Iterator[str]:
         yield ""
         yield "**Incomplete: the run was ended early.**"
     yield ""
-    shares = f"Right under {cell(profile)} | Right in real use | Best profile | Under cited readings"
+    shares = f"Identical under {cell(profile)} | Identical in real use | Best profile | Under cited readings"
     yield f"| Template | SHA-256 | Conversations | {shares} | Rules | Verdict |"
     yield "|---|---|--:|--:|--:|--:|--:|--:|---|"
     best_first = ranked(report)
