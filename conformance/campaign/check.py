@@ -205,7 +205,9 @@ class _Campaign:
             finally:
                 self.weighed.cases = part.cases
                 for number in live:
-                    self.part.tallies[number].weigh(self.weighed.tallies[number])
+                    self.part.tallies[number].weigh(
+                        self.weighed.tallies[number], shown=settings.workload.shown
+                    )
 
     def _late(self) -> bool:
         """Return whether the time of the whole run is over."""

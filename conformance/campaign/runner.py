@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 from msgspec.structs import replace
 
+from conformance.as_sent import SentCase
 from conformance.campaign.agreement import disagreements
 from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.tally import Part, Tally
@@ -25,7 +26,7 @@ from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.library import OracleRefusedError
 from conformance.oracles.profile import profile
-from conformance.shapes import Shape, draw, shapes
+from conformance.shapes import AS_SENT, Shape, draw, shapes
 from conformance.targets.base import Target
 
 DEFAULT_CASES = 2_000
@@ -48,6 +49,10 @@ class Workload(Protocol):
     @property
     def cases(self) -> int | None:
         """How many cases it has."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether its conversations may be shown as examples; those of a log are somebody's own."""
 
     def case(self, seed: int, index: int) -> Case:
         """Return one case."""
@@ -222,7 +227,8 @@ class Runner:
             case = case_at(self.settings.seed if seed is None else seed, index, hints or self.settings.hints)
         if self.settings.date is not None:
             case = replace(case, options=replace(case.options, date=self.settings.date))
-        shape = draw(self.choices, index)
+        # What was sent by somebody is handed over as it was sent.
+        shape = AS_SENT if isinstance(case, SentCase) else draw(self.choices, index)
         return Drawn(index, case, shape, shape.loses(case))
 
     def run(

@@ -274,9 +274,16 @@ class Tally:
             found[whole.smallest.found.key] = whole
         return found
 
-    def weigh(self, other: Tally) -> None:
-        """Take in which rules conversations of real use show, and how many; they are counted apart."""
+    def weigh(self, other: Tally, *, shown: bool) -> None:
+        """Take in which rules conversations of real use show, and how many; they are counted apart.
+
+        Where none of them may be `shown`, what only they show has no example and is left out.
+        """
         for key, tally in other.rules.items():
+            if not shown:
+                if key in self.rules:
+                    self.rules[key].weighed += tally.count
+                continue
             seen = replace(together([tally]), count=0, weighed=tally.count)
             if key in self.rules:
                 self.rules[key].merge(seen)

@@ -207,7 +207,7 @@ def with_workload(
     """
     from conformance.cli.workload import chosen  # what it reads is needed only here
 
-    workload, record = chosen(name, offline=offline, eager=eager)
+    workload, record = chosen(name, offline=offline, eager=eager, most=settings.cases)
     return replace(settings, workload=workload), record
 
 

@@ -114,8 +114,8 @@ WorkloadName = Annotated[
         "--workload",
         metavar="NAME",
         autocompletion=completion.workloads,
-        help="Real use that findings are weighed with: realistic (public sets of tools and dialogues), or fuzz for "
-        "none. Default: realistic where its sets are in the cache.",
+        help="Real use that findings are weighed with: realistic (public sets of tools and dialogues), a log of "
+        "requests (FILE.jsonl), or fuzz for none. Default: realistic where its sets are in the cache.",
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]

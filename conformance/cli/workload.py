@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.padding import Padding
 from rich.text import Text
 
+from conformance.campaign.runner import Workload
 from conformance.cli.console import new_console
 from conformance.cli.options import Seed
 from conformance.conversation import to_json
@@ -16,10 +18,12 @@ from conformance.report.model import REALISTIC
 from conformance.report.model import Workload as Record
 from conformance.report.terminal import TerminalWriter
 from conformance.workload import packages
+from conformance.workload.from_log import from_log
 from conformance.workload.mix import MIX
 from conformance.workload.realistic import Realistic, realistic_case
 
 FUZZ = "fuzz"
+_LOG = ".jsonl"
 _FETCH = "`conformance workload fetch` gets them"
 
 app = typer.Typer(invoke_without_command=True)
@@ -84,17 +88,24 @@ def show(
     return EXIT_CONFORMS
 
 
-def chosen(name: str | None, *, offline: bool, eager: bool = False) -> tuple[Realistic | None, Record | None]:
+def chosen(
+    name: str | None, *, offline: bool, eager: bool = False, most: int = 2_000
+) -> tuple[Workload | None, Record | None]:
     """Return the workload that a run asks for, and its record.
 
-    Without a name it is the realistic one where that is here, or can be had if `eager`.
+    Without a name it is the realistic one where that is here, or can be had if `eager`. Of a log `most` requests count.
 
     Raises UnjudgedError when one that was asked for cannot be had, UsageError when there is none of the name.
     """
     if name == FUZZ:
         return None, None
+    if name is not None and name.endswith(_LOG):
+        log = from_log(Path(name), most)
+        return log, Record(name=log.name, left_out=log.left_out)
     if name not in (None, REALISTIC):
-        raise UsageError(f"there is no workload {name!r}; --workload takes {FUZZ} or {REALISTIC}")
+        raise UsageError(
+            f"There is no workload {name!r}; --workload takes {FUZZ}, {REALISTIC}, or a log of requests (*{_LOG})."
+        )
     if name is None and not eager and not packages.is_here():
         return None, Record(name=REALISTIC, missing=f"its public sets are not in the cache; {_FETCH}")
     try:

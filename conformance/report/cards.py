@@ -270,8 +270,8 @@ def _readings(divergence: Divergence, glyphs: Glyphs) -> Iterator[str]:
 
 
 def real_use(name: str) -> str:
-    """Return what the conversations of a workload are called, such as "realistic ones"."""
-    return "realistic ones" if name == REALISTIC else f"those in {name}"
+    """Return what the conversations of a workload are called behind their number, such as "realistic ones"."""
+    return "realistic ones" if name == REALISTIC else f"in {name}"
 
 
 def seen_in(target: Target, divergence: Divergence) -> str:

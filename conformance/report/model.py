@@ -43,12 +43,14 @@ class Environment(_Part, frozen=True, kw_only=True):
 class Workload(_Part, frozen=True, kw_only=True):
     """Conversations of real use that say how much each rule weighs; `cases` is how many were judged.
 
-    `sources` are the packages that they are drawn from, with their hashes. `missing` says why there were none.
+    `sources` are the packages that they are drawn from, with their hashes; `left_out` are lines of a log that are no
+    requests that can be judged. `missing` says why there were none.
     """
 
     name: str
     cases: int = 0
     sources: dict[str, str] = {}
+    left_out: int = 0
     missing: str = ""
 
 

@@ -203,6 +203,7 @@ class Realistic:
 
     name: str = REALISTIC
     cases: int | None = None
+    shown: bool = True
 
     def case(self, seed: int, index: int) -> Case:
         """Return one case; raises UsageError where the sets are not in the cache."""

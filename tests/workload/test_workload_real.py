@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,26 @@ def test_the_command_prints_packages_mix_and_a_case(run: Run, arguments: tuple[s
     done = run("workload", *arguments)
     assert done.code == 0
     assert done.out
+
+
+def test_a_log_of_requests_weighs_and_shows_nothing_of_itself(run: Run, tmp_path: Path) -> None:
+    secret = "the word that nobody else has"
+    plain = {"messages": [{"role": "system", "content": secret}, {"role": "user", "content": "Hi"}]}
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(body) + "\n" for body in [plain] * 3 + [[]]))
+    template = resource("templates", "gpt-oss.jinja").read_text("utf-8")
+    wrong = template.replace(
+        "'# Instructions\\n\\n' ~ instructions", "'# Instructions\\n\\n' ~ instructions ~ '\\n'"
+    )
+    assert wrong != template
+    (tmp_path / "wrong.jinja").write_text(wrong, encoding="utf-8")
+    report = tmp_path / "out" / "report.json"
+    options = ("--examples", 60, "--workload", tmp_path / "mine.jsonl", "--output", tmp_path / "out")
+    done = run("check", tmp_path / "wrong.jinja", *options)
+    assert done.code == 1
+    assert "0 % of 3 in mine.jsonl" in " ".join(done.out.split())
+    found = json.loads(report.read_text("utf-8"))
+    assert found["run"]["workload"]["left_out"] == 1
+    (rule,) = (each for each in found["targets"][0]["divergences"] if each["severity"] == "error")
+    assert (rule["workload_count"], rule["workload_share"]) == (3, 1.0)
+    assert secret not in report.read_text("utf-8")
+    assert run("check", tmp_path / "wrong.jinja", "--workload", "none").code == 2
