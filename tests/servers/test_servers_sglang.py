@@ -27,7 +27,7 @@ Ask = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def ask() -> Iterator[Ask]:
-    """What SGLang hands to a template for each body; its pipeline takes a while to start, and so only when asked for."""
+    """What SGLang hands to a template for each body; its pipeline takes a while to start, so only when asked for."""
     if not os.environ.get("CONFORMANCE_SGLANG"):
         pytest.skip(
             "asks SGLang's own pipeline with CONFORMANCE_SGLANG=1 (conformance renderers fetch sglang)"
