@@ -23,6 +23,7 @@ from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
 from conformance.oracles.library import OracleRefusedError
 from conformance.oracles.profile import Reading, citation
+from conformance.report.cut import fitted
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -152,28 +153,30 @@ def example(shown: Shown, *, parse: bool = True) -> Example:
     failure = judgement.failure
     if failure is not None and judgement.line is not None:
         failure = f"{failure} (line {judgement.line})"
-    return Example(
-        case_id=case_id(shown.case),
-        case=shown.case,
-        engine=shown.engine,
-        shape=shown.shape,
-        expected=shown.found.against_text if shown.found.against else shown.answer.rendering.text,
-        actual=judgement.text,
-        offset=difference.offset if difference else None,
-        actual_offset=difference.actual_offset if difference else None,
-        region=region_words(shown.found),
-        message_index=block.index if block is not None and block.index >= 0 else None,
-        template_line=judgement.line if shown.line is None else shown.line,
-        expected_part=difference.expected[:_PART] if difference else "",
-        actual_part=difference.actual[:_PART] if difference else "",
-        also=[found.rule for found in judgement.found if found.rule != shown.found.rule],
-        failure=failure,
-        minimal=shown.minimal,
-        structure=[]
-        if shown.found.against or not parse
-        else structure(shown.answer, judgement, shown.found.rule),
-        origin=shown.origin,
-        reproduce=shown.reproduce,
+    return fitted(
+        Example(
+            case_id=case_id(shown.case),
+            case=shown.case,
+            engine=shown.engine,
+            shape=shown.shape,
+            expected=shown.found.against_text if shown.found.against else shown.answer.rendering.text,
+            actual=judgement.text,
+            offset=difference.offset if difference else None,
+            actual_offset=difference.actual_offset if difference else None,
+            region=region_words(shown.found),
+            message_index=block.index if block is not None and block.index >= 0 else None,
+            template_line=judgement.line if shown.line is None else shown.line,
+            expected_part=difference.expected[:_PART] if difference else "",
+            actual_part=difference.actual[:_PART] if difference else "",
+            also=[found.rule for found in judgement.found if found.rule != shown.found.rule],
+            failure=failure,
+            minimal=shown.minimal,
+            structure=[]
+            if shown.found.against or not parse
+            else structure(shown.answer, judgement, shown.found.rule),
+            origin=shown.origin,
+            reproduce=shown.reproduce,
+        )
     )
 
 
@@ -314,6 +317,7 @@ def target(
     refusals: Sequence[Refusal] = (),
     error: str | None = None,
     short: str | None = None,
+    cut: Sequence[str] = (),
 ) -> Target:
     """Return the record of one target; without a single judged conversation its verdict is error.
 
@@ -348,6 +352,7 @@ def target(
         aliases=list(aliases),
         findings=list(findings),
         refusals=list(refusals),
+        cut=list(cut),
         unclassified_share=tally.unclassified / counts.different if counts.different else 0.0,
     )
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
+from conformance.bounds import EXPLAIN_ALL_S, EXPLAIN_S, TimeIsUpError, time_limit
 from conformance.campaign import assemble
 from conformance.campaign.locate import Locator
 from conformance.campaign.mask import check_mask
 from conformance.campaign.runner import Runner
 from conformance.campaign.shrink import Shrinker
 from conformance.campaign.tally import RuleTally, Sighting
-from conformance.engines.host import Host
+from conformance.engines.host import EngineHost, Host
 from conformance.errors import UnjudgedError
 from conformance.report.model import Divergence
 from conformance.rules.behaviour import DOES_NOT_COMPILE, RESOURCE_LIMIT
@@ -65,50 +67,76 @@ class Examples:
         )
 
     def shrunk(
-        self, target: Target, rules: dict[str, RuleTally], late: Callable[[], bool]
-    ) -> dict[str, assemble.Shown]:
-        """Shrink the smallest case of every rule and trace its line; once it is `late` the rest stay as seen."""
+        self, target: Target, rules: dict[str, RuleTally], left: Callable[[], float]
+    ) -> tuple[dict[str, assemble.Shown], list[str]]:
+        """Shrink the smallest case of every rule and trace its line, for as many seconds as are `left`.
+
+        Those that take too long stay as they were seen; how many is the second thing returned, in words.
+        """
         shown: dict[str, assemble.Shown] = {}
+        patience = EXPLAIN_ALL_S
+        slow, unasked = list[str](), 0
         for slug, seen in rules.items():
-            smallest = seen.smallest
-            host = self._runner.hosts[smallest.engine]
-            fallback = self.as_seen(target, seen)
-            if slug in _NOT_SHRUNK or late():
-                if fallback is not None:
-                    shown[slug] = fallback
-                continue
-            shape = shapes([smallest.shape])[0][0]
-            shrinker = self._shrinker(target, host, smallest)
-            small = shrinker.shrink(
-                smallest.case, shape, slug, unexplained=not seen.explained and not smallest.found.readings
-            )
-            if small is None:
-                if fallback is not None:
-                    shown[slug] = fallback
-                continue
-            line, origin = None, None
-            difference, text = small.found.difference, small.judgement.text
-            # What only the server can prevent was not written by any line of the template.
-            blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
-            if target.text is not None and blamed and difference is not None and text is not None:
-                request = small.shape.request(small.case)
-                line, origin = self._locator.locate(
-                    target.text, smallest.engine, host, request, text, difference
-                )
-            shown[slug] = assemble.Shown(
-                small.case,
-                smallest.engine,
-                small.shape.name,
-                small.answer,
-                small.judgement,
-                small.found,
-                small.minimal,
-                line,
-                () if self._foreign else shrinker.needed_shapes(small, slug),
-                origin,
-                target.reproduce(small.shape.request(small.case)),
-            )
-        return shown
+            seconds = min(EXPLAIN_S, patience, left())
+            begin = time.monotonic()
+            found = None
+            if seconds > 0 and slug not in _NOT_SHRUNK:
+                try:
+                    with time_limit(seconds):
+                        found = self._explained(target, slug, seen)
+                except TimeIsUpError:
+                    slow.append(seen.smallest.found.rule)
+                    self._restart(seen.smallest)
+            unasked += seconds <= 0 and slug not in _NOT_SHRUNK
+            patience -= time.monotonic() - begin
+            found = found or self.as_seen(target, seen)
+            if found is not None:
+                shown[slug] = found
+        cut = []
+        if slow:
+            cut.append(f"to shrink and trace {_words(slow)} took too long; the example is as it was seen")
+        if unasked:
+            cut.append(f"{unasked} examples are as they were seen, for there was no time to shrink them")
+        return shown, cut
+
+    def _restart(self, smallest: Sighting) -> None:
+        """Forget what was asked of the engines in the middle of which time was up."""
+        self._locator.close()
+        for name in (smallest.engine, smallest.found.against):
+            if isinstance(host := self._runner.hosts.get(name), EngineHost):
+                host.close()
+
+    def _explained(self, target: Target, slug: str, seen: RuleTally) -> assemble.Shown | None:
+        """Return the shrunk case of a rule with the line it comes from; None where it was not seen again."""
+        smallest = seen.smallest
+        host = self._runner.hosts[smallest.engine]
+        shape = shapes([smallest.shape])[0][0]
+        shrinker = self._shrinker(target, host, smallest)
+        small = shrinker.shrink(
+            smallest.case, shape, slug, unexplained=not seen.explained and not smallest.found.readings
+        )
+        if small is None:
+            return None
+        line, origin = None, None
+        difference, text = small.found.difference, small.judgement.text
+        # What only the server can prevent was not written by any line of the template.
+        blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
+        if target.text is not None and blamed and difference is not None and text is not None:
+            request = small.shape.request(small.case)
+            line, origin = self._locator.locate(target.text, smallest.engine, host, request, text, difference)
+        return assemble.Shown(
+            small.case,
+            smallest.engine,
+            small.shape.name,
+            small.answer,
+            small.judgement,
+            small.found,
+            small.minimal,
+            line,
+            () if self._foreign else shrinker.needed_shapes(small, slug),
+            origin,
+            target.reproduce(small.shape.request(small.case)),
+        )
 
     def masks(self, target: Target, judged: int) -> list[Divergence]:
         """Judge what training would learn from some of the `judged` cases; transformers alone makes masks."""
@@ -127,3 +155,8 @@ class Examples:
     def close(self) -> None:
         """End the workers that find lines."""
         self._locator.close()
+
+
+def _words(slugs: Sequence[str]) -> str:
+    names = list(dict.fromkeys(slugs))
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more rules" if len(names) > 5 else "")

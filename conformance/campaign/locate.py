@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from conformance.compare.base import Difference
 from conformance.engines.base import Engine, Limits, Request
 from conformance.engines.host import EngineHost, Host
@@ -10,6 +12,8 @@ from conformance.report.model import Origin
 from conformance.template.lines import LineTracer
 from conformance.template.origin import OriginTracer
 from conformance.template.provenance import Jinja2Provenance, TransformersProvenance
+
+NOTED_CHARS = 16 << 20
 
 Located = tuple[int | None, Origin | None]
 
@@ -22,7 +26,8 @@ class Locator:
     """
 
     def __init__(self, *, limits: Limits | None = None) -> None:
-        self._limits = limits
+        # What is noted beside a text is longer than the text.
+        self._limits = replace(limits, output_chars=NOTED_CHARS) if limits is not None else None
         self._hosts: dict[type[Engine], EngineHost] = {}
         self._useless: set[type[Engine]] = set()
         self._origins: dict[tuple[type[Engine], str], OriginTracer] = {}

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from conformance.campaign.judge import Answer, Judge, Judgement
-from conformance.campaign.locate import Locator
+from conformance.campaign.locate import NOTED_CHARS, Locator
 from conformance.campaign.shrink import Shrinker
 from conformance.compare.base import Difference, Found
 from conformance.conversation import Assistant, Case, case_id, to_json
 from conformance.engines.base import Limits, Outcome, Rendered, SyntaxProblem
 from conformance.engines.host import EngineHost
 from conformance.errors import UnjudgedError
+from conformance.report.cut import fitted
 from conformance.report.model import Divergence, Example
 from conformance.rules.properties import ASSISTANT_MASK, GENERATION_MARKS_MISSING
 from conformance.shapes import Shape
@@ -128,6 +130,7 @@ def check_mask(
         return [_without_marks(fit)] if "train" in name.lower() and fit else []
     own = _MaskJudge(judge)
     seen: dict[str, _Seen] = {}
+    limits = replace(limits, output_chars=NOTED_CHARS) if limits is not None else None
     with EngineHost(MaskEngine, limits=limits) as host:
         requests = [shape.request(case) for case, shape in fit]
         judged = 0
@@ -158,20 +161,22 @@ def check_mask(
         difference = small.found.difference
         assert difference is not None
         line, origin = locator.locate(template, "transformers", host, request, masked.text, difference)
-    example = Example(
-        case_id=case_id(small.case),
-        case=small.case,
-        engine="transformers",
-        shape=small.shape.name,
-        expected=" … ".join(masked.text[first:last] for first, last in masked.spans) or "(an empty mask)",
-        actual=masked.text,
-        offset=None,
-        actual_offset=difference.actual_start,
-        region="; ".join(what for what in _GRAVEST if what in seen),
-        message_index=None,
-        template_line=line,
-        minimal=small.minimal,
-        origin=origin,
+    example = fitted(
+        Example(
+            case_id=case_id(small.case),
+            case=small.case,
+            engine="transformers",
+            shape=small.shape.name,
+            expected=" … ".join(masked.text[first:last] for first, last in masked.spans) or "(an empty mask)",
+            actual=masked.text,
+            offset=None,
+            actual_offset=difference.actual_start,
+            region="; ".join(what for what in _GRAVEST if what in seen),
+            message_index=None,
+            template_line=line,
+            minimal=small.minimal,
+            origin=origin,
+        )
     )
     count = max(each.count for each in seen.values())
     return [_divergence(example, count, count / judged, "warning" if gravest == _HEADER else "error")]

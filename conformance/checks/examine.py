@@ -14,6 +14,7 @@ from conformance.checks.probe import Probe
 from conformance.conversation import case_id
 from conformance.engines.base import Rejected, Rendered, SyntaxProblem
 from conformance.engines.host import Host
+from conformance.report.cut import fitted
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -166,20 +167,22 @@ def _example(
         for seen in found.seen
         if seen.finding.probe.name == probe.name and seen.finding.rule != finding.rule
     }
-    return Example(
-        case_id=case_id(probe.case),
-        case=probe.case,
-        engine=shown.engine,
-        shape=probe.shape,
-        expected=finding.expected,
-        actual=finding.actual,
-        offset=finding.offset,
-        actual_offset=finding.actual_offset,
-        region=finding.what if probe.manner is None else f"{finding.what}, handed over as {probe.shape}",
-        message_index=finding.message,
-        template_line=line,
-        also=sorted(others),
-        failure=finding.failure,
+    return fitted(
+        Example(
+            case_id=case_id(probe.case),
+            case=probe.case,
+            engine=shown.engine,
+            shape=probe.shape,
+            expected=finding.expected,
+            actual=finding.actual,
+            offset=finding.offset,
+            actual_offset=finding.actual_offset,
+            region=finding.what if probe.manner is None else f"{finding.what}, handed over as {probe.shape}",
+            message_index=finding.message,
+            template_line=line,
+            also=sorted(others),
+            failure=finding.failure,
+        )
     )
 
 

@@ -152,7 +152,7 @@ class EngineHost:
             self._process = WorkerProcess(self._given, self.limits)
 
     def close(self) -> None:
-        """End the worker; requests still on their way get no outcome."""
+        """End the worker; requests still on their way get no outcome, and the next request starts another."""
         if self._session is not None:
             self._session.close()
             self._session = None
@@ -160,6 +160,7 @@ class EngineHost:
             self._process.close()
             self._process = None
         self._waiting.clear()
+        self._out.clear()
 
     def version(self) -> str:
         """Return the version of the program that renders, as the worker found it.

@@ -105,10 +105,19 @@ class Origin(_Part, frozen=True, kw_only=True):
     sets: list[int] = []
 
 
+class Cut(_Part, frozen=True, kw_only=True):
+    """What was too long to be kept: the whole text had `length` characters, the kept stretch begins at `start`."""
+
+    start: int
+    length: int
+    sha256: str
+
+
 class Example(_Part, frozen=True, kw_only=True):
     """The smallest case found that shows a divergence, and the two texts where they part.
 
-    `expected` and `actual` are the whole texts; `offset` is the first differing character of this
+    `expected` and `actual` are the whole texts, or stretches of them where they are very long: then `expected_cut` and
+    `actual_cut` say of what. `offset` is the first differing character of this
     divergence in `expected`, `actual_offset` the same place in `actual` (it is another number when the case
     diverges earlier too; None where it was not kept). `template_line` is None where it could not be traced, or where
     nothing was written: then `origin` says between which lines.
@@ -136,6 +145,8 @@ class Example(_Part, frozen=True, kw_only=True):
     structure: list[str] = []
     reproduce: str = ""
     origin: Origin | None = None
+    expected_cut: Cut | None = None
+    actual_cut: Cut | None = None
 
 
 class Reading(_Part, frozen=True, kw_only=True):
@@ -239,6 +250,7 @@ class Target(_Part, frozen=True, kw_only=True):
     """One template and what the campaign found about it; `findings` are about the package around it.
 
     `right_under_readings` is the share of conversations that are right under some cited readings taken together.
+    `cut` says what was ended or left out because it took too much time or was too long.
     `ignored` are rules that a gate was told not to look at, `passes` what it said: None where there was no gate.
     """
 
@@ -262,6 +274,7 @@ class Target(_Part, frozen=True, kw_only=True):
     ignored: list[str] = []
     passes: bool | None = None
     refusals: list[Refusal] = []
+    cut: list[str] = []
 
 
 def found_in(target: Target) -> list[Divergence | Finding]:

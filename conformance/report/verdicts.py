@@ -123,6 +123,8 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
     counts = target.cases
     if target.error and target.verdict != "error" and target.harmony:
         yield Text(inert(target.error, glyphs=glyphs), "bold red")
+    for cut in target.cut:
+        yield Text(f"cut short: {inert(cut, 300, glyphs=glyphs)}", "yellow")
     yield from _findings(target, glyphs)
     yield from _asked(target.source, glyphs)
     for refusal in target.refusals[:_REFUSALS]:

@@ -16,7 +16,7 @@ from conformance.errors import UnjudgedError, UsageError
 from conformance.report.model import Branch
 from conformance.template import branch_probe
 from conformance.template.describe import Describer
-from conformance.template.marks import GRAMMAR
+from conformance.template.marks import parse
 
 _ENGINES = {
     "transformers": branch_probe.TransformersBranches,
@@ -54,7 +54,7 @@ class BranchCoverage:
 def branches(template_text: str) -> list[BranchPoint]:
     """Return the branches of a template, empty when Jinja cannot parse it; nothing is executed."""
     try:
-        found = list(branch_probe.walk(GRAMMAR.parse(template_text)))
+        found = list(branch_probe.walk(parse(template_text)))
     except (TemplateError, RecursionError, ValueError):
         return []
     describe = Describer(template_text)

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from jinja2 import nodes
 from jinja2.exceptions import TemplateError
 
-from conformance.template.marks import GRAMMAR
+from conformance.template.marks import parse
 
 _OPEN = re.compile(r"\{\{|\{%|\{#")
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
@@ -97,7 +97,7 @@ class Source:
         # Jinja reads every line end as \n; offsets have to agree with what is written back.
         self.text = text
         try:
-            self._syntax = GRAMMAR.parse(text)
+            self._syntax = parse(text)
         except (TemplateError, RecursionError) as error:
             raise UnreadableError(str(error)) from None
         self.parts, rest = _tree(list(scan(text)))
@@ -193,7 +193,7 @@ def tag_tree(tag: Tag) -> nodes.Template:
         return nodes.Template([])
     else:
         source = "{% " + body + " %}"
-    return GRAMMAR.parse(source)
+    return parse(source)
 
 
 def called(tree: nodes.Node) -> list[str]:
