@@ -18,8 +18,8 @@ KEPT_CHARS = 24_000
 # What takes longer with one text hangs; an ordinary one takes milliseconds.
 COMPARE_S = 10.0
 READ_S = 20.0
-EXPLAIN_S = 30.0
-EXPLAIN_ALL_S = 180.0
+EXPLAIN_S = 20.0
+EXPLAIN_ALL_S = 90.0
 # An alarm that comes inside of a finaliser is lost: it repeats.
 _REPEAT_S = 0.2
 

@@ -15,7 +15,7 @@ from conformance.bounds import READ_CHARS
 from conformance.engines.jinja2_plain import Generation
 
 # The settings with which chat templates are read everywhere; only used to lex and parse, never to render.
-_GRAMMAR = jinja2.Environment(
+GRAMMAR = jinja2.Environment(
     trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
 )
 # Private-use areas, the basic one first: there a mark is one unit in every engine's strings.
@@ -29,7 +29,7 @@ def parse(template: str) -> Template:
     Raises TemplateSyntaxError when Jinja cannot parse it, or when it is too long to be read.
     """
     _refuse_long(template)
-    return _GRAMMAR.parse(template)
+    return GRAMMAR.parse(template)
 
 
 def _refuse_long(template: str) -> None:
@@ -74,7 +74,7 @@ class MarkedSource:
         raw = False
         # The lexer leaves out the whitespace that tags strip, and so does the marked source: behind a mark
         # the same tag would no longer strip it. Line numbers are the lexer's, which count it.
-        for line, token, value in _GRAMMAR.lexer.tokeniter(template, None):
+        for line, token, value in GRAMMAR.lexer.tokeniter(template, None):
             if token == "variable_begin":
                 self.nodes.append(OutputNode(line, literal=False))
                 # A separate output for the mark leaves the expression as it is, in every engine; the sign
