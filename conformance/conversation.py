@@ -8,7 +8,6 @@ goes on (`generation`) or after the model's own last message (`training`).
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec.structs import force_setattr
 
+from conformance.decode import HALF_PAIR, decode_json
 from conformance.errors import UsageError
 
 Effort: TypeAlias = Literal["low", "medium", "high"]
@@ -34,7 +34,6 @@ _MAX_DEPTH = 64
 # Harmony reads large integers as floats and refuses those that its reading makes infinite: all from here on are
 # refused, wherever the last ones lie.
 _TOO_LARGE = 10**308
-_HALF_PAIR = "half of a surrogate pair, which no UTF-8 text can; remove it"
 
 
 class _Record(
@@ -151,42 +150,9 @@ def case_from_json(data: bytes | str, where: str = "the case") -> Case:
 
     Raises UsageError, naming `where`, when the data is not a case that Harmony could render.
     """
-    try:
-        case = msgspec.json.decode(data, type=Case)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UsageError(f"{where} is not a case: {decode_problem(data, error)}.") from None
+    case = decode_json(data, Case, f"{where} is not a case")
     check_case(case, where)
     return case
-
-
-def decode_problem(data: bytes | str, error: Exception) -> str:
-    """Say in words why JSON could not be decoded, and what to do about it where that is known."""
-    message = str(error)
-    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
-    if not text.strip():
-        return "it is empty"
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    if isinstance(error, UnicodeError) or "surrogate" in message or _reads_on(message, text):
-        return f"it holds {_HALF_PAIR}"
-    if "invalid character" in message and re.search(r"[\[:,]\s*-?(NaN|Infinity)\b", text):
-        return "it contains NaN or Infinity, which JSON and Harmony do not have; write null or a number"
-    if "out of range" in message:
-        return f"a number in it is too large ({message})"
-    if "kind" in message and ("Invalid value" in message or "missing required" in message):
-        return f"{message}; a message's kind is one of instructions, user, assistant, result"
-    return message if message.startswith("JSON") else message[:1].lower() + message[1:]
-
-
-def _reads_on(message: str, text: str) -> bool:
-    """Say whether the text only seems cut off: so it does to msgspec when half a pair stands near its end."""
-    if "truncated" not in message:
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def check_case(case: Case, where: str = "the case") -> None:
@@ -244,7 +210,7 @@ def _name_problems(name: str, place: str) -> Iterator[tuple[str, str]]:
 
 def _text_problems(text: str | None, place: str) -> Iterator[tuple[str, str]]:
     if text is not None and _SURROGATE.search(text):
-        yield place, f"holds {_HALF_PAIR}"
+        yield place, f"holds {HALF_PAIR}"
 
 
 def _value_problems(value: Any, place: str) -> Iterator[tuple[str, str]]:

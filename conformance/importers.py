@@ -7,8 +7,6 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
-import msgspec
-
 from conformance.as_sent import asks
 from conformance.conversation import (
     Assistant,
@@ -24,8 +22,8 @@ from conformance.conversation import (
     User,
     case_from_json,
     check_case,
-    decode_problem,
 )
+from conformance.decode import decode_json
 from conformance.errors import UsageError
 
 MAX_BYTES = 16 * 2**20
@@ -60,10 +58,7 @@ def read_given(path: Path) -> tuple[Case, dict[str, Any] | None]:
     except UnicodeDecodeError as error:
         raise UsageError(f"The case {path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
     data = data.removeprefix(codecs.BOM_UTF8)  # some editors on Windows write one
-    try:
-        raw = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read: {decode_problem(data, error)}.") from None
+    raw = decode_json(data, object, f"{path} cannot be read")
     if not isinstance(raw, dict) or not raw.keys() & {"messages", "conversation"}:
         raise UsageError(
             f"{path} is neither a case (an object with `conversation`) nor a chat-completions request (one with "

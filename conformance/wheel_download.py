@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import subprocess
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 
 from conformance.errors import UsageError, printable
+
+# What Python's zipfile and its decompressors raise over a damaged archive, beside OSError.
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError,
+)  # fmt: skip
 
 PIP_SECONDS = 600
 _NETWORK = ("Retrying (", "ConnectionError", "Could not fetch URL", "timed out", "Temporary failure")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,10 @@ import typer
 from conformance import __version__
 from conformance.cli.guard import guarded
 from conformance.cli.interrupt import one_interrupt
-from conformance.cli.lazy import Command, help_without_command, lazy_group
+from conformance.cli.lazy import HELP_NAMES, Command, help_without_command, lazy_group
+from conformance.cli.settings_file import load_settings
+from conformance.cli.streams import complain
+from conformance.errors import UsageError
 from conformance.launch import distrust_current_folder
 
 COMMANDS = {
@@ -39,7 +43,7 @@ COMMANDS = {
     "explain": Command("conformance.cli.explain:explain", "Explain a rule, or list them all."),
     "settings": Command(
         "conformance.cli.settings:settings",
-        "List the readings of the format, on whose word each stands, and the profiles made of them.",
+        "Say which options hold and where each was set; then the readings of the format and the profiles.",
     ),
     "doctor": Command("conformance.cli.doctor:doctor", "Say what works here and how to get the rest."),
     "schema": Command("conformance.cli.schema:schema", "Print the JSON Schema of case files or of reports."),
@@ -65,6 +69,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     # Plain help: it can be piped, and square brackets in it are brackets.
     rich_markup_mode=None,
+    context_settings=HELP_NAMES,
 )
 
 
@@ -78,10 +83,26 @@ def _version(show: bool) -> None:
 def _root(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="CONFORMANCE_SETTINGS",
+            help="Settings file. Default: conformance.toml, or pyproject.toml with [tool.conformance], here or above.",
+        ),
+    ] = None,
+    no_settings: Annotated[bool, typer.Option("--no-settings", help="Read no settings file.")] = False,
 ) -> None:
     help_without_command(context)
+    if settings is not None and no_settings:
+        raise UsageError("--settings and --no-settings exclude each other; give one.")
+    loaded = load_settings(COMMANDS, settings, context.obj or (), use=not no_settings)
+    context.obj = loaded
+    context.default_map = loaded.default_map()
+    if held := loaded.held.get((context.invoked_subcommand or "",)):
+        complain(f"note: {loaded.path} sets {', '.join(each.key for each in held.values())}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -90,4 +111,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     distrust_current_folder()
     with one_interrupt():
-        sys.exit(guarded(lambda: app(arguments, prog_name="conformance", standalone_mode=False)))
+        given = _settings_first(list(sys.argv[1:] if arguments is None else arguments))
+        sys.exit(guarded(lambda: app(given, prog_name="conformance", standalone_mode=False, obj=given)))
+
+
+def _settings_first(arguments: list[str]) -> list[str]:
+    """Move the options about settings before the command, where the parser looks for them."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    first: list[str] = []
+    rest: list[str] = []
+    position = 0
+    while position < end:
+        word = arguments[position]
+        length = 2 if word == "--settings" else 1
+        about = word in ("--settings", "--no-settings") or word.startswith("--settings=")
+        (first if about else rest).extend(arguments[position : min(position + length, end)])
+        position += length
+    return [*first, *rest, *arguments[end:]]

@@ -101,7 +101,10 @@ def check(
     gate = Gate(select, ignore, severity, baseline, fail_on, write=write_baseline)
     if any_family:
         sources = {name: context.get_parameter_source(name) for name in context.params}
-        given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
+        # A settings file is for all runs; only what was typed can be wrong for this one.
+        given = {
+            name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"
+        }
         return run_check_any(
             targets or (),
             engines=engine or DEFAULT_ENGINES,

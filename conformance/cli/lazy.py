@@ -12,6 +12,8 @@ from typer.main import get_command, get_group
 
 from conformance.errors import EXIT_USAGE
 
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
 
 class Command(NamedTuple):
     """Where a command is, as `module:name` of a function or a Typer app, and its line in the list of all."""
@@ -36,7 +38,7 @@ class LazyCommands(Mapping[str, Any]):
             made.help = self.commands[name].help
         else:
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-            alone.command(name)(found)
+            alone.command(name, context_settings=HELP_NAMES)(found)
             made = get_command(alone)
         made.name = name
         return made

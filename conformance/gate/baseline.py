@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 import difflib
 import json
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from conformance.decode import decode_toml
 from conformance.errors import UsageError
 from conformance.gate.selectors import rules_named
 from conformance.report.files import read_file
@@ -64,10 +64,7 @@ class Baseline:
     @staticmethod
     def read(path: Path, today: datetime.date) -> Baseline:
         """Read a baseline; raises UsageError for a broken file, an unknown key, an empty reason or a double entry."""
-        try:
-            content = tomllib.loads(read_file(path).decode("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} is not TOML: {error}.") from None
+        content = decode_toml(read_file(path), str(path))
         try:
             entries = msgspec.convert(content, _File).accepted
         except msgspec.ValidationError as error:

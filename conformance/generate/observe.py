@@ -18,6 +18,7 @@ from conformance.conversation import (
     ToolResult,
     User,
 )
+from conformance.decode import NO_JSON
 from conformance.generate.features import BIT
 from conformance.generate.observe_schema import tool_mask
 from conformance.generate.observe_text import text_mask
@@ -171,7 +172,7 @@ def _result(content: str) -> int:
 def _is_json(text: str) -> bool:
     try:
         _decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except NO_JSON:
         return False
     return True
 

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from conformance.decode import read_toml
 from conformance.errors import UsageError
-from conformance.toml_file import read_toml
 
 MODULE = "openai_harmony"  # all of them install this one
 DEFAULT = "openai-harmony"

@@ -13,16 +13,17 @@ import os
 import shutil
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from platformdirs import user_cache_path
 
 from conformance.errors import UsageError
 from conformance.oracles.authorities import MODULE, Pinned
+from conformance.wheel_download import DAMAGED, download
 
 _MAX_FILE_BYTES = 64 * 2**20
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError, ValueError)
+# KeyError, ValueError: a wheel without its record, or with two
+_DAMAGED = (*DAMAGED, KeyError, ValueError)
 
 
 def folder_of(entry: Pinned) -> Path:
@@ -65,8 +66,6 @@ def fetch(entry: Pinned) -> bool:
     """
     if copy_of(entry) is not None:
         return False
-    from conformance.wheel_download import download  # what it imports is needed only here
-
     with tempfile.TemporaryDirectory(prefix="conformance-") as place:
         wheel = download(entry.distribution, entry.version, Path(place))
         pin = entry.wheels.get(wheel.name)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from conformance.decode import decode_toml, read_toml
 from conformance.errors import UsageError
 
 ContentType: TypeAlias = Literal["json", "constrain", "constrain-spaced", "none"]
@@ -81,8 +81,7 @@ SETTINGS = tuple(setting.name for setting in fields(Profile) if setting.name != 
 
 @lru_cache(maxsize=1)
 def _data() -> dict[str, Any]:
-    with _FILE.open("rb") as file:
-        return tomllib.load(file)
+    return read_toml(_FILE, "the list of profiles")
 
 
 @lru_cache(maxsize=1)
@@ -145,13 +144,10 @@ def _from_file(path: Path) -> Profile:
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST)
-        read = tomllib.loads(data.decode("utf-8"))
-    except (OSError, ValueError) as error:
-        # ValueError: no UTF-8, a path with a null character, no TOML, or a key that stands there twice
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
         reason = getattr(error, "strerror", None) or str(error)
-        if "overwrite a value" in reason:
-            reason = f"a setting has two values ({reason}); leave one"
         raise UsageError(f"The profile {path} cannot be read: {reason}.") from None
+    read = decode_toml(data, f"The profile {path}")
     base = read.pop("profile", "harmony")
     if not isinstance(base, str):
         raise UsageError(f"The profile {path}: profile is not the name of one.")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from conformance.decode import NO_JSON
 from conformance.errors import UsageError, printable
 from conformance.package_checks.facts import (
     SPECIAL_TOKENS,
@@ -134,7 +135,7 @@ def _load(folder: Path, name: str, form: type[_Form], package: Package, limit: i
         problem = f"cannot read {name}: {error.strerror or error}"
     except RecursionError:
         problem = f"{name} is nested too deeply to be a configuration"
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NO_JSON as error:
         problem = f"{name} is not what transformers writes there: {printable(str(error), 200)}"
     package.unreadable.append((name, problem))
     return None

@@ -19,6 +19,7 @@ from typing import IO, Any, Literal, Self, TypeAlias
 
 import msgspec
 
+from conformance.decode import NO_JSON
 from conformance.errors import UnjudgedError, UsageError, printable
 
 LIMIT_S = 10.0
@@ -156,7 +157,7 @@ def _decoded(line: bytes, asked: str) -> Answered | Failed:
         raise _broken(f"its answer is not UTF-8 (byte {error.start} of the line)") from None
     try:
         answer = msgspec.json.decode(text, type=_Answer)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except NO_JSON as error:
         raise _broken(f"its answer is not the JSON asked for ({error}): {printable(text, 60)}") from None
     if answer.id != asked:
         told = "has no id" if answer.id is None else f"has the id {printable(answer.id, 20)}"

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from conformance.decode import NO_JSON
 from conformance.errors import UsageError
 from conformance.report.files import create_file, read_file, to_json
 from conformance.report.model import Divergence, Environment, Target, ToolInfo
@@ -258,7 +259,7 @@ def _decode(path: Path) -> tuple[list[Event], bool]:
             if number == 1:
                 _check_schema(path, line)
             events.append(decoder.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except NO_JSON as error:
             if number == len(lines) and number > 1 and not cut:
                 return events, True
             raise UsageError(f"{path} is a broken event log: line {number}: {error}.") from None

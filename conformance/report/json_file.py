@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from conformance.decode import decode_json
 from conformance.errors import UsageError
 from conformance.report.base import Output, register
 from conformance.report.files import read_file, to_json, write_file
@@ -40,18 +41,12 @@ def read(path: Path) -> Report:
     if path.is_dir():
         path = path / FILE_NAME
     data = read_file(path)
-    try:
-        head = msgspec.json.decode(data, type=_Head)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not a report: {error}.") from None
+    head = decode_json(data, _Head, f"{path} is not a report")
     if head.schema is None:
         raise UsageError(f"{path} is not a report: it has no schema; a report says {SCHEMA}.")
     if head.schema != SCHEMA:
         raise UsageError(f"{path} has the schema {head.schema!r}; this version reads {SCHEMA} only.")
-    try:
-        return msgspec.json.decode(data, type=Report)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is a broken report: {error}.") from None
+    return decode_json(data, Report, f"{path} is a broken report")
 
 
 def find_example(report: Report, case_id: str, target: str | None = None) -> tuple[Target, Divergence]:

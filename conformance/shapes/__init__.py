@@ -8,7 +8,6 @@ member is named by its family and what it changes, `hf+null-content+ids`. The fa
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.resources import files
@@ -16,6 +15,7 @@ from itertools import product
 
 import msgspec
 
+from conformance.decode import decode_toml
 from conformance.errors import UsageError
 from conformance.registry import Registry
 from conformance.shapes.losses import SERVER_LOSSES
@@ -90,8 +90,8 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @lru_cache(maxsize=1)
 def table() -> dict[str, Family]:
     """Return the families as they are declared in `table.toml`."""
-    text = files(__package__).joinpath("table.toml").read_text(encoding="utf-8")
-    return msgspec.convert(tomllib.loads(text), dict[str, Family])
+    data = files(__package__).joinpath("table.toml").read_bytes()
+    return msgspec.convert(decode_toml(data, "the table of shapes"), dict[str, Family])
 
 
 # Families of other packages; ours are data.

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from conformance.decode import read_toml
 from conformance.errors import UsageError, printable
 from conformance.resources import resource
 from conformance.sources.wheel_member import parse_target
-from conformance.toml_file import read_toml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import lzma
 import tempfile
 import warnings
 import zipfile
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -16,16 +14,9 @@ from conformance.errors import UsageError, printable
 from conformance.sources import manifest
 from conformance.sources.base import MAX_TEMPLATE_BYTES
 from conformance.sources.wheel_member import WheelMember
-from conformance.wheel_download import download
+from conformance.wheel_download import DAMAGED, download
 
 MAX_MODULE_BYTES = 2 * 2**20  # ast.parse takes some hundred times as much memory
-
-
-# What Python's zipfile and its decompressors raise over a damaged archive.
-_DAMAGED = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError,
-    UnicodeDecodeError,
-)  # fmt: skip
 
 
 def fetch_all(groups: Sequence[Sequence[WheelMember]]) -> dict[WheelMember, bytes | UsageError]:
@@ -70,7 +61,7 @@ def read_member(wheel: Path, member: WheelMember) -> bytes:
                 raise UsageError(f"{title} has no file {member.path}{close}") from None
             with archive.open(info) as file:
                 data = file.read(limit + 1)  # the size in the header may be a lie
-    except _DAMAGED as error:
+    except (OSError, *DAMAGED) as error:
         raise UsageError(f"{title} is damaged: {error}; try again, or clear pip's cache") from error
     if len(data) > limit:
         raise UsageError(f"{member.path} in {title} is larger than {limit // 2**20} MB")

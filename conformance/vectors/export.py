@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from conformance.conversation import Case, Conversation, Options, check_case, decode_problem
+from conformance.conversation import Case, Conversation, Options, check_case
+from conformance.decode import decode_json
 from conformance.errors import UsageError
 from conformance.generate.coverage import features
 from conformance.oracles.load import authority
@@ -64,10 +65,7 @@ def normalise(folder: Path) -> tuple[Family, ...]:
 
 
 def _from_draft(line: bytes, where: str) -> Vector:
-    try:
-        draft = msgspec.json.decode(line, type=_Draft)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UsageError(f"{where} is not a vector: {decode_problem(line, error)}.") from None
+    draft = decode_json(line, _Draft, f"{where} is not a vector")
     case = Case(conversation=draft.conversation, options=draft.options)
     check_case(case, where)
     chosen = profile(draft.profile) if isinstance(draft.profile, str) else draft.profile.profile()

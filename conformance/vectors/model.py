@@ -15,9 +15,9 @@ from conformance.conversation import (
     Options,
     case_id,
     check_case,
-    decode_problem,
     to_json,
 )
+from conformance.decode import decode_json
 from conformance.errors import UsageError
 from conformance.renderers.line import Choices, choices, line, spelled_out
 
@@ -93,10 +93,7 @@ def from_line(line: bytes | str, where: str) -> Vector:
     Raises UsageError, naming `where`, when it is no vector, when Harmony could not render its case, or when
     its id or its profile's name is wrong.
     """
-    try:
-        vector = msgspec.json.decode(line, type=Vector)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UsageError(f"{where} is not a vector: {decode_problem(line, error)}.") from None
+    vector = decode_json(line, Vector, f"{where} is not a vector")
     check_case(vector.case, where)
     known = choices(vector.profile.profile())
     if vector.profile.name != known.name:

@@ -65,12 +65,12 @@ def test_what_is_no_profile_is_said_in_one_sentence(said: str, words: str) -> No
     [
         (b'colour = "red"', "no setting is called 'colour'"),
         (b'recipient = ["role", "channel"]', "recipient has 2 values; choose one of role, channel"),
-        (b'recipient = "role"\nrecipient = "channel"', "a setting has two values"),
+        (b'recipient = "role"\nrecipient = "channel"', "a key has two values"),
         (b"recipient = 3", "recipient cannot be 3; choose from role, channel"),
         (b'profile = "nobody"', "No profile is called 'nobody'"),
         (b"profile = 3", "profile is not the name of one"),
-        (b"recipient", "cannot be read"),
-        (b"\xff", "cannot be read"),
+        (b"recipient", "is not valid TOML"),
+        (b"\xff", "is not valid TOML"),
     ],
 )
 def test_a_wrong_file_is_said_in_one_sentence(tmp_path: Path, text: bytes, words: str) -> None:

@@ -143,8 +143,8 @@ def test_what_expired_is_no_longer_accepted_and_is_told(tmp_path: Path) -> None:
         ("[[accepted]]\ntarget = 'x'\nrule = 'nope'\nreason = 'x'", "No rule, family"),
         ("[[accepted]]\ntarget = 'x'\nrule = 'HT203'\nreason = 'x'\n" * 2, "is there twice"),
         ("[[accepted]]\ntarget = 'x'\nrule = 'HT203'\nreason = 'x'\nexpires = 'soon'", "Invalid RFC3339"),
-        ("[[accept", "is not TOML"),
-        ("\udcff", "is not TOML"),
+        ("[[accept", "is not valid TOML"),
+        ("\udcff", "is not valid TOML"),
     ],
 )
 def test_a_broken_baseline_is_one_sentence(content: str, said: str, tmp_path: Path) -> None:
