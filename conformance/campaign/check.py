@@ -14,7 +14,7 @@ from conformance.campaign import assemble
 from conformance.campaign.branches import BranchSample
 from conformance.campaign.examples import Examples
 from conformance.campaign.listener import Listener, Silent
-from conformance.campaign.parallel import run_parallel
+from conformance.campaign.parallel import Pool
 from conformance.campaign.runner import Runner, Settings
 from conformance.campaign.tally import Part, RuleTally, Tally
 from conformance.engines.host import Host
@@ -142,6 +142,7 @@ class _Campaign:
         self.part = runner.new_part(judged)
         # Hosts that are no engines belong to this process.
         self.foreign = foreign
+        self._pool = Pool(runner.settings, judged)
         self._own: dict[int, Part] = {}
         self._told: set[tuple[int, str]] = set()
         self.plain = runner.settings.cases - int(runner.settings.cases * HINTED)
@@ -255,8 +256,7 @@ class _Campaign:
                 self._tell(number, list(tally.rules), tally)
 
         if settings.jobs > 1 and not self.foreign:
-            chosen = replace(settings, hints=hints)
-            run_parallel(chosen, targets, part, start, stop, deadline=deadline, on_merged=merged)
+            self._pool.run(numbers, part, start, stop, hints=hints, deadline=deadline, on_merged=merged)
         else:
             self.runner.run(
                 targets,
@@ -389,7 +389,8 @@ class _Campaign:
         return found
 
     def close(self) -> None:
-        """End the workers of the probe and of what finds lines."""
+        """End the workers of the probe and of what finds lines, and the processes that judge."""
+        self._pool.close(at_once=self.ended is not None)
         self.examples.close()
         self.sample.close()
 
