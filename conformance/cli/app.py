@@ -17,7 +17,7 @@ from conformance.cli.lazy import HELP_NAMES, Command, help_without_command, lazy
 from conformance.cli.settings_file import load_settings
 from conformance.cli.streams import complain
 from conformance.errors import UsageError
-from conformance.launch import distrust_current_folder
+from conformance.launch import close_to_others, distrust_current_folder
 
 COMMANDS = {
     "check": Command(
@@ -110,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Hugging Face libraries announce themselves on standard error otherwise.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     distrust_current_folder()
+    close_to_others()
     with one_interrupt():
         given = _settings_first(list(sys.argv[1:] if arguments is None else arguments))
         sys.exit(guarded(lambda: app(given, prog_name="conformance", standalone_mode=False, obj=given)))

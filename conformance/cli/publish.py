@@ -117,9 +117,16 @@ class Publisher(Destinations):
         return self._output or new_run_folder(label)
 
     def publish(self, report: Report, folder: Path) -> None:
-        """Write the report into its folder and in every format, and say where it is."""
-        keep(report, folder)
-        self.write(report, folder)
+        """Write the report into its folder and in every format, and say where it is.
+
+        What cannot be written goes to standard output instead; then UsageError is raised.
+        """
+        try:
+            keep(report, folder)
+            self.write(report, folder)
+        except UsageError as error:
+            self._instead(report, folder)
+            raise UsageError(f"{error} What was found is on standard output instead.") from None
         if self._lock is not None:
             self._lock.release()
         if self.shows:
@@ -127,6 +134,13 @@ class Publisher(Destinations):
         elif self._output is None:
             # Nobody can guess the folder, and standard output is not for people here.
             say_where(new_console(stderr=True), folder)
+
+    def _instead(self, report: Report, folder: Path) -> None:
+        """Print the report where its file cannot be written, for programs where those have standard output."""
+        if self.shows:
+            writer(TERMINAL)(report, Output(folder=folder, console=self.console, examples=self.cards))
+        else:
+            write_bytes(encode(report))
 
 
 def keep(report: Report, folder: Path) -> None:

@@ -21,6 +21,8 @@ from conformance.engines.base import Engine, Limits, class_path
 from conformance.errors import UnjudgedError
 
 _STDERR_BYTES = 8192
+# A loaded worker forks in milliseconds; one that somebody stopped never does.
+_ORDER_S = 15.0
 
 # Enough for Python and node to start; tokens, proxies and credentials are not on it.
 _PASSED_ON = (
@@ -148,7 +150,7 @@ class WorkerProcess:
 
     def _order(self, order: bytes, descriptors: list[int]) -> int:
         try:
-            self._control.settimeout(self._limits.startup_s)
+            self._control.settimeout(_ORDER_S)
             socket.send_fds(self._control, [order], descriptors)
             status = self._control.recv(wire.EXIT_STATUS.size)
         except OSError:
