@@ -300,6 +300,7 @@ def coverage_record(coverage: CoverageCounter, branches: BranchCoverage | None) 
         missing_features=sorted(coverage.missing_features),
         template_branches=None if branches is None else branches.share,
         branches_never_run=[] if branches is None else branches.never_run,
+        decisions=[] if branches is None else branches.audit,
     )
 
 

@@ -121,6 +121,15 @@ def _unique(given: Sequence[Target]) -> tuple[list[Target], list[list[str]]]:
     return unique, aliases
 
 
+def steered(template: str, first: int, cases: int) -> Hints:
+    """Return what steers the cases from `first` on: what a template waits for, and at their end the corners."""
+    return _with_corners(hints_of(template), first, cases)
+
+
+def _with_corners(hints: Hints, first: int, cases: int) -> Hints:
+    return replace(hints, corners=(cases - min(corners.COUNT, int((cases - first) * _CORNERS)), cases))
+
+
 class _Campaign:
     """The state of one check: what was counted so far and which targets are finished."""
 
@@ -215,8 +224,7 @@ class _Campaign:
             elif text is not None:
                 with self._bounded(number, "no cases were steered by what the template reads"):
                     hints = hints_of(text)
-            own = min(corners.COUNT, int((cases - self.plain) * _CORNERS))
-            self._hints[number] = replace(hints, corners=(cases - own, cases))
+            self._hints[number] = _with_corners(hints, self.plain, cases)
         return self._hints[number]
 
     def _judged(self, number: int) -> int:

@@ -40,6 +40,10 @@ COMMANDS = {
         "conformance.cli.fix:fix",
         "Repair a template, as far as a campaign before and after proves it; the target itself is never changed.",
     ),
+    "audit": Command(
+        "conformance.cli.audit:audit",
+        "List where a template's output hangs on what a text says, the time or chance, and what testing saw of it.",
+    ),
     "explain": Command("conformance.cli.explain:explain", "Explain a rule, or list them all."),
     "settings": Command(
         "conformance.cli.settings:settings",

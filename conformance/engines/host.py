@@ -167,7 +167,16 @@ class EngineHost:
 
         Raises UnjudgedError when the engine cannot be loaded.
         """
-        return self._worker().wait_ready()
+        for _ in range(_NEW_WORKERS - 1):
+            try:
+                return self._worker().wait_ready()
+            except WorkerGoneError:
+                self._worker().close()
+                self._process = None
+        try:
+            return self._worker().wait_ready()
+        except WorkerGoneError as error:
+            raise UnjudgedError(f"The worker of the engine {self.engine} keeps ending: {error}.") from None
 
     def compile_check(self, template: str) -> SyntaxProblem | None:
         """Return what keeps the engine from compiling the template, or None."""

@@ -96,7 +96,8 @@ class WorkerProcess:
     def wait_ready(self) -> str:
         """Return the engine's version once it is loaded.
 
-        Raises UnjudgedError when it cannot be used here, ends, or takes longer than the start-up limit.
+        Raises UnjudgedError when it cannot be used here, ends, or takes longer than the start-up limit; WorkerGoneError
+        when somebody killed it.
         """
         if self.version is not None:
             return self.version
@@ -113,6 +114,10 @@ class WorkerProcess:
             except ConnectionError:
                 data = b""
             if not data:
+                if self._process.wait() < 0:  # by a signal, and so from outside
+                    raise WorkerGoneError(
+                        f"it was ended by signal {-self._process.returncode} while it started"
+                    )
                 raise UnjudgedError(f"The engine {self.engine} did not start: {self._last_words()}")
             for _, payload in reader.feed(data):
                 greeting = wire.decode_greeting(payload)

@@ -78,6 +78,26 @@ class Branch(_Part, frozen=True, kw_only=True):
     what: str
 
 
+class Decision(_Part, frozen=True, kw_only=True):
+    """A place of the template where its output hangs on more than structure.
+
+    `hangs_on` says on what: what a text says, the time of day, chance, the object behind a helper, how many messages
+    there are, an argument that nobody declares. `seen` are up to two of its outcomes in the campaign: with fewer, what
+    the other one writes was never seen. `refuses` says that it only decides whether the template refuses.
+    """
+
+    line: int
+    what: str
+    hangs_on: list[str]
+    seen: list[str] = []
+    refuses: bool = False
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the campaign did not see it decide either way."""
+        return len(self.seen) < 2 and not self.refuses
+
+
 class Coverage(_Part, frozen=True, kw_only=True):
     """What the campaign reached, as shares from 0 to 1; pairs counts those that can meet."""
 
@@ -86,6 +106,7 @@ class Coverage(_Part, frozen=True, kw_only=True):
     missing_features: list[str] = []
     template_branches: float | None = None
     branches_never_run: list[Branch] = []
+    decisions: list[Decision] = []
 
 
 class Origin(_Part, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ _CLOSE = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _PAIRED = frozenset(("if", "for", "macro", "call", "filter", "with", "block", "generation", "autoescape"))
 _ARMS = frozenset(("elif", "else"))
 # What hosts and Jinja give every template; the rest of a template's free names are its own.
-_GIVEN = frozenset((
+GIVEN = frozenset((
     "messages", "tools", "add_generation_prompt", "continue_final_message", "bos_token", "eos_token", "pad_token",
     "unk_token", "model_identity", "reasoning_effort", "builtin_tools", "strftime_now", "current_date",
     "raise_exception", "documents", "loop", "namespace", "range", "dict", "lipsum", "cycler", "joiner", "caller",
@@ -116,7 +116,7 @@ class Source:
         names = list(self._syntax.find_all(nodes.Name))
         defined = {name.name for name in names if name.ctx != "load"}
         defined |= {macro.name for macro in self._syntax.find_all(nodes.Macro)}
-        return {name.name for name in names if name.ctx == "load"} - defined - _GIVEN
+        return {name.name for name in names if name.ctx == "load"} - defined - GIVEN
 
     def replaced(self, *changes: tuple[int, int, str]) -> str:
         """Return the text with some stretches replaced; they must not overlap."""

@@ -145,7 +145,8 @@ def _account(run: SoakedRun, place: Path, cases: int) -> None:
         run.faults.append(f"{done} cases begun, {run.cases} accounted for")
     if report["run"]["complete"] and done != cases:
         run.faults.append(f"complete with {done} of {cases} cases")
-    rules = {found["rule"] for found in report["targets"][0]["divergences"]}
+    found = report["targets"][0]["divergences"]
+    rules = {each["rule"] for each in found if each["severity"] != "note"}
     if rules - {"resource-limit"}:
         run.faults.append(f"a right template was accused of {', '.join(sorted(rules))}")
     if run.code == 0 and (done != cases or not report["run"]["complete"]):
