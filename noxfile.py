@@ -64,6 +64,22 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation strictly, into site/."""
+    session.install("mkdocs-material>=9.6")
+    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Write what GitHub Pages serves, into reports/site: a page and a badge for each template, and docs/."""
+    session.install("-e", ".", "mkdocs-material>=9.6")
+    kept = session.create_tmp()
+    session.run("conformance", "scoreboard", "--site", "reports/site", "--output", kept, *session.posargs)
+    session.run("mkdocs", "build", "--site-dir", "reports/site/docs", env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Read mutated files with every reader: `nox -s fuzz -- --mutations 100000 --seed 1`."""
     session.install("-e", ".[precision]", TORCH)

@@ -68,6 +68,11 @@ class Registry(Generic[T]):
         """Return all names: those built in, in their order, those registered, those of plug-ins."""
         return list(dict.fromkeys([*self._modules, *self._known, *self._plugins()]))
 
+    @property
+    def built_in(self) -> Mapping[str, str]:
+        """The names built in, with the modules that register them."""
+        return self._modules
+
     def own(self) -> dict[str, T]:
         """Return what this program registered and no other process knows by name."""
         elsewhere = {*self._modules, *self._plugins()}

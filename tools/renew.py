@@ -19,6 +19,7 @@ from conformance.shapes import table
 from conformance.vectors.export import normalise, rendered_files
 from conformance.vectors.files import default_folder
 from tools import mutants, profiles_page, training_variant
+from tools.example_template import example_template
 from tools.mutants.report import write_report
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +29,8 @@ def rules_table() -> str:
     """Return the Markdown table of all rules, by code."""
     rows = ["| Code | Rule | Severity | What differs |", "|---|---|---|---|"]
     rows += [
-        f"| {rule.code} | `{rule.slug}` | {rule.severity} | {_cell(rule.what)} |" for rule in catalogue()
+        f"| [{rule.code}](#{rule.code.lower()}-{rule.slug}) | `{rule.slug}` | {rule.severity} | {_cell(rule.what)} |"
+        for rule in catalogue()
     ]
     return "\n".join(rows)
 
@@ -52,6 +54,10 @@ def rules_page() -> str:
         "# Rules",
         "",
         "Made by `nox -s renew` from `conformance/rules/`; `conformance explain RULE` prints one.",
+        "",
+        "A warning is what another documented profile agrees with, or only the formatting of equal arguments.",
+        "",
+        rules_table(),
     ]
     family = ""
     for rule in catalogue():
@@ -70,16 +76,16 @@ def _shown(text: str) -> str:
     return "".join(unit.shown for unit in units(text))
 
 
-def _readme() -> str:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name, made in (("rules", rules_table()), ("shapes", shapes_table())):
-        text = between(text, f"<!-- {name}: generated -->", f"<!-- {name}: end -->", made)
-    return text
+def shapes_page() -> str:
+    """Return the page about shapes with its table made anew."""
+    text = (ROOT / "docs" / "shapes.md").read_text(encoding="utf-8")
+    return between(text, "<!-- shapes: generated -->", "<!-- shapes: end -->", shapes_table())
 
 
 def generated() -> Iterator[tuple[Path, Callable[[], bytes]]]:
     """Yield each generated file with what makes its content anew."""
-    yield ROOT / "README.md", lambda: _readme().encode()
+    yield ROOT / "docs" / "shapes.md", lambda: shapes_page().encode()
+    yield ROOT / "examples" / "first-template" / "chat_template.jinja", lambda: example_template().encode()
     page = ROOT / "docs" / "profiles.md"
     yield page, lambda: profiles_page.updated(page.read_text(encoding="utf-8")).encode()
     yield ROOT / "docs" / "rules.md", lambda: rules_page().encode()

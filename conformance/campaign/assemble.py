@@ -16,8 +16,10 @@ from conformance.campaign.tally import EngineTally, RefusalTally, RuleTally, Tal
 from conformance.compare.align import align, side_by_side
 from conformance.compare.base import Found
 from conformance.compare.structure import compare
+from conformance.compare.tokens import tokens_around
 from conformance.conversation import Case, case_id
 from conformance.engines import confinement
+from conformance.engines.base import Request
 from conformance.generate.coverage import CoverageCounter
 from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
@@ -35,6 +37,7 @@ from conformance.report.model import (
     Origin,
     Refusal,
     Target,
+    Token,
     ToolInfo,
     Verdict,
 )
@@ -100,6 +103,7 @@ class Shown:
     needs_shapes: Sequence[str] = ()
     origin: Origin | None = None
     reproduce: str = ""
+    request: Request | None = None
 
 
 NOTHING_JUDGED = "no conversation was judged"
@@ -153,31 +157,45 @@ def example(shown: Shown, *, parse: bool = True) -> Example:
     failure = judgement.failure
     if failure is not None and judgement.line is not None:
         failure = f"{failure} (line {judgement.line})"
-    return fitted(
-        Example(
-            case_id=case_id(shown.case),
-            case=shown.case,
-            engine=shown.engine,
-            shape=shown.shape,
-            expected=shown.found.against_text if shown.found.against else shown.answer.rendering.text,
-            actual=judgement.text,
-            offset=difference.offset if difference else None,
-            actual_offset=difference.actual_offset if difference else None,
-            region=region_words(shown.found),
-            message_index=block.index if block is not None and block.index >= 0 else None,
-            template_line=judgement.line if shown.line is None else shown.line,
-            expected_part=difference.expected[:_PART] if difference else "",
-            actual_part=difference.actual[:_PART] if difference else "",
-            also=[found.rule for found in judgement.found if found.rule != shown.found.rule],
-            failure=failure,
-            minimal=shown.minimal,
-            structure=[]
-            if shown.found.against or not parse
-            else structure(shown.answer, judgement, shown.found.rule),
-            origin=shown.origin,
-            reproduce=shown.reproduce,
-        )
+    return Example(
+        case_id=case_id(shown.case),
+        case=shown.case,
+        engine=shown.engine,
+        shape=shown.shape,
+        expected=shown.found.against_text if shown.found.against else shown.answer.rendering.text,
+        actual=judgement.text,
+        offset=difference.offset if difference else None,
+        actual_offset=difference.actual_offset if difference else None,
+        region=region_words(shown.found),
+        message_index=block.index if block is not None and block.index >= 0 else None,
+        template_line=judgement.line if shown.line is None else shown.line,
+        expected_part=difference.expected[:_PART] if difference else "",
+        actual_part=difference.actual[:_PART] if difference else "",
+        also=[found.rule for found in judgement.found if found.rule != shown.found.rule],
+        failure=failure,
+        minimal=shown.minimal,
+        structure=[]
+        if shown.found.against or not parse
+        else structure(shown.answer, judgement, shown.found.rule),
+        origin=shown.origin,
+        reproduce=shown.reproduce,
+        handed={} if shown.request is None else shown.request.handed,
+        expected_tokens=_tokens(
+            shown.answer.rendering.text if parse else None, difference.offset if difference else None
+        ),
+        actual_tokens=_tokens(
+            judgement.text if parse else None,
+            difference.actual_offset if difference else None,
+            judgement.ordinary,
+        ),
     )
+
+
+def _tokens(text: str | None, at: int | None, ordinary: Sequence[tuple[int, int]] = ()) -> list[Token]:
+    """Return the tokens near the place where two texts part, none where there is no such place or text."""
+    if text is None or at is None:
+        return []
+    return [Token(id=token, text=written) for token, written in tokens_around(text, at, tuple(ordinary))]
 
 
 def refusals(tally: Tally) -> list[Refusal]:
@@ -262,7 +280,7 @@ def divergence(
             ReadingRecord(setting=setting, value=value, citation=citation((setting, value)))
             for setting, value in readings
         ],
-        example=example(shown, parse=parse),
+        example=fitted(example(shown, parse=parse)),
         features=telling_features(tally, coverage),
         cause=tally.smallest.found.cause,
         fix=shown.found.fix,

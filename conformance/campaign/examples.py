@@ -38,6 +38,7 @@ class Examples:
         answer = self._runner.judge.answer(smallest.case)
         if answer is None:
             return None
+        request = shapes([smallest.shape])[0][0].request(smallest.case)
         return assemble.Shown(
             smallest.case,
             smallest.engine,
@@ -45,7 +46,8 @@ class Examples:
             answer,
             smallest.judgement,
             smallest.found,
-            reproduce=target.reproduce(shapes([smallest.shape])[0][0].request(smallest.case)),
+            reproduce=target.reproduce(request),
+            request=request,
         )
 
     def smallest(self, target: Target, rules: dict[str, RuleTally]) -> dict[str, assemble.Shown]:
@@ -118,11 +120,11 @@ class Examples:
         if small is None:
             return None
         line, origin = None, None
+        request = small.shape.request(small.case)
         difference, text = small.found.difference, small.judgement.text
         # What only the server can prevent was not written by any line of the template.
         blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
         if target.text is not None and blamed and difference is not None and text is not None:
-            request = small.shape.request(small.case)
             line, origin = self._locator.locate(target.text, smallest.engine, host, request, text, difference)
         return assemble.Shown(
             small.case,
@@ -135,7 +137,8 @@ class Examples:
             line,
             () if self._foreign else shrinker.needed_shapes(small, slug),
             origin,
-            target.reproduce(small.shape.request(small.case)),
+            target.reproduce(request),
+            request,
         )
 
     def masks(self, target: Target, judged: int) -> list[Divergence]:

@@ -161,25 +161,24 @@ def check_mask(
         difference = small.found.difference
         assert difference is not None
         line, origin = locator.locate(template, "transformers", host, request, masked.text, difference)
-    example = fitted(
-        Example(
-            case_id=case_id(small.case),
-            case=small.case,
-            engine="transformers",
-            shape=small.shape.name,
-            expected=" … ".join(masked.text[first:last] for first, last in masked.spans) or "(an empty mask)",
-            actual=masked.text,
-            offset=None,
-            actual_offset=difference.actual_start,
-            region="; ".join(what for what in _GRAVEST if what in seen),
-            message_index=None,
-            template_line=line,
-            minimal=small.minimal,
-            origin=origin,
-        )
+    example = Example(
+        case_id=case_id(small.case),
+        case=small.case,
+        engine="transformers",
+        shape=small.shape.name,
+        expected=" … ".join(masked.text[first:last] for first, last in masked.spans) or "(an empty mask)",
+        actual=masked.text,
+        offset=None,
+        actual_offset=difference.actual_start,
+        region="; ".join(what for what in _GRAVEST if what in seen),
+        message_index=None,
+        template_line=line,
+        minimal=small.minimal,
+        origin=origin,
+        handed=request.handed,
     )
     count = max(each.count for each in seen.values())
-    return [_divergence(example, count, count / judged, "warning" if gravest == _HEADER else "error")]
+    return [_divergence(fitted(example), count, count / judged, "warning" if gravest == _HEADER else "error")]
 
 
 def _divergence(example: Example, count: int, share: float, severity: str) -> Divergence:

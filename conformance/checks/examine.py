@@ -143,7 +143,7 @@ def _divergence(
         shapes=sorted({seen.finding.probe.shape for seen in group}),
         vanishes_under=[],
         impact=loss_of(known.slug).impact,
-        example=_example(found, shown, hosts, tracers),
+        example=fitted(_example(found, shown, hosts, tracers)),
     )
 
 
@@ -167,22 +167,21 @@ def _example(
         for seen in found.seen
         if seen.finding.probe.name == probe.name and seen.finding.rule != finding.rule
     }
-    return fitted(
-        Example(
-            case_id=case_id(probe.case),
-            case=probe.case,
-            engine=shown.engine,
-            shape=probe.shape,
-            expected=finding.expected,
-            actual=finding.actual,
-            offset=finding.offset,
-            actual_offset=finding.actual_offset,
-            region=finding.what if probe.manner is None else f"{finding.what}, handed over as {probe.shape}",
-            message_index=finding.message,
-            template_line=line,
-            also=sorted(others),
-            failure=finding.failure,
-        )
+    return Example(
+        case_id=case_id(probe.case),
+        case=probe.case,
+        engine=shown.engine,
+        shape=probe.shape,
+        expected=finding.expected,
+        actual=finding.actual,
+        offset=finding.offset,
+        actual_offset=finding.actual_offset,
+        region=finding.what if probe.manner is None else f"{finding.what}, handed over as {probe.shape}",
+        message_index=finding.message,
+        template_line=line,
+        also=sorted(others),
+        failure=finding.failure,
+        handed=probe.request(generation=probe.asks).handed,
     )
 
 

@@ -1,5 +1,13 @@
 """The command line: one file a command."""
 
-from conformance.cli.app import app, main
+from __future__ import annotations
 
-__all__ = ["app", "main"]
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    # Imported here, so that machines that lack the other packages can use the guard and the console.
+    from conformance.cli.app import main as run
+
+    run(arguments)

@@ -44,6 +44,10 @@ COMMANDS = {
         "conformance.cli.audit:audit",
         "List where a template's output hangs on what a text says, the time or chance, and what testing saw of it.",
     ),
+    "upload": Command(
+        "conformance.cli.upload:upload",
+        "Judge a model folder, and upload it to the Hub only if the gate passes.",
+    ),
     "explain": Command("conformance.cli.explain:explain", "Explain a rule, or list them all."),
     "settings": Command(
         "conformance.cli.settings:settings",

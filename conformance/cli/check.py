@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -31,12 +32,14 @@ from conformance.cli.options import (
     FailOnOption,
     Formats,
     Jobs,
+    KeepRuns,
     KeyVariable,
     Model,
     Offline,
     OptionalTargets,
     Output,
     Profile,
+    Quiet,
     Renderer,
     Seconds,
     Seed,
@@ -45,6 +48,7 @@ from conformance.cli.options import (
     Timeout,
 )
 from conformance.cli.publish import Publisher
+from conformance.cli.runs import KEPT_RUNS
 from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines, check_engines, obtain_authority
 from conformance.errors import EXIT_UNJUDGED, UsageError
@@ -94,6 +98,8 @@ def check(
     timeout: Timeout = 30.0,
     concurrency: Concurrency = 4,
     api_key_variable: KeyVariable = KEY_VARIABLE,
+    quiet: Quiet = False,
+    keep_runs: KeepRuns = KEPT_RUNS,
 ) -> int:
     """Judge templates, running servers or programs: compare with Harmony, show what differs."""
     if not targets and command is None:
@@ -116,6 +122,8 @@ def check(
             cards=cards,
             gate=gate,
             offline=offline,
+            quiet=quiet,
+            keep_runs=keep_runs,
         )
     engines, no_engine = all_engines(engine or DEFAULT_ENGINES)
     settings = Settings(
@@ -130,13 +138,41 @@ def check(
         jobs=jobs,
     )
     validate(settings)
-    publisher = Publisher(format or (), output, cards)
+    publisher = Publisher(format or (), output, cards, quiet=quiet, keep_runs=keep_runs)
     servers = ServerOptions(server, model, timeout, concurrency, api_key_variable)
     program = None if command is None else open_renderer(command, limit_s=timeout, readings=profile)
-    with load_groups(targets or (), servers, offline=offline, program=program) as loaded:
+    _, code = through_gate(
+        targets or (),
+        settings,
+        gate,
+        publisher,
+        servers=servers,
+        program=program,
+        offline=offline,
+        no_engine=no_engine,
+    )
+    return code
+
+
+def through_gate(
+    targets: Sequence[str],
+    settings: Settings,
+    gate: Gate,
+    publisher: Publisher,
+    *,
+    servers: ServerOptions,
+    offline: bool,
+    program: Group | None = None,
+    no_engine: Sequence[LeftOut] = (),
+) -> tuple[Report, int]:
+    """Judge targets, apply the gate, publish the report; return it and the exit code.
+
+    `no_engine` are engines that were asked for and are not here.
+    """
+    with load_groups(targets, servers, offline=offline, program=program) as loaded:
         for left in loaded.left_out:
             complain(left.reason)
-        obtain_authority(authority, offline=offline)
+        obtain_authority(settings.authority, offline=offline)
         folder = publisher.folder(loaded.groups[0].targets[0].name)
         report = judge(
             loaded.groups,
@@ -151,7 +187,7 @@ def check(
     codes = [exit_code(report), gate.exit_code(report), loaded.exit_code]
     # Unknown is not pass: who asked for all engines did not get all.
     codes += [EXIT_UNJUDGED] if no_engine or cut_short(report, settings) else []
-    return max(codes)
+    return report, max(codes)
 
 
 class _Watch:
@@ -269,5 +305,6 @@ def merged(reports: Sequence[Report]) -> Report:
         ended=next((report.run.ended for report in reports if report.run.ended), None),
         cases=max(report.run.cases for report in reports),
         complete=all(report.run.complete for report in reports),
+        directory=os.getcwd(),
     )
     return replace_fields(first, run=run, targets=[target for report in reports for target in report.targets])

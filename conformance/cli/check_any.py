@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -42,6 +43,8 @@ def run_check_any(
     cards: int,
     gate: Gate,
     offline: bool,
+    quiet: bool,
+    keep_runs: int,
 ) -> int:
     """Try all properties on the targets, write the reports asked for, and return the exit code.
 
@@ -51,7 +54,7 @@ def run_check_any(
     engines, no_engine = all_engines(engines)
     _validate(engines, seed, examples, unused)
     tried = probes(seed, DEFAULT_GENERATED if examples is None else examples)
-    publisher = Publisher(formats, output, cards)
+    publisher = Publisher(formats, output, cards, quiet=quiet, keep_runs=keep_runs)
     templates, left_out = load_templates(targets, offline=offline)
     for left in left_out:
         complain(left.reason)
@@ -66,6 +69,7 @@ def run_check_any(
             elapsed_s=round(time.monotonic() - begin, 3),
             cases=max((one.cases.total for one in found), default=0),
             complete=True,
+            directory=os.getcwd(),
         ),
         targets=found,
         left_out=[*left_out, *no_engine],

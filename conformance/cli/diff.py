@@ -33,7 +33,7 @@ from conformance.cli.options import (
 from conformance.cli.targets import obtain_authority
 from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id
-from conformance.engines.base import Outcome
+from conformance.engines.base import Outcome, Request
 from conformance.engines.host import Host
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
 from conformance.importers import read_given
@@ -42,6 +42,7 @@ from conformance.oracles.base import without_end
 from conformance.oracles.library import OracleFailedError, OracleRefusedError
 from conformance.oracles.profile import written
 from conformance.report.diff_view import Finding, plain_diff, render_diff
+from conformance.report.files import to_json
 from conformance.report.terminal import TerminalWriter
 from conformance.report.visible import glyphs_for, inert
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
@@ -154,7 +155,8 @@ def run_diff(
                 f"Harmony refuses this case, so there is nothing to compare the target with ({error})."
             ) from None
         host = runner.hosts[engine]
-        outcome = _outcome(host, target, case, shape, body)
+        request = _request(host, case, shape, body)
+        outcome = _outcome(host, target, request, body)
         if body is not None and continues(body):
             answer.rendering = without_end(answer.rendering)
         try:
@@ -182,26 +184,38 @@ def run_diff(
     messages = None
     if judgement.text is not None:
         messages = side_by_side(answer.rendering, align(answer.rendering, judgement.text))
+    handed = to_json(body if request is None else request.handed).decode("utf-8", "replace")
     if plain or not console.is_terminal:
-        text = plain_diff(messages, findings=findings, failure=failure, structure=read)
+        text = plain_diff(messages, findings=findings, failure=failure, structure=read, handed=handed)
         console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
     else:
         how = "as sent" if body is not None or shape is None else f"shape {shape.name}"
         title = f"{target.name} · case {case_id(case)} · {how} · engine {engine}"
         writer = TerminalWriter(console)
         writer.print(title)
-        writer.print(render_diff(console, messages, findings=findings, failure=failure, structure=read))
+        writer.print(
+            render_diff(console, messages, findings=findings, failure=failure, structure=read, handed=handed)
+        )
     worse = any(finding.severity != "note" for finding in findings)
     return EXIT_DIVERGES if worse else EXIT_CONFORMS, judgement.text is None
 
 
-def _outcome(
-    host: Host, target: Judged, case: Case, shape: Shape | None, body: dict[str, Any] | None
-) -> Outcome:
-    """Ask for one prompt: of the body as it was sent, where there is one, else of the case in a shape."""
+def _request(host: Host, case: Case, shape: Shape | None, body: dict[str, Any] | None) -> Request | None:
+    """Return what the target is handed: the body as it was sent, where there is one, else the case in a shape.
+
+    None where a server takes the body itself.
+    """
     if body is not None and isinstance(host, ServerHost) and host.protocol.chat:
-        return host.ask(json.dumps(body).encode("ascii"))
+        return None
     if body is None or isinstance(host, RendererHost):
         assert shape is not None
-        return host.collect(host.submit(target.text or "", [shape.request(case)]))[0]
-    return host.collect(host.submit(target.text or "", [as_sent(body, case.options.date)]))[0]
+        return shape.request(case)
+    return as_sent(body, case.options.date)
+
+
+def _outcome(host: Host, target: Judged, request: Request | None, body: dict[str, Any] | None) -> Outcome:
+    """Ask for one prompt."""
+    if request is not None:
+        return host.collect(host.submit(target.text or "", [request]))[0]
+    assert isinstance(host, ServerHost)
+    return host.ask(json.dumps(body).encode("ascii"))

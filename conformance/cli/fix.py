@@ -78,7 +78,7 @@ def run_fix(
     _check_output(target, template, output)
     if len(templates) > 1:
         others = ", ".join(each.name for each in templates[1:])
-        say(console, f"Only {template.name} is repaired; as they are stay {others}.")
+        say(console, f"Only {template.name} is repaired. Not repaired: {others}.")
     obtain_authority(settings.authority, offline=offline)
     if keep and (followed := _followed(settings, template)):
         said = ",".join(written(reading) for reading in followed)

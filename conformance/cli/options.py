@@ -124,4 +124,16 @@ Formats = Annotated[
 ]
 Output = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for reports and event log.")]
 Cards = Annotated[int, typer.Option(metavar="N", help="Failure cards to print for each target.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "-q", "--quiet", help="Print nothing but what went wrong; the exit code and the files tell."
+    ),
+]
+KeepRuns = Annotated[
+    int,
+    typer.Option(
+        "--keep-runs", metavar="N", help="Runs to keep, this one among them; older ones are removed."
+    ),
+]
 Plain = Annotated[bool, typer.Option("--plain", help="Plain text, as into a pipe.")]

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from conformance.cli.console import new_console, say
-from conformance.cli.runs import OUR_FILES, new_run_folder, remember_run
+from conformance.cli.runs import KEPT_RUNS, OUR_FILES, new_run_folder, remember_run
 from conformance.cli.streams import write_bytes
 from conformance.errors import UsageError
 from conformance.report.base import Output, Writer, writer
@@ -57,7 +57,7 @@ class Destinations:
     When a format for programs has standard output, what is for people goes to standard error.
     """
 
-    def __init__(self, formats: Sequence[str], cards: int) -> None:
+    def __init__(self, formats: Sequence[str], cards: int, *, quiet: bool = False) -> None:
         """Read the options; raises UsageError for an unknown format, or a file that cannot be written."""
         if cards < 0:
             raise UsageError(f"--cards is {cards}; give 0 or more.")
@@ -70,12 +70,13 @@ class Destinations:
             asked.insert(0, Destination.of(TERMINAL))
         self._asked = asked
         self.cards = cards
-        self.console = new_console(stderr=bool(streams))
+        self.quiet = quiet
+        self.console = new_console(stderr=bool(streams), quiet=quiet)
 
     @property
     def shows(self) -> bool:
         """Whether the terminal is one of the formats."""
-        return any(one.name == TERMINAL and one.file is None for one in self._asked)
+        return not self.quiet and any(one.name == TERMINAL and one.file is None for one in self._asked)
 
     def write(self, report: Report, folder: Path, *, terminal: bool = True) -> None:
         """Write the report in every format; without `terminal` the caller prints what is for people itself."""
@@ -100,9 +101,20 @@ class Destinations:
 class Publisher(Destinations):
     """The formats of a run's report, and its folder: `output` where one was named."""
 
-    def __init__(self, formats: Sequence[str], output: Path | None, cards: int) -> None:
+    def __init__(
+        self,
+        formats: Sequence[str],
+        output: Path | None,
+        cards: int,
+        *,
+        quiet: bool = False,
+        keep_runs: int = KEPT_RUNS,
+    ) -> None:
         """Read the options; raises UsageError for places that cannot be written or that another run has."""
-        super().__init__(formats, cards)
+        super().__init__(formats, cards, quiet=quiet)
+        if keep_runs < 1:
+            raise UsageError(f"--keep-runs is {keep_runs}; give at least 1, since this run is one.")
+        self._keep_runs = keep_runs
         self._output = output
         self._lock: FolderLock | None = None
         if output is not None:
@@ -114,7 +126,7 @@ class Publisher(Destinations):
 
     def folder(self, label: str) -> Path:
         """Return the folder named, or a new one for a run with this label."""
-        return self._output or new_run_folder(label)
+        return self._output or new_run_folder(label, self._keep_runs)
 
     def publish(self, report: Report, folder: Path) -> None:
         """Write the report into its folder and in every format, and say where it is.
@@ -131,7 +143,7 @@ class Publisher(Destinations):
             self._lock.release()
         if self.shows:
             say_where(self.console, folder)
-        elif self._output is None:
+        elif self._output is None and not self.quiet:
             # Nobody can guess the folder, and standard output is not for people here.
             say_where(new_console(stderr=True), folder)
 

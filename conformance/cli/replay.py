@@ -13,13 +13,13 @@ from conformance.cli.console import new_console
 from conformance.cli.diff import run_diff
 from conformance.cli.groups import ServerOptions, one_group
 from conformance.cli.options import KeyVariable, Offline, Plain, Timeout
-from conformance.cli.runs import newest_run
+from conformance.cli.runs import kept_runs
 from conformance.cli.targets import check_engines, one_template
 from conformance.errors import UsageError
 from conformance.importers import looks_like_case_id, read_case
 from conformance.oracles.authorities import DEFAULT
 from conformance.report.json_file import find_example, read
-from conformance.report.model import Target
+from conformance.report.model import Divergence, Report, Target
 from conformance.servers.client import KEY_VARIABLE
 from conformance.targets.base import Group
 
@@ -32,7 +32,8 @@ def replay(
         str | None, typer.Option(metavar="TARGET", help="The target, where several show the case.")
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The run to look in; default the newest.")
+        Path | None,
+        typer.Option(metavar="DIR", help="The run to look in. Default: all that are kept."),
     ] = None,
     plain: Plain = False,
     offline: Offline = False,
@@ -51,13 +52,12 @@ def replay(
                 group, read_case(path), shape_name=None, engine="transformers", profile="harmony",
                 authority=DEFAULT, plain=plain, offline=offline, console=console,
             )[0]  # fmt: skip
-    report = read(run or newest_run())
-    reported, divergence = find_example(report, case, target)
+    report, reported, divergence = _reported(case, target, run)
     shown = divergence.example
     if reported.source.get("kind") != "server":
         # What a report names is not run unless it is an engine of this installation.
         check_engines([shown.engine])
-    with _again(reported, servers, offline=offline) as group:
+    with _again(reported, servers, Path(report.run.directory), offline=offline) as group:
         if group.targets[0].sha256 != reported.sha256:
             console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
         return run_diff(
@@ -67,14 +67,45 @@ def replay(
         )[0]  # fmt: skip
 
 
-def _again(reported: Target, servers: ServerOptions, *, offline: bool) -> AbstractContextManager[Group]:
-    """Return a reported target once more: a server asked again, a template from its place or from the catalogue."""
+def _reported(case: str, target: str | None, run: Path | None) -> tuple[Report, Target, Divergence]:
+    """Return a reported case with its report: of the run named, else of the newest kept run that has it."""
+    if run is not None:
+        report = read(run)
+        return report, *find_example(report, case, target)
+    problem: UsageError | None = None
+    runs = kept_runs()
+    for kept in runs:
+        try:
+            report = read(kept)
+            return report, *find_example(report, case, target)
+        except UsageError as error:
+            problem = problem or error
+    assert problem is not None
+    searched = (
+        ""
+        if len(runs) == 1
+        else f" None of the {len(runs)} kept runs has it (check --keep-runs N keeps more)."
+    )
+    raise UsageError(f"{problem}{searched}")
+
+
+def _again(
+    reported: Target, servers: ServerOptions, directory: Path, *, offline: bool
+) -> AbstractContextManager[Group]:
+    """Return a reported target once more: a server asked again, a template from its place or from the catalogue.
+
+    `directory` is the folder that the run was started in, to which a relative place belongs.
+    """
     source, name = reported.source, reported.name
     if source.get("kind") == "server":
         same = replace(servers, protocol=source["protocol"])
         return one_group(source["location"], same, offline=offline)
     problems = []
-    for place in dict.fromkeys((source.get("location", name), name)):
+    location = source.get("location", name)
+    there = (
+        str(directory / location) if directory.is_absolute() and (directory / location).exists() else location
+    )
+    for place in dict.fromkeys((there, location, name)):
         try:
             template = one_template(place, offline=offline, sha256=reported.sha256, name=name)
             return nullcontext(Group([template]))

@@ -55,8 +55,8 @@ def _opened() -> Iterator[int]:
         os.close(descriptor)
 
 
-def new_run_folder(label: str) -> Path:
-    """Make and return the folder of a new run; old runs beyond the newest twenty are removed.
+def new_run_folder(label: str, keep: int = KEPT_RUNS) -> Path:
+    """Make and return the folder of a new run; of all runs the newest `keep` stay, older ones are removed.
 
     Raises UsageError when it cannot be made.
     """
@@ -67,7 +67,7 @@ def new_run_folder(label: str) -> Path:
     try:
         with _opened() as folder:
             name = _made(folder, name)
-            for old in sorted(_runs(folder) - {name})[: 1 - KEPT_RUNS]:
+            for old in sorted(_runs(folder) - {name})[: 1 - keep or None]:
                 # Another run may clear up at the same time, and what the user put there stays.
                 with contextlib.suppress(OSError):
                     _remove(folder, old)
@@ -119,20 +119,22 @@ def remember_run(folder: Path) -> None:
         write_file(base.joinpath(*parts, _NEWEST), os.fsencode(folder.resolve()), below=base)
 
 
-def newest_run() -> Path:
-    """Return the folder of the newest run that has a report.
+def kept_runs() -> list[Path]:
+    """Return the folders of all kept runs that have a report, the newest first.
 
     Raises UsageError when there is none.
     """
+    found: list[Path] = []
     with contextlib.suppress(OSError, UsageError), _opened() as folder:
         with contextlib.suppress(OSError):
-            noted = Path(os.fsdecode(_read(folder, _NEWEST)))
-            if (noted / "report.json").is_file():
-                return noted
-        for name in sorted(_runs(folder), reverse=True):
-            if (runs_folder() / name / "report.json").is_file():
-                return runs_folder() / name
-    raise UsageError("No run is kept here yet; run `conformance check TARGET` first, or name a case file.")
+            found.append(Path(os.fsdecode(_read(folder, _NEWEST))))
+        found += [runs_folder() / name for name in sorted(_runs(folder), reverse=True)]
+    found = [run for run in dict.fromkeys(found) if (run / "report.json").is_file()]
+    if not found:
+        raise UsageError(
+            "No run is kept here yet; run `conformance check TARGET` first, or name a case file."
+        )
+    return found
 
 
 def _read(folder: int, name: str) -> bytes:

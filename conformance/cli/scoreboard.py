@@ -17,19 +17,23 @@ from conformance.cli.options import (
     Engines,
     Examples,
     Jobs,
+    KeepRuns,
     Offline,
     Profile,
+    Quiet,
     Seed,
 )
 from conformance.cli.publish import keep, say_where
-from conformance.cli.runs import new_run_folder
+from conformance.cli.runs import KEPT_RUNS, new_run_folder
 from conformance.cli.targets import all_engines, obtain_authority
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED
 from conformance.oracles.authorities import DEFAULT
+from conformance.report.base import Output
 from conformance.report.engines_matrix import engines_json, engines_markdown
 from conformance.report.files import make_folder, write_file
 from conformance.report.model import LeftOut
 from conformance.report.scoreboard import scoreboard_json, scoreboard_markdown
+from conformance.report.site import site_files
 from conformance.report.terminal import TerminalWriter
 from conformance.sources import catalogue
 from conformance.targets.base import Group
@@ -45,7 +49,12 @@ def scoreboard(
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the scoreboard is written.")] = Path(
         "reports"
     ),
+    site: Annotated[
+        Path | None, typer.Option("--site", metavar="DIR", help="Also write it as a site, for GitHub Pages.")
+    ] = None,
     offline: Offline = False,
+    quiet: Quiet = False,
+    keep_runs: KeepRuns = KEPT_RUNS,
 ) -> int:
     """Judge the whole catalogue and write scoreboard.md and scoreboard.json."""
     # With several engines it is the matrix template × engine, in engines.md and engines.json. The exit code is
@@ -54,9 +63,11 @@ def scoreboard(
     settings = Settings(
         seed=seed, cases=examples, profile=profile, authority=authority, engines=chosen, jobs=jobs
     )
-    console = new_console()
+    console = new_console(quiet=quiet)
     validate(settings)
     make_folder(output)
+    if site is not None:
+        make_folder(site)
     obtain_authority(authority, offline=offline)
     templates, left_out = [], list(no_engine)
     for fetched in catalogue.fetch(offline=offline):
@@ -64,7 +75,7 @@ def scoreboard(
             templates.append(fetched.template)
         else:
             left_out.append(LeftOut(name=fetched.entry.name, reason=fetched.error or "not fetched"))
-    folder = new_run_folder("scoreboard")
+    folder = new_run_folder("scoreboard", keep_runs)
     report = judge([Group(templates)], settings, folder, console, left_out=left_out)
     keep(report, folder)
     if report.run.complete and report.targets:
@@ -74,6 +85,9 @@ def scoreboard(
         else:
             write_file(output / "scoreboard.json", scoreboard_json(report))
             write_file(output / "scoreboard.md", scoreboard_markdown(report).encode())
+        if site is not None:
+            for name, data in site_files(report, Output(folder=folder, console=console)):
+                write_file(site / name, data, below=site)
     TerminalWriter(console).write(report, cards=False)
     say_where(console, folder)
     code = max(exit_code(report, "never"), EXIT_UNJUDGED if no_engine else EXIT_CONFORMS)

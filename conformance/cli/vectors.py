@@ -15,7 +15,7 @@ from conformance.cli.console import new_console, say
 from conformance.cli.lazy import help_without_command
 from conformance.cli.options import FailOnOption, Formats, Profile, Seed
 from conformance.cli.publish import Destinations
-from conformance.cli.runs import newest_run
+from conformance.cli.runs import kept_runs
 from conformance.cli.targets import obtain_authority
 from conformance.cli.vectors_report import print_report, write_folder
 from conformance.conversation import Case
@@ -164,7 +164,7 @@ def _reported(path: Path) -> Case:
     """
     if path.is_file() or not looks_like_case_id(str(path)):
         return read_case(path)
-    _, divergence = find_example(read(newest_run()), str(path), None)
+    _, divergence = find_example(read(kept_runs()[0]), str(path), None)
     return divergence.example.case
 
 

@@ -37,6 +37,9 @@ class _Injected(NamedTuple):
     added: Difference | None
 
 
+_AHEAD = 400  # characters that are tokenized behind a place to show
+
+
 @lru_cache(maxsize=1)
 def special_ids() -> dict[str, int]:
     """Return the special tokens of the vocabulary, from text to id."""
@@ -54,6 +57,23 @@ def server_tokens(text: str, ordinary: Ordinary = ()) -> list[int]:
         at = stop
     tokens += harmony.encode(text[at:])
     return tokens
+
+
+def tokens_around(text: str, at: int, ordinary: Ordinary = ()) -> list[tuple[int, str]]:
+    """Return the tokens near a character as id and text: six before it, and fourteen from there on."""
+    start = max(text.rfind("<|start|>", 0, at + 1), 0)
+    stop = min(len(text), at + _AHEAD)
+    inside = tuple(
+        (first - start, last - start) for first, last in ordinary if start <= first and last <= stop
+    )
+    harmony = tokenizer()
+    shown = [(token, harmony.decode([token])) for token in server_tokens(text[start:stop], inside)]
+    reached, here = start, 0
+    for here, (_, written) in enumerate(shown):  # noqa: B007 (the number of the token there is what is wanted)
+        if reached + len(written) > at:
+            break
+        reached += len(written)
+    return shown[max(0, here - 6) : here + 14]
 
 
 def ordinary_of(text: str, tokens: Sequence[int]) -> tuple[tuple[int, int], ...]:

@@ -38,6 +38,13 @@ class Request(msgspec.Struct, frozen=True):
             seconds=drawn % 86_400, microseconds=drawn % 999_983
         )
 
+    @property
+    def handed(self) -> dict[str, Any]:
+        """What a template is handed, as a report keeps it: messages, tools and the options that were passed."""
+        tools = {} if self.tools is None else {"tools": self.tools}
+        asked = {"add_generation_prompt": self.add_generation_prompt}
+        return {"messages": self.messages, **tools, **self.kwargs, **asked}
+
 
 class Rendered(msgspec.Struct, frozen=True, tag="rendered"):
     """The template wrote this text.

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from conformance.errors import EXIT_UNJUDGED, ConformanceError, UnjudgedError, UsageError
+from conformance.cli.console import new_console
+from conformance.cli.guard import guarded
+from conformance.errors import UnjudgedError, UsageError
 from conformance.precision.config import SHORT, Config
 from conformance.precision.config import Progress as Report
 
@@ -130,14 +131,14 @@ def precision(
     config = replace(config, isolation=isolation, limit_s=limit_s)
     if without_effect:
         raise typer.Exit(_refuse(f"{why}, so that {without_effect[0]} has no effect: leave one out"))
-    raise typer.Exit(_guard(lambda: _run(config, output_format, output, strict)))
+    raise typer.Exit(guarded(lambda: _run(config, output_format, output, strict)))
 
 
 def _refuse(sentence: str) -> int:
     def usage() -> int:
         raise UsageError(sentence)
 
-    return _guard(usage)
+    return guarded(usage)
 
 
 def _run(config: Config, output_format: str, output: Path | None, strict: bool) -> int:
@@ -164,7 +165,7 @@ def _run(config: Config, output_format: str, output: Path | None, strict: bool) 
     if output_format == "json":
         print(json.dumps(report.to_dict(), ensure_ascii=False))
     else:
-        render(report, _console(), strict)
+        render(report, new_console(markup=False), strict)
     return report.exit_code(strict)
 
 
@@ -200,14 +201,9 @@ def run_with_progress(config: Config) -> PrecisionReport:
         return run(config, report_progress)
 
 
-def _console() -> Console:
-    """Return a console to which names of files and texts of errors are no markup."""
-    return Console(markup=False, emoji=False)
-
-
 @contextmanager
 def _progress() -> Iterator[Report]:
-    console = Console(stderr=True)
+    console = new_console(stderr=True)
     columns = (SpinnerColumn(), BarColumn(20), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
@@ -221,7 +217,7 @@ def compare(
     output_format: Annotated[str, typer.Option("--format", help="terminal or json")] = "terminal",
 ) -> None:
     """Tell whether two checkpoints are the same numbers after dequantisation, tensor by tensor."""
-    raise typer.Exit(_guard(lambda: _compare(a, b, output_format)))
+    raise typer.Exit(guarded(lambda: _compare(a, b, output_format)))
 
 
 @app.command()
@@ -255,10 +251,10 @@ def attention(
         if output_format == "json":
             print(json.dumps(report.to_dict(), ensure_ascii=False))
         else:
-            render_attention(report, _console(), strict)
+            render_attention(report, new_console(markup=False), strict)
         return report.exit_code(strict)
 
-    raise typer.Exit(_guard(work))
+    raise typer.Exit(guarded(work))
 
 
 def _attention_command(
@@ -284,10 +280,10 @@ def explain(
         from conformance.precision.view.words import explain as explained
 
         for name, text in explained(word):
-            _console().print(f"{name}: {text}")
+            new_console(markup=False).print(f"{name}: {text}")
         return 0
 
-    raise typer.Exit(_guard(work))
+    raise typer.Exit(guarded(work))
 
 
 def _compare(a: Path, b: Path, output_format: str) -> int:
@@ -302,22 +298,10 @@ def _compare(a: Path, b: Path, output_format: str) -> int:
     if output_format == "json":
         print(json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False))
     else:
-        render_comparison(found, _console())
+        render_comparison(found, new_console(markup=False))
     return found.exit_code()
-
-
-def _guard(work: object) -> int:
-    """Return the exit code of `work`, an error of ours being one sentence on standard error."""
-    try:
-        return int(work())  # type: ignore[operator]  # a callable without arguments
-    except ConformanceError as error:
-        print(f"conformance precision: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("conformance precision: interrupted, nothing was judged", file=sys.stderr)
-        return EXIT_UNJUDGED
 
 
 def main() -> None:
     """Run the command line on its own: `python -m conformance.precision`."""
-    app(prog_name="conformance precision")
+    sys.exit(guarded(lambda: app(prog_name="conformance precision", standalone_mode=False)))

@@ -13,6 +13,7 @@ from rich.text import Text
 from conformance.errors import UsageError
 from conformance.report import compact, origin_words
 from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE, Excerpt, Parting, excerpt, parting
+from conformance.report.files import to_json
 from conformance.report.model import Divergence, Example, Target
 from conformance.report.property_card import LABELS, statement
 from conformance.report.property_card import again as own_target
@@ -22,7 +23,9 @@ from conformance.rules import Rule, rule
 SEVERITY_STYLE = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
 
 _UNASKED = "transformers"  # the engine of a command that names none
-_LABEL = 9  # width of `template ` and `oracle   `
+_LABEL = 9  # width of `template ` and `Harmony  `
+_HEAD = 14  # width of `Accepted under`
+_MOST_HANDED = 400  # characters of what the template was handed
 _SEEN = 4  # so many names of features, engines or rules are listed
 _TEXT_WIDTH = 100  # wider lines of prose are hard to read
 _EXCERPT_WIDTH = 100
@@ -36,6 +39,11 @@ def percent(share: float) -> str:
     if 99.9 < value < 100:
         return ">99.9 %"
     return f"{value:.1f}".removesuffix(".0") + " %"
+
+
+def handed_json(example: Example) -> str:
+    """Return the messages, tools and options that the template was handed, as one line of JSON."""
+    return to_json(example.handed).decode("utf-8", "replace")
 
 
 def known_rule(slug: str) -> Rule | None:
@@ -68,7 +76,9 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     kind = target.source.get("kind")
     wrote = kind if kind in ("server", "renderer") else "template"
     labels = (
-        ("one", "other") if divergence.check == "engines" else LABELS.get(divergence.check, ("oracle", wrote))
+        ("one", "other")
+        if divergence.check == "engines"
+        else LABELS.get(divergence.check, ("Harmony", wrote))
     )
     if divergence.check == "tokens" and example.failure is None:
         shown = _control_token(example, width - 2, glyphs)
@@ -77,7 +87,7 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     parts += ["", Padding(shown, (0, 0, 0, 4)), ""]
     parts.append(Padding(_explanation(target, divergence, width, glyphs), (0, 0, 0, 2)))
     # Never broken into lines, so that it can be pasted: a long one is wrapped by the terminal itself.
-    again = Text("  ", no_wrap=True, overflow="ignore").append("Again ", "bold")
+    again = Text("  ", no_wrap=True, overflow="ignore").append("Reproduce with ", "bold")
     location = own_target(target, divergence)
     command = (
         replay_command(example.case_id, target.name)
@@ -86,7 +96,7 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     )
     parts.append(again.append(inert(command, glyphs=glyphs), "cyan"))
     if example.reproduce:
-        asked = Text("  ", no_wrap=True, overflow="ignore").append("Ask   ", "bold")
+        asked = Text("  ", no_wrap=True, overflow="ignore").append("Or ask         ", "bold")
         parts.append(asked.append(inert(example.reproduce, glyphs=glyphs), "cyan"))
     return Group(*parts)
 
@@ -112,7 +122,7 @@ def _headline(target: Target, divergence: Divergence, width: int, glyphs: Glyphs
         middle.append(f" {place}", "bold")
     elif divergence.example.minimal and divergence.example.actual is not None and not note:
         # Lines are traced on shrunk cases only; on others there is nothing to say yet.
-        middle.append(" line unknown", MARK_STYLE)
+        middle.append(" line not traced", MARK_STYLE)
     table = Table.grid(padding=(0, 2), expand=False)
     table.width = min(width, _TEXT_WIDTH)
     table.add_column(ratio=1, no_wrap=True)
@@ -210,7 +220,7 @@ def _caret(shown: Excerpt, told: str, width: int) -> Text:
 def _explanation(target: Target, divergence: Divergence, width: int, glyphs: Glyphs) -> Table:
     table = Table.grid(padding=(0, 1))
     table.width = min(width - 2, _TEXT_WIDTH)
-    table.add_column(width=5, style="bold")
+    table.add_column(width=_HEAD, style="bold")
     table.add_column(ratio=1, overflow="fold")
     known = known_rule(divergence.rule)
     if known is not None:
@@ -221,28 +231,36 @@ def _explanation(target: Target, divergence: Divergence, width: int, glyphs: Gly
         )
     example = divergence.example
     if example.structure:
-        table.add_row("Reads", Text("\n".join(inert(words, glyphs=glyphs) for words in example.structure)))
+        table.add_row(
+            "A model reads", Text("\n".join(inert(words, glyphs=glyphs) for words in example.structure))
+        )
     if (source := origin_words.sentence(example)) is not None:
-        table.add_row("From", Text(source))
-    table.add_row("Seen", _seen(target, divergence, glyphs))
+        table.add_row("Comes from", Text(source))
+    table.add_row("Frequency", _seen(target, divergence, glyphs))
     if divergence.readings or divergence.vanishes_under:
-        table.add_row("But", Text("\n".join(_readings(divergence, glyphs))))
+        table.add_row("Accepted under", Text("\n".join(_readings(divergence, glyphs))))
     if example.also:
-        table.add_row("Also", Text(f"the same case shows {names(example.also, glyphs)}"))
+        table.add_row("Also shows", Text(names(example.also, glyphs)))
+    if example.handed and compact.is_small(example.case):
+        handed = inert(handed_json(example), _MOST_HANDED, glyphs=glyphs)
+        table.add_row(
+            "Handed over", Text.assemble((f"as {inert(example.shape, glyphs=glyphs)}: ", "dim"), handed)
+        )
     return table
 
 
 def _readings(divergence: Divergence, glyphs: Glyphs) -> Iterator[str]:
     """Yield the readings under which a divergence is none, each with who reads it so, and the profiles with them."""
     for reading in divergence.readings[:_SEEN]:
-        yield f"{reading} is right to {glyphs.plain(reading.citation)}"
+        yield f"{reading}: {glyphs.plain(reading.citation)}"
     if divergence.vanishes_under:
-        yield f"vanishes under {names(divergence.vanishes_under, glyphs)}"
+        noun = "profile" if len(divergence.vanishes_under) == 1 else "profiles"
+        yield f"{noun} {names(divergence.vanishes_under, glyphs)}"
 
 
 def _seen(target: Target, divergence: Divergence, glyphs: Glyphs) -> Text:
     dot = f" {glyphs.dot} "
-    text = Text(f"in {percent(divergence.share)} of {compact.plural(target.cases.total, 'case')}")
+    text = Text(f"{percent(divergence.share)} of {compact.plural(target.cases.total, 'conversation')}")
     if divergence.engines:
         text.append(f"{dot}engine{'s'[: len(divergence.engines) > 1]} {names(divergence.engines, glyphs)}")
     if divergence.features:

@@ -1,4 +1,4 @@
-"""One conversation, as the oracle and as the template write it: side by side, or one under the other."""
+"""One conversation, as Harmony and as the template write it: side by side, or one under the other."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ def render_diff(
     findings: Sequence[Finding] = (),
     failure: str | None = None,
     structure: Sequence[str] = (),
+    handed: str = "",
     stacked: bool | None = None,
 ) -> RenderableType:
     """Return one conversation's two texts message by message, equal messages folded, with what explains them.
 
     `messages` is None and `failure` says why where the template wrote nothing. `structure` says how a model reads
-    the template's text. `stacked` chooses the layout; by default the console's width does.
+    the template's text, `handed` what it was handed, as JSON.
+    `stacked` chooses the layout; by default the console's width does.
     """
     glyphs = glyphs_for(console)
     if messages is None:
@@ -58,6 +60,8 @@ def render_diff(
     if structure:
         parts += ["", Text("What the model reads, parsed by Harmony", "bold")]
         parts += [Text(f"  {inert(sentence, glyphs=glyphs)}") for sentence in structure]
+    if handed:
+        parts += ["", Text("What the template was handed", "bold"), Text(f"  {inert(handed, glyphs=glyphs)}")]
     return Group(*parts)
 
 
@@ -67,10 +71,11 @@ def plain_diff(
     findings: Sequence[Finding] = (),
     failure: str | None = None,
     structure: Sequence[str] = (),
+    handed: str = "",
 ) -> str:
     """Return the difference as plain text without colours, for files and pipes; lines begin with ` `, `-` or `+`.
 
-    `-` is the oracle's line and `+` the template's, as in a patch.
+    `-` is Harmony's line and `+` the template's, as in a patch.
     """
     lines: list[str] = []
     if messages is None:
@@ -83,6 +88,8 @@ def plain_diff(
         known = known_rule(finding.rule)
         lines.append(f"# {inert(finding.rule)}{where}" + (f": {known.why}" if known else ""))
     lines += [f"# parsed: {inert(sentence)}" for sentence in structure]
+    if handed:
+        lines.append(f"# handed over: {inert(handed)}")
     return "\n".join(lines) + "\n"
 
 
@@ -128,7 +135,7 @@ def _messages(
             continue
         title = Text.assemble((f"{glyphs.bad} ", ACTUAL_STYLE), (glyphs.plain(_title(pair)), "bold"))
         if pair.actual is None:
-            title.append("  only the oracle has this message", EXPECTED_STYLE)
+            title.append("  only Harmony has this message", EXPECTED_STYLE)
         elif pair.expected is None:
             title.append("  only the template has this message", ACTUAL_STYLE)
         parts.append(title)
@@ -173,7 +180,7 @@ def _stacked(shown: list[Row | int], glyphs: Glyphs) -> Table:
         else:
             if row.expected is not None:
                 line = _styled(row.expected, row.expected_changes, EXPECTED_STYLE, glyphs)
-                table.add_row(Text("oracle", EXPECTED_STYLE), line)
+                table.add_row(Text("Harmony", EXPECTED_STYLE), line)
             if row.actual is not None:
                 line = _styled(row.actual, row.actual_changes, ACTUAL_STYLE, glyphs)
                 table.add_row(Text("template", ACTUAL_STYLE), line)
@@ -186,7 +193,7 @@ def _side_by_side(shown: list[Row | int], width: int, glyphs: Glyphs) -> Table:
     table.add_column(width=half, overflow="fold")
     table.add_column(width=1)
     table.add_column(width=half, overflow="fold")
-    table.add_row(Text("oracle", EXPECTED_STYLE), "", Text("template", ACTUAL_STYLE))
+    table.add_row(Text("Harmony", EXPECTED_STYLE), "", Text("template", ACTUAL_STYLE))
     for row in shown:
         if isinstance(row, int):
             table.add_row(_fold(row, glyphs), "", _fold(row, glyphs))

@@ -27,16 +27,16 @@ def explain_rule(rule: Rule, console: Console) -> RenderableType:
     head.append(f"  {rule.family}", "dim")
     table = Table.grid(padding=(0, 1))
     table.width = min(max(console.width - 2, 20), _TEXT_WIDTH)
-    table.add_column(width=5, style="bold")
+    table.add_column(width=14, style="bold")
     table.add_column(ratio=1, overflow="fold")
     for label, text in (("What", rule.what), ("Why", rule.why), ("Spec", rule.citation), ("Try", rule.fix)):
         table.add_row(label, Text(glyphs.plain(text)))
-    for label, text, style in (("Right", rule.good, EXPECTED_STYLE), ("Wrong", rule.bad, ACTUAL_STYLE)):
+    for label, text, style in (("Good", rule.good, EXPECTED_STYLE), ("Bad", rule.bad, ACTUAL_STYLE)):
         table.add_row(label, Text("".join(unit.shown for unit in units(text, glyphs=glyphs)), style))
-    table.add_row("Loses", Text(f"{loss_of(rule.slug).impact}: {loss_of(rule.slug).reason}"))
+    table.add_row("Impact", Text(f"{loss_of(rule.slug).impact}: {loss_of(rule.slug).reason}"))
     if rule.setting:
-        setting = f"the profile setting {rule.setting}: under another of its values this may be right"
-        table.add_row("But", Text(setting))
+        setting = f"under another value of the setting {rule.setting} (`conformance settings`)"
+        table.add_row("May be right", Text(setting))
     return Group(head, "", Padding(table, (0, 0, 0, 2)))
 
 

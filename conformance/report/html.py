@@ -19,16 +19,16 @@ from rich.text import Text
 
 from conformance.conversation import Assistant, Case, Instructions, User
 from conformance.report.base import Output, register
-from conformance.report.cards import known_rule, percent, replay_command
+from conformance.report.cards import handed_json, known_rule, percent, replay_command
 from conformance.report.excerpt import excerpt, parting, token_excerpt
 from conformance.report.files import to_json
 from conformance.report.issues import issues, repository
-from conformance.report.model import Divergence, Report, Target
+from conformance.report.model import Divergence, Report, Target, Token
 from conformance.report.property_card import LABELS
 from conformance.report.property_card import again as own_target
 from conformance.report.severities import SEVERITIES
 from conformance.report.verdicts import best_profile, judged_by, not_harmony, verdict
-from conformance.report.visible import MARK_STYLE, TOKEN_STYLE, inert
+from conformance.report.visible import MARK_STYLE, TOKEN_STYLE, inert, units
 from conformance.rules.base import loss_of
 from conformance.rules.impacts import IMPACTS
 
@@ -38,6 +38,8 @@ _MOST_TEXT = 4000  # of one message in a conversation
 _MOST_BYTES = 4 * 2**20
 # Few fonts have the picture of a blank; and on a page a line may end where it ends.
 _PICTURES = {"␠": "·", "⏎": "⏎\n"}
+_SERVER = ("protocol", "version", "model", "template")  # what a server says of itself
+_MOST_REFUSALS = 3
 _KINDS = {TOKEN_STYLE: "token", MARK_STYLE: "mark"}
 
 
@@ -152,7 +154,9 @@ def _target(target: Target, report: Report) -> dict[str, Any]:
     right = target.right_under.get(profile)
     if right is not None and counts.total:
         shown["share"], shown["width"] = percent(right), f"{right * 100:.3f}%"
-        shown["meaning"] = f"of {counts.total:,} generated conversations are identical under {inert(profile)}"
+        shown["meaning"] = (
+            f"of {counts.total:,} generated stress conversations are identical under {inert(profile)}"
+        )
         best = best_profile(target, profile)
         if best is not None and best[0] != profile and best[1] > right:
             shown["lines"].append(f"{percent(best[1])} under the best cited profile, {inert(best[0])}")
@@ -162,6 +166,11 @@ def _target(target: Target, report: Report) -> dict[str, Any]:
     for finding in target.findings:
         if finding.checked:
             shown["lines"].append(inert(f"{finding.code} {finding.where}: {finding.message}", 300))
+    for refusal in target.refusals[:_MOST_REFUSALS]:
+        shown["lines"].append(inert(f"refuses {percent(refusal.share)}: {refusal.message}", 300))
+    said = [f"{name} {target.source[name]}" for name in _SERVER if target.source.get(name)]
+    if said:
+        shown["lines"].append(inert(" · ".join(said), 400))
     if accepted := sum(bool(found.accepted) for found in target.divergences):
         shown["lines"].append(f"{accepted} accepted by the baseline")
     engines, shapes = ", ".join(target.engines), ", ".join(target.shapes)
@@ -224,10 +233,20 @@ def _card(target: Target, divergence: Divergence, lines: list[str]) -> dict[str,
     if divergence.accepted:
         facts.append(("Accepted because", inert(divergence.accepted)))
     card["facts"] = facts
+    card["handed"] = inert(handed_json(example), _MOST_TEXT) if example.handed else ""
+    card["ask"] = inert(example.reproduce, _MOST_TEXT)
+    card["tokens"] = [
+        _token_row(labels[0], example.expected_tokens),
+        _token_row(labels[1], example.actual_tokens),
+    ]
     card["command"] = (
         "" if own_target(target, divergence) else inert(replay_command(example.case_id, target.name))
     )
     return card
+
+
+def _token_row(label: str, tokens: list[Token]) -> tuple[str, list[tuple[int, str]]]:
+    return label, [(token.id, "".join(unit.shown for unit in units(token.text))) for token in tokens]
 
 
 def _difference(divergence: Divergence) -> dict[str, Any]:

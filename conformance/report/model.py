@@ -43,7 +43,7 @@ class Run(_Part, frozen=True, kw_only=True):
 
     `unanswered` counts conversations on which the authority gave no answer, by its reason: they are among `cases` and
     judged nobody. In `layout_failures` of the others our layout does not explain the authority's text: they are judged
-    all the same, and what differs is placed by message, not by region.
+    all the same, and what differs is placed by message, not by region. Relative paths are those of `directory`.
     """
 
     seed: int
@@ -54,6 +54,7 @@ class Run(_Part, frozen=True, kw_only=True):
     ended: Literal["time", "interrupted", "gone"] | None = None
     unanswered: dict[str, int] = {}
     layout_failures: int = 0
+    directory: str = ""
 
 
 class CaseCounts(_Part, frozen=True, kw_only=True):
@@ -134,6 +135,13 @@ class Cut(_Part, frozen=True, kw_only=True):
     sha256: str
 
 
+class Token(_Part, frozen=True, kw_only=True):
+    """One token of a prompt: its number in o200k_harmony, and its text; part of a character is U+FFFD."""
+
+    id: int
+    text: str
+
+
 class Example(_Part, frozen=True, kw_only=True):
     """The smallest case found that shows a divergence, and the two texts where they part.
 
@@ -144,7 +152,8 @@ class Example(_Part, frozen=True, kw_only=True):
     nothing was written: then `origin` says between which lines.
     `structure` says in short sentences what a model reads otherwise than Harmony meant, when a server has encoded
     `actual`: messages lost, extra or forged, other channels and recipients. `reproduce` is a command line that asks a
-    server or program for the same prompt.
+    server or program for the same prompt. `handed` holds the messages, tools and options that the template was handed,
+    empty where that was not kept. The tokens are those near the place where the texts part.
     """
 
     case_id: str
@@ -168,6 +177,9 @@ class Example(_Part, frozen=True, kw_only=True):
     origin: Origin | None = None
     expected_cut: Cut | None = None
     actual_cut: Cut | None = None
+    handed: dict[str, Any] = {}
+    expected_tokens: list[Token] = []
+    actual_tokens: list[Token] = []
 
 
 class Reading(_Part, frozen=True, kw_only=True):

@@ -46,7 +46,7 @@ def _data(report: Report) -> dict[str, Any]:
             "unanswered": report.run.unanswered,
             "layout_failures": report.run.layout_failures,
         },
-        "templates": [_target_data(target) for target in _ranked(report)],
+        "templates": [_target_data(target) for target in ranked(report)],
         "left_out": [{"name": name, "reason": reason} for name, reason in _left_out(report)],
     }
 
@@ -112,15 +112,15 @@ def _markdown(report: Report) -> Iterator[str]:
     shares = f"Right under {cell(profile)} | Best profile | Under cited readings"
     yield f"| Template | SHA-256 | Conversations | {shares} | Rules | Verdict |"
     yield "|---|---|--:|--:|--:|--:|--:|---|"
-    ranked = _ranked(report)
-    for target in ranked:
+    best_first = ranked(report)
+    for target in best_first:
         yield _row(target, profile)
     left = list(_left_out(report))
     if left:
         yield from ("", "## Left out", "")
         for name, reason in left:
             yield f"- {cell(name)}: {cell(reason)}"
-    for target in ranked:
+    for target in best_first:
         if target.harmony and target.divergences:
             yield from _rules(target)
 
@@ -167,7 +167,7 @@ def _rules(target: Target) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def _ranked(report: Report) -> list[Target]:
+def ranked(report: Report) -> list[Target]:
     """Return the judged targets: Harmony first, the best first, by name where equal."""
     profile = report.run.profile
     judged = [target for target in report.targets if target.verdict != "error"]

@@ -54,7 +54,7 @@ def _template_verdict(target: Target, default: str) -> str:
     if target.verdict == "error":
         return f"error: {target.error or 'it could not be judged'}"
     if not target.harmony:
-        return f"{not_harmony(target)}; `conformance check --any` tries what needs no oracle"
+        return f"{not_harmony(target)}; `conformance check --any` tries what holds for any template"
     if target.cases.total == 0:
         # Should be an error already; a run that judged nothing must not read like a pass.
         return "error: no conversation was judged"
@@ -68,10 +68,10 @@ def _template_verdict(target: Target, default: str) -> str:
         return words
     right = target.right_under.get(default)
     best = best_profile(target, default)
-    cases = plural(target.cases.total, "conversation")
+    cases = plural(target.cases.total, "generated stress conversation")
     if right is None:
-        return f"diverges: {target.cases.equal:,} of {cases} right"
-    words = f"diverges: {percent(right)} of {cases} right under {default}"
+        return f"diverges: every property holds in {target.cases.equal:,} of {cases}"
+    words = f"diverges: {target.cases.equal:,} of {cases} are identical ({percent(right)})"
     if best is not None and best[0] != default and best[1] > right:
         words += f", {percent(best[1])} under {best[0]}"
     read = target.right_under_readings
@@ -86,8 +86,14 @@ def headline(target: Target, default: str, glyphs: Glyphs) -> Table:
     style = VERDICT_STYLE[target.verdict]
     if words.startswith("error"):
         style = VERDICT_STYLE["error"]
-    passes = words.startswith("conforms") if target.passes is None else target.passes
-    mark = glyphs.good if passes and not words.startswith("error") else glyphs.bad
+    conforms = words.startswith("conforms")
+    passes = conforms if target.passes is None else target.passes and not words.startswith("error")
+    mark = glyphs.good if passes else glyphs.bad
+    # The mark is the gate's and goes with the exit code; where the verdict says otherwise, both are said.
+    if passes and not conforms:
+        words, style = f"passes this gate, {words}", "bold yellow"
+    elif conforms and not passes:
+        words, style = f"fails this gate, {words}", "bold red"
     word, colon, rest = words.partition(":")
     line = Table.grid(padding=(0, 1))
     line.add_row(
@@ -145,9 +151,9 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         ]
         line = dot.join(said)
         if counts.inexpressible:
-            line += f"; {counts.inexpressible:,} inexpressible, counted apart"
+            line += f"; {counts.inexpressible:,} cannot be sent in the shape drawn (not counted)"
         if counts.refused:
-            line += f"; {counts.refused:,} refused, counted apart (Harmony renders them)"
+            line += f"; {counts.refused:,} refused, though Harmony renders them (not counted)"
         if target.unclassified_share:
             line += f"; {percent(target.unclassified_share)} unclassified"
         yield Text(line)

@@ -87,7 +87,7 @@ class Source(Protocol):
 
 
 # In this order they are asked; the catalogue last, so that a path always means the path.
-_MODULES = ("wheel", "hub", "gguf", "model_folder", "file", "catalogue")
+_MODULES = ("standard_input", "wheel", "hub", "gguf", "model_folder", "file", "catalogue")
 SOURCES: Registry[type[Source]] = Registry(
     "source",
     "conformance.sources",

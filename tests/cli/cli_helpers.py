@@ -6,24 +6,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+
+from command_line import Result
 
 from conformance.resources import resource
 
 REFERENCE = resource("templates", "gpt-oss.jinja").read_text(encoding="utf-8")
 FAST = ("--engine", "jinja2", "--examples", "40")
-
-
-class Result(NamedTuple):
-    """What a command ended with and wrote."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
 
 
 def with_fault(find: str, replace: str) -> str:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_helpers import FAST, REFERENCE, Run, sentence
+from cli_helpers import FAST, REFERENCE, sentence
+from command_line import Run
 
 from conformance.errors import UsageError
 from conformance.oracles import copies

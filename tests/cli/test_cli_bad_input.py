@@ -7,7 +7,8 @@ import struct
 from pathlib import Path
 
 import pytest
-from cli_helpers import FAST, Run, sentence
+from cli_helpers import FAST, sentence
+from command_line import Run
 
 from conformance.oracles import vocabulary
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_helpers import FAST, REFERENCE, Run, normal, sentence, with_fault
+from cli_helpers import FAST, REFERENCE, normal, sentence, with_fault
+from command_line import Run
 from syrupy.assertion import SnapshotAssertion
 
 from conformance.campaign import runner
@@ -95,7 +96,7 @@ def test_beside_json_what_is_for_people_goes_to_standard_error(run: Run) -> None
 
 def test_cards_limits_cards_only(run: Run) -> None:
     none = run("check", "newlines.jinja", *FAST, "--cards", 0).out
-    assert "Again conformance replay" not in none
+    assert "Reproduce with conformance replay" not in none
     assert "instructions-trailing-newlines" in none
 
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import jsonschema
-from cli_helpers import Run, normal, sentence
+from cli_helpers import normal, sentence
+from command_line import Run
 from syrupy.assertion import SnapshotAssertion
 
 from conformance.report.model import report_schema

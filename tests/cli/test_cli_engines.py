@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_helpers import Run, sentence
+from cli_helpers import sentence
+from command_line import Run
 
 from conformance.engines import engine_names, huggingface_js, npm_package
 from conformance.engines.npm_package import FOLDER_VARIABLE, NpmPackage

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import gguf
 import pytest
-from cli_helpers import NEWLINES, REFERENCE, Run, normal, sentence, with_fault
+from cli_helpers import NEWLINES, REFERENCE, normal, sentence, with_fault
+from command_line import Run
 from syrupy.assertion import SnapshotAssertion
 
 from conformance.campaign.judge import Judge

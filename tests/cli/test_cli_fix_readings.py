@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from conformance.cli import app
+from conformance.cli.app import app
 from conformance.oracles.profile import profile
 from conformance.resources import resource
 from tools.reading_variants import reading_variant

@@ -8,7 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from cli_helpers import FAST, Run, sentence, subprocess_run
+from cli_helpers import FAST, sentence, subprocess_run
+from command_line import Run
 
 from conformance.report.files import FolderLock
 

@@ -6,7 +6,8 @@ import datetime
 from pathlib import Path
 
 import pytest
-from cli_helpers import FAST, REFERENCE, Run, sentence
+from cli_helpers import FAST, REFERENCE, sentence
+from command_line import Run
 
 
 def test_turned_on_for_a_template_with_known_faults(run: Run) -> None:

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_helpers import FAST, REFERENCE, Run, sentence, subprocess_run
+from cli_helpers import FAST, REFERENCE, sentence, subprocess_run
+from command_line import Run
 from gguf import GGUFWriter
 
 from conformance.cli import runs

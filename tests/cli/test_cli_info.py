@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_helpers import FAST, Run, normal, subprocess_run
+from cli_helpers import FAST, normal, subprocess_run
+from command_line import Run
 from syrupy.assertion import SnapshotAssertion
 
 from conformance import __version__

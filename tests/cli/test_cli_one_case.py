@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_helpers import FAST, NEWLINES, REFERENCE, Run, normal, sentence
+from cli_helpers import FAST, NEWLINES, REFERENCE, normal, sentence
+from command_line import Run
 from syrupy.assertion import SnapshotAssertion
 
 REQUEST = {

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from cli_helpers import FAST, Run
+from cli_helpers import FAST
+from command_line import Run
 
 from conformance.report.events import read_events
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli_helpers import FAST, Run, sentence
+from cli_helpers import FAST, sentence
+from command_line import Run
 
 from conformance.cli.app import COMMANDS
 from conformance.cli.options_of import Option, Options, options_of

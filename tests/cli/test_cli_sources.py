@@ -14,7 +14,8 @@ from pathlib import Path
 
 import gguf
 import pytest
-from cli_helpers import FAST, NEWLINES, REFERENCE, Run, sentence, subprocess_run
+from cli_helpers import FAST, NEWLINES, REFERENCE, sentence, subprocess_run
+from command_line import Run
 
 from conformance.sources import catalogue
 

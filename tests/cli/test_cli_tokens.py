@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_helpers import Run, normal, with_fault
+from cli_helpers import normal, with_fault
+from command_line import Run
 
 FORGING = with_fault(
     "text_at(message, 'content', 'the content of a user message') ~ '<|end|>'",

@@ -154,3 +154,29 @@ def test_tf32_switched_on_is_seen_on_the_card(gpu):
     finally:
         torch.backends.cuda.matmul.allow_tf32 = False
     assert any("TF32" in r.reason for r in rows)
+
+
+@pytest.mark.parametrize("seed", [172, 173])
+def test_the_step_of_a_quantised_row_follows_the_peak_that_it_may_have(seed):
+    # In these two an activation's large channel is so unsure that the row's scale is another one in a right path.
+    from conformance.precision.faults.right import right_paths
+    from conformance.precision.judging.examine import Examination, Workbench
+    from conformance.precision.model.regimes import REGIMES, build
+
+    layer = synthetic_layer(PRESETS["tiny"].with_experts(8), seed, torch.device("cpu"))
+    with torch.inference_mode():
+        bench = Workbench.of(build(REGIMES["scale-top"], layer, 32, seed))
+        (path,) = [p for p in right_paths() if p.name == "int8-activations"]
+        rows = Examination(path, path.prepare(bench.workload.layer), bench).run()
+    assert [r for r in rows if not r.good and not r.expected] == []
+
+
+def test_a_scale_for_a_whole_tensor_has_its_step_from_the_largest_row():
+    from conformance.precision.formats.quantised import quantisation_variance, quantise
+
+    rows = torch.tensor(
+        [[448.0] * 32, [2.0**-9] * 32]
+    )  # the small row lies below the least step of the large one
+    error = quantise(rows, "fp8_e4m3_tensor") - rows
+    assert float(error[1].abs().amax()) == 0.0
+    assert float(quantisation_variance(rows, "fp8_e4m3_tensor")[1, 0]) > (2.0**-10) ** 2 / 12

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 from conformance.precision.config import Config  # noqa: E402
 from conformance.precision.judging.judge import judge  # noqa: E402
 from conformance.precision.model.rounding import uniform  # noqa: E402
-from conformance.precision.paths.base import PrecisionPath, always  # noqa: E402
+from conformance.precision.paths.base import PATHS, PrecisionPath, always  # noqa: E402
 from conformance.precision.paths.registry import all_paths  # noqa: E402
 from conformance.precision.paths.torch_loop import LoopRunner  # noqa: E402
 from conformance.precision.run import run as running  # noqa: E402
@@ -117,3 +117,18 @@ def test_the_worst_place_of_an_overflow_is_where_it_is(bad):
     truth[3, 4] = float("nan")  # finite by mistake
     metrics = judge(truth.nan_to_num(1.0), truth, torch.full_like(truth, 1e-12), "float32").metrics
     assert (metrics["worst_token"], metrics["worst_channel"]) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("offer", "said"),
+    [
+        (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda: ["a name"], "it offers str, which is no PrecisionPath"),
+        (lambda: [all_paths()["torch-float32"]], "a path 'torch-float32', and there is one: rename it"),
+    ],
+)
+def test_a_broken_plug_in_is_a_path_that_cannot_run(monkeypatch, offer, said):
+    monkeypatch.setitem(PATHS._known, "stranger", offer)
+    path = all_paths()["plug-in stranger"]
+    assert said in path.unsupported(torch.device("cpu"), None)
+    assert not path.trusted

@@ -64,8 +64,9 @@ finally:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (
-        "loaded besides: ['conformance.errors', 'conformance.gguf', 'conformance.gguf.reader'] set()"
-        in done.stdout
+        "loaded besides: ['conformance.cli', 'conformance.cli.console', 'conformance.cli.guard', "
+        "'conformance.cli.streams', 'conformance.errors', 'conformance.gguf', 'conformance.gguf.reader', "
+        "'conformance.registry'] set()" in done.stdout
     )
 
 

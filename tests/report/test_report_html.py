@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from conformance.report.base import Output, writer
-from conformance.report.model import LeftOut, Report
+from conformance.report.model import LeftOut, Report, Token
 
 from . import samples
 from .browser import axe, open_browser
@@ -169,3 +169,27 @@ def test_a_forged_token_is_marked_and_no_difference_is_made_up(browser: Any, tmp
     nodes = "[...document.querySelectorAll('.diff dt, .diff del')]"
     texts = browser.execute_script(f"return {nodes}.map(n => n.textContent)")
     assert texts == ["template (the marked text is read as a control token)", "<|start|>"]
+
+
+def test_what_was_handed_over_and_tokens_are_made_when_they_are_opened(browser: Any, tmp_path: Path) -> None:
+    target = samples.diverging()
+    first = target.divergences[0]
+    tokens = [Token(id=200006, text="<|start|>"), Token(id=173781, text="assistant")]
+    example = replace(
+        first.example,
+        handed={"messages": [{"role": "user", "content": SCRIPT}]},
+        expected_tokens=tokens,
+        actual_tokens=tokens[:1],
+    )
+    target = replace(target, divergences=[replace(first, example=example)])
+    show(browser, tmp_path / "x.html", replace(samples.full(), targets=[target]))
+    count = "return document.querySelectorAll('.folded > :not(summary)').length"
+    assert browser.execute_script(count) == 0
+    browser.execute_async_script(
+        "document.querySelectorAll('.folded').forEach((n) => { n.open = true; }); setTimeout(arguments[0], 100)"
+    )
+    assert browser.execute_script(count) == 3
+    text = browser.execute_script("return document.querySelector('.card').innerText")
+    assert "200006" in text
+    assert '"role":"user"' in text
+    assert browser.execute_script("return window.hacked") is None

@@ -58,7 +58,7 @@ def test_an_incomplete_and_an_empty_report(snapshot):
 
 def test_examples_are_the_worst():
     text = printed(samples.report(samples.diverging()), examples=1)
-    assert text.count("Again") == 1
+    assert text.count("Reproduce with") == 1
     assert "HT111 instructions-trailing-newlines" in text
     assert "(+5 more; --cards 6 shows all)" in text
 
@@ -77,13 +77,13 @@ def test_hostile_text_is_inert_on_every_terminal(width, colours, encoding):
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_lines_fit_but_for_the_command_to_paste(width):
     for line in printed(samples.full(), width).split("\n"):
-        assert len(line) <= width or line.startswith("  Again")
+        assert len(line) <= width or line.startswith("  Reproduce with")
 
 
 def test_the_command_can_be_pasted_whole():
     target = samples.target("a folder/with 'quotes' " + "x" * 90, "diverges", [samples.crash()])
     text = printed(samples.report(target), 80)
-    line = next(line for line in text.split("\n") if "Again" in line)
+    line = next(line for line in text.split("\n") if "Reproduce with" in line)
     assert line.endswith("x'")
 
 

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from conftest import Run
+from command_line import Run
 from stand_in import Llama, serving
 
 from conformance.as_sent import as_sent, ignored

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Result, Run
+from command_line import Result, Run
 from stand_in import CUT, HANG, Llama, Reply, serving
 
 from conformance.errors import EXIT_DIVERGES, EXIT_UNJUDGED, EXIT_USAGE

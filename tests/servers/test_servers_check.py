@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run
+from command_line import Run
 from stand_in import Llama, Reply, asked, serving, today
 
 from conformance.conversation import Assistant, Case

@@ -14,7 +14,7 @@ from pathlib import Path
 import gguf
 import msgspec
 import pytest
-from conftest import Run
+from command_line import Run
 from msgspec.structs import replace
 
 from conformance.campaign.runner import Runner, Settings

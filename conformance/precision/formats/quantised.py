@@ -15,23 +15,29 @@ from conformance.precision.formats.mx import BLOCK, E2M1, nearest_codes
 
 FLOAT8_E4M3_MAX, FLOAT8_E5M2_MAX, INT8_MAX = 448.0, 57344.0, 127.0
 TINY = 1e-38
+REACH = 6.0  # standard deviations that a number may be off: 2e-9 of them are further
 
 
 @dataclass(frozen=True)
 class Quantised:
     """A quantised format: `quantise` returns rows (..., K) as the format holds them, `unit` its coarsest relative
-    half step, `binades` how far its normal numbers reach below the largest, `what` one phrase for people."""
+    half step, `binades` how far its normal numbers reach below the largest (0: one step for all), `what` one phrase
+    for people, `scope` the numbers that share a scale: a block of 32, a row or the tensor."""
 
     name: str
     unit: float
     binades: int
     quantise: Callable[[torch.Tensor], torch.Tensor]
     what: str
+    scope: str = "row"
 
-    @property
-    def blocks(self) -> bool:
-        """Whether 32 neighbours share a scale."""
-        return self.name.startswith("mx") or self.name == "q8_0"
+    def peaks(self, sizes: torch.Tensor) -> torch.Tensor:
+        """Return the largest of the sizes (P, K) that share each one's scale, as a tensor that broadcasts to them."""
+        if self.scope == "tensor":
+            return sizes.amax()
+        if self.scope == "row":
+            return sizes.amax(-1, keepdim=True)
+        return sizes.unflatten(-1, (-1, BLOCK)).amax(-1).repeat_interleave(BLOCK, -1)
 
 
 def mx_round(values: torch.Tensor, mantissa_bits: int, largest_exponent: int, emin: int) -> torch.Tensor:
@@ -75,16 +81,30 @@ E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 QUANTISED = {
     q.name: q
     for q in (
-        Quantised("mxfp8", 2.0**-4, 14, lambda v: mx_round(v, 3, 8, -6), "MXFP8 (E4M3, blocks of 32)"),
-        Quantised("mxfp8_e5m2", 2.0**-3, 29, lambda v: mx_round(v, 2, 15, -14), "MXFP8 (E5M2, blocks of 32)"),
-        Quantised("mxfp4", 2.0**-2, 2, lambda v: mx_round(v, 1, 2, 0), "MXFP4 (blocks of 32)"),
+        Quantised(
+            "mxfp8", 2.0**-4, 14, lambda v: mx_round(v, 3, 8, -6), "MXFP8 (E4M3, blocks of 32)", "block"
+        ),
+        Quantised(
+            "mxfp8_e5m2",
+            2.0**-3,
+            29,
+            lambda v: mx_round(v, 2, 15, -14),
+            "MXFP8 (E5M2, blocks of 32)",
+            "block",
+        ),
+        Quantised("mxfp4", 2.0**-2, 2, lambda v: mx_round(v, 1, 2, 0), "MXFP4 (blocks of 32)", "block"),
         Quantised("fp8_e4m3", 2.0**-4, 14, _float8(E4M3, FLOAT8_E4M3_MAX, True), "FP8 E4M3, a scale a row"),
         Quantised(
-            "fp8_e4m3_tensor", 2.0**-4, 14, _float8(E4M3, FLOAT8_E4M3_MAX, False), "FP8 E4M3, one scale"
+            "fp8_e4m3_tensor",
+            2.0**-4,
+            14,
+            _float8(E4M3, FLOAT8_E4M3_MAX, False),
+            "FP8 E4M3, one scale",
+            "tensor",
         ),
         Quantised("fp8_e5m2", 2.0**-3, 29, _float8(E5M2, FLOAT8_E5M2_MAX, True), "FP8 E5M2, a scale a row"),
         Quantised("int8", 1 / 127, 0, _int8, "INT8, a scale a row"),
-        Quantised("q8_0", 1 / 127, 0, _q8_0, "Q8_0 (int8, blocks of 32)"),
+        Quantised("q8_0", 1 / 127, 0, _q8_0, "Q8_0 (int8, blocks of 32)", "block"),
     )
 }
 
@@ -94,25 +114,23 @@ def quantise(values: torch.Tensor, name: str) -> torch.Tensor:
     return QUANTISED[name].quantise(values) if name else values
 
 
-def quantisation_variance(values: torch.Tensor, name: str) -> torch.Tensor:
+def quantisation_variance(
+    values: torch.Tensor, name: str, variance: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return the variance (float64) of quantising each number: its own error here, or its step's where that is larger.
 
     A path's numbers differ a little from these, so that one which lies on a step here is off it there; and scales
-    are rounded in more than one way.
+    are rounded in more than one way. The step follows the largest number that shares the scale: where `variance` says
+    how far each may be off, the step is the one that the largest would have at `REACH` standard deviations.
     """
     q = QUANTISED[name]
     wide = values.double()
     error = (q.quantise(values).double() - wide).square()
-    grouped = wide.unflatten(-1, (-1, BLOCK)) if q.blocks else wide
-    peak = grouped.abs().amax(-1, keepdim=True)
-    if name in ("int8", "q8_0"):
-        step = (peak / INT8_MAX).expand_as(grouped)
+    sizes = wide.abs()
+    peak = q.peaks(sizes if variance is None else sizes + REACH * variance.double().sqrt())
+    if not q.binades:
+        step = peak / INT8_MAX
     else:
         least = peak * 2.0**-q.binades  # below it the step stays the same
-        step = (
-            torch.exp2(torch.floor(torch.log2(torch.maximum(grouped.abs(), least).clamp_min(1e-300))))
-            * 2
-            * q.unit
-        )
-    spread = (step.square() / 12).reshape(values.shape)
-    return torch.maximum(error, spread)
+        step = torch.exp2(torch.floor(torch.log2(torch.maximum(sizes, least).clamp_min(1e-300)))) * 2 * q.unit
+    return torch.maximum(error, step.square() / 12)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 
 from conformance.precision.formats.floats import FORMATS, rounding_variance
-from conformance.precision.formats.quantised import quantisation_variance
+from conformance.precision.formats.quantised import REACH, quantisation_variance
 from conformance.precision.model.parallel import card_parts, slices
 from conformance.precision.model.reference import Pairs, Trace, to_slots
 from conformance.precision.model.reference import combine as combine_exactly
@@ -21,7 +21,7 @@ from conformance.precision.model.weights import LayerWeights
 
 # A number this close to a clamp, in standard deviations, may fall on either side of it.
 CLAMP_MARGIN = 8.0
-CHORDS = (1.0, 3.0, 6.0)  # in standard deviations
+CHORDS = (1.0, 3.0, REACH)  # in standard deviations
 
 
 def work_dtype(layer: LayerWeights) -> torch.dtype:
@@ -84,7 +84,7 @@ def linear(
         squares = squares + rows_variance.to(dtype)
     quantised = rounding.activation_as if name == "gate_up" else rounding.hidden_as
     if quantised:
-        squares = squares + quantisation_variance(rows, quantised).to(dtype)
+        squares = squares + quantisation_variance(rows, quantised, rows_variance).to(dtype)
     variance = squared_product(layer, name, squares, pairs)
     if rounding.split_k > 1:
         variance += split_variance(layer, name, rows, pairs, rounding)

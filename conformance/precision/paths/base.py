@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ import torch
 from conformance.precision.model.reference import Pairs, Routing
 from conformance.precision.model.rounding import Rounding
 from conformance.precision.model.weights import LayerWeights
+from conformance.registry import Registry
 
 
 class MisbehaviourError(Exception):
@@ -80,8 +81,7 @@ class PrecisionPath:
 
     What it cannot do is believed only from here: from `unsupported`, `scale_bytes` and `max_tokens`, never from what it
     raises. `scale_bytes` is the range of E8M0 bytes its weights survive; `claim` is what people say of it, for the
-    policy table; `paths` in other packages register a list of these under the entry point group
-    `conformance.precision.paths`.
+    policy table.
     """
 
     name: str
@@ -103,6 +103,21 @@ class PrecisionPath:
     timed: bool = False  # one of those that --timing compares
     captured: bool = True  # its calls can be captured as a graph
     stacked: bool = True  # cheap enough to be run through a stack of layers on any device
+
+
+Offer = Callable[[], Iterable[PrecisionPath]]
+_HERE = "conformance.precision.paths"
+# Sets of paths, in the order of the report; a package offers one under the entry point group of the registry.
+PATHS: Registry[Offer] = Registry(
+    "set of precision paths",
+    "conformance.precision.paths",
+    {
+        name: f"{_HERE}.{name}"
+        for name in (
+            "torch_loop", "transformers_experts", "triton_mx", "dequant_matmul", "native_mx", "policies",
+        )
+    },
+)  # fmt: skip
 
 
 def always(device: torch.device, layer: LayerWeights) -> str | None:

@@ -11,7 +11,7 @@ import torch
 from conformance.precision.formats.floats import torch_dtype
 from conformance.precision.model.reference import Pairs, Routing
 from conformance.precision.model.rounding import uniform
-from conformance.precision.paths.base import PrecisionPath, always, held_scales
+from conformance.precision.paths.base import PATHS, PrecisionPath, always, held_scales
 from conformance.precision.paths.torch_loop import LoopRunner
 
 
@@ -36,6 +36,7 @@ class DequantRunner(LoopRunner):
         )
 
 
+@PATHS.named("dequant_matmul")
 def paths() -> list[PrecisionPath]:
     """Return the path in bfloat16 and float16."""
     return [_path(dtype) for dtype in ("bfloat16", "float16")]

@@ -6,7 +6,7 @@ import torch
 
 from conformance.precision.model.rounding import uniform
 from conformance.precision.model.weights import LayerWeights
-from conformance.precision.paths.base import PathRunner, PrecisionPath
+from conformance.precision.paths.base import PATHS, PathRunner, PrecisionPath
 
 
 def _unsupported(device: torch.device, layer: LayerWeights) -> str:
@@ -25,6 +25,7 @@ def _prepare(layer: LayerWeights) -> PathRunner:
     raise RuntimeError("the native MX path has no runner")
 
 
+@PATHS.named("native_mx")
 def paths() -> list[PrecisionPath]:
     """Return the native path, which is UNSUPPORTED wherever it cannot be judged."""
     return [PrecisionPath("native-mxfp4", "mxfp4", uniform("bfloat16"), _prepare, _unsupported, trusted=True)]

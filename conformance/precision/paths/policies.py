@@ -6,7 +6,7 @@ The cards' rules are emulated by dtype wherever this runs; such a card's own har
 from __future__ import annotations
 
 from conformance.precision.model.rounding import Rounding, uniform
-from conformance.precision.paths.base import PrecisionPath
+from conformance.precision.paths.base import PATHS, PrecisionPath
 from conformance.precision.paths.torch_loop import loop_path
 
 HALF = uniform("float16")
@@ -61,6 +61,7 @@ POLICIES: tuple[tuple[str, str, Rounding, str], ...] = (
 )
 
 
+@PATHS.named("policies")
 def paths() -> list[PrecisionPath]:
     """Return one path per policy."""
     return [loop_path(name, dtype, rounding, claim) for name, dtype, rounding, claim in POLICIES]

@@ -1,31 +1,56 @@
-"""All paths, in the order of the report; adding one is one file with a `paths()` and a line here."""
+"""All paths by name, in the order of the report; `PATHS` in `base` lists the sets that they come in."""
 
 from __future__ import annotations
 
-from conformance.errors import UsageError
-from conformance.precision.paths import (
-    dequant_matmul,
-    native_mx,
-    policies,
-    torch_loop,
-    transformers_experts,
-    triton_mx,
-)
-from conformance.precision.paths.base import PrecisionPath
-from conformance.precision.paths.external import external_paths
+from collections.abc import Iterator
+from dataclasses import replace
 
-BUILT_IN = (torch_loop, transformers_experts, triton_mx, dequant_matmul, native_mx, policies)
+from conformance.errors import UsageError
+from conformance.precision.model.rounding import fused
+from conformance.precision.paths.base import PATHS, PathRunner, PrecisionPath
 
 
 def all_paths() -> dict[str, PrecisionPath]:
     """Return every path by name, those of other packages last.
 
-    A plug-in that does not load, or takes a name that is there, is a path that cannot run and says why.
+    A plug-in costs only itself: where it does not load, or takes a name that is there, it is a path that cannot run
+    and says why.
     """
-    found = {path.name: path for module in BUILT_IN for path in module.paths()}
-    for path in external_paths(set(found)):
-        found[path.name] = path
+    found: dict[str, PrecisionPath] = {}
+    for name in PATHS.names():
+        built_in = name in PATHS.built_in
+        for path in PATHS[name]() if built_in else _plugged_in(name, set(found)):
+            found[path.name] = path
     return found
+
+
+def _plugged_in(name: str, taken: set[str]) -> Iterator[PrecisionPath]:
+    """Yield the paths of another package, each in a process of its own when a run isolates."""
+    try:
+        offered = PATHS[name]
+        paths = list(offered() if callable(offered) else offered)
+    except Exception as error:  # other people's code: whatever it raises is its own
+        yield _broken(
+            name, str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        )
+        return
+    for path in paths:
+        if not isinstance(path, PrecisionPath):
+            yield _broken(name, f"it offers {type(path).__name__}, which is no PrecisionPath")
+        elif path.name in taken:
+            yield _broken(name, f"it offers a path {path.name!r}, and there is one: rename it")
+        else:
+            taken.add(path.name)
+            yield replace(path, trusted=False)
+
+
+def _broken(name: str, why: str) -> PrecisionPath:
+    said = f"the plug-in {name!r} cannot be used: {why}"
+
+    def prepare(layer: object) -> PathRunner:
+        raise RuntimeError(said)
+
+    return PrecisionPath(f"plug-in {name}", "", fused("bfloat16"), prepare, lambda device, layer: said)
 
 
 def select(names: list[str] | None) -> list[PrecisionPath]:

@@ -13,7 +13,7 @@ from conformance.precision.model.reference import Pairs, Routing
 from conformance.precision.model.rounding import Rounding, uniform
 from conformance.precision.model.shape import LayerShape
 from conformance.precision.model.weights import LayerWeights
-from conformance.precision.paths.base import PathRunner, PrecisionPath, always, held_scales
+from conformance.precision.paths.base import PATHS, PathRunner, PrecisionPath, always, held_scales
 
 
 def activation(gate_up: torch.Tensor, shape: LayerShape) -> torch.Tensor:
@@ -163,6 +163,7 @@ AUTOCAST = uniform("float32").but(
 )
 
 
+@PATHS.named("torch_loop")
 def paths() -> list[PrecisionPath]:
     """Return the loop in float32, bfloat16 and float16, and under float16 autocast."""
     found = [loop_path(f"torch-{d}", d, uniform(d)) for d in ("float32", "bfloat16", "float16")]

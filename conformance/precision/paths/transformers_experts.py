@@ -14,7 +14,7 @@ from conformance.precision.formats.floats import torch_dtype
 from conformance.precision.model.reference import Pairs, Routing
 from conformance.precision.model.rounding import Rounding, uniform
 from conformance.precision.model.weights import LayerWeights
-from conformance.precision.paths.base import PathRunner, PrecisionPath, held_scales
+from conformance.precision.paths.base import PATHS, PathRunner, PrecisionPath, held_scales
 
 IMPLEMENTATIONS = ("eager", "batched_mm", "grouped_mm")
 BATCHED_PAIRS = 32  # batched_mm copies one expert's weights per pair, so that it is fed this many at a time
@@ -153,6 +153,7 @@ def _unsupported(dtype: str, implementation: str) -> Callable[[torch.device, Lay
     return reason
 
 
+@PATHS.named("transformers_experts")
 def paths() -> list[PrecisionPath]:
     """Return each implementation in float32, bfloat16 and float16."""
     found = []

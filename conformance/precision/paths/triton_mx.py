@@ -14,8 +14,9 @@ from conformance.precision.formats.floats import torch_dtype
 from conformance.precision.model.reference import Pairs, Routing
 from conformance.precision.model.rounding import fused
 from conformance.precision.model.weights import LayerWeights, MxTensor
-from conformance.precision.paths.base import PathRunner, PrecisionPath
+from conformance.precision.paths.base import PATHS, PathRunner, PrecisionPath
 
+SCALE_BYTES = {"bfloat16": (1, 251), "float16": (104, 140)}  # that the products survive
 FORMAT = {"bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -83,14 +84,15 @@ def one_by_one(experts: torch.Tensor) -> Schedule:
 
 
 class TritonRunner(PathRunner):
-    """A layer's packed weights, run through the kernels."""
+    """A layer's packed weights, run through the kernels: ours, or a module with the same names."""
 
-    def __init__(self, layer: LayerWeights, dtype: str) -> None:
-        from conformance.precision.paths import triton_kernels
+    def __init__(self, layer: LayerWeights, dtype: str, kernels: Any = None) -> None:
+        if kernels is None:
+            from conformance.precision.paths import triton_kernels as kernels  # where there is a GPU only
 
         if not isinstance(layer.gate_up, MxTensor) or not isinstance(layer.down, MxTensor):
             raise TypeError("the Triton path reads MXFP4 weights only")
-        self.kernels: Any = triton_kernels
+        self.kernels: Any = kernels
         self.layer = layer
         self.format = FORMAT[dtype]
         self.dtype = torch_dtype(dtype)
@@ -214,9 +216,10 @@ def _unsupported(device: torch.device, layer: LayerWeights) -> str | None:
     return None
 
 
+@PATHS.named("triton_mx")
 def paths() -> list[PrecisionPath]:
     """Return the path with bfloat16 and with float16 activations."""
-    return [_path("bfloat16", (1, 251)), _path("float16", (104, 140))]
+    return [_path(dtype, held) for dtype, held in SCALE_BYTES.items()]
 
 
 def _path(dtype: str, scale_bytes: tuple[int, int]) -> PrecisionPath:

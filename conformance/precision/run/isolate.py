@@ -274,6 +274,3 @@ def grouped(names: list[tuple[str, bool]], isolation: str) -> list[list[str]]:
         return [[name] for name, _ in names]
     shared = [name for name, trusted in names if trusted]
     return ([shared] if shared else []) + [[name] for name, trusted in names if not trusted]
-
-
-Tell = Callable[[dict[str, Any]], None]

@@ -9,7 +9,6 @@ import torch
 
 from conformance.precision.faults.base import Fault
 from conformance.precision.faults.catalogue import all_faults
-from conformance.precision.faults.right import right_paths
 from conformance.precision.judging.examine import Examination, Workbench
 from conformance.precision.judging.tolerances import MODELS
 from conformance.precision.model import regimes
@@ -20,7 +19,7 @@ from conformance.precision.paths.base import PrecisionPath, always
 from conformance.precision.paths.torch_loop import loop_path
 from conformance.precision.report import Row
 from conformance.precision.run.exposures import Bench as Asked
-from conformance.precision.run.exposures import exposed, false_alarms
+from conformance.precision.run.exposures import exposed, false_alarms, right_variants
 
 EXPERTS = 8  # faults do not depend on the number of experts beyond that there is a fifth
 CACHE_BYTES = 4 << 30
@@ -89,7 +88,7 @@ def selftest(
         "failed": failed,
         "faults": entries,
         "exposures": found,
-        "right_variants": {"tried": 2 * len(right_paths()) * exposures, "accused": alarms},
+        "right_variants": {"tried": len(right_variants(asked)) * exposures, "accused": alarms},
     }
 
 

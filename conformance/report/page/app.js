@@ -30,6 +30,12 @@ function button(text, action, label) {
   node.addEventListener("click", action);
   return node;
 }
+function folded(title, parts) {
+  // Made when it is opened: few readers open many of ten thousand.
+  const node = make("details", "folded", make("summary", "", title));
+  node.addEventListener("toggle", () => { if (node.open && node.childElementCount === 1) node.append(...parts()); });
+  return node;
+}
 function targets() {
   for (const target of data.targets) {
     const card = make("article", "target " + (target.passes ? "pass" : "fail"), make("h3", "", target.name));
@@ -87,6 +93,11 @@ function card(item) {
   const facts = make("dl", "facts");
   for (const [label, text] of item.facts) facts.append(make("dt", "", label), make("dd", "", ...prose(text)));
   node.append(facts);
+  const tokens = item.tokens.filter(([, row]) => row.length);
+  if (tokens.length) node.append(folded("Tokens where the texts part", () => tokens.map(([label, row]) =>
+    make("div", "tokens", make("b", "", label), ...row.map(([id, text]) => make("span", "", make("code", "", text), String(id)))))));
+  if (item.handed) node.append(folded("What the template was handed", () => [make("pre", "", item.handed)]));
+  if (item.ask) node.append(folded("The same, asked of the server", () => [make("pre", "", item.ask)]));
   if (item.command) {
     const copy = button("Copy", async () => {
       try { await navigator.clipboard.writeText(item.command); copy.textContent = "Copied"; }

@@ -5,6 +5,7 @@ The package of nearly this name on PyPI is another project. Weights are swizzled
 
 from __future__ import annotations
 
+import functools
 from importlib.util import find_spec
 from typing import Any
 
@@ -117,18 +118,7 @@ def moe(
     }
 
 
-def fused_moe(
-    hidden_states: torch.Tensor,
-    topk_ids: torch.Tensor,
-    topk_weights: torch.Tensor,
-    prepared: dict[str, Any],
-    gate_up_bias: torch.Tensor,
-    down_bias: torch.Tensor,
-    alpha: float,
-    limit: float,
-    num_experts: int,
-) -> torch.Tensor:
+@functools.wraps(moe)  # its parameters say what it asks for
+def fused_moe(**given: Any) -> torch.Tensor:
     """Return the layer's result (T, H) alone, as engines call it."""
-    return moe(
-        hidden_states, topk_ids, topk_weights, prepared, gate_up_bias, down_bias, alpha, limit, num_experts
-    )["result"]
+    return moe(**given)["result"]

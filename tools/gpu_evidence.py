@@ -1,0 +1,308 @@
+"""What the precision track's documents say about a card, measured anew: `python -m tools.gpu_evidence PART FOLDER`.
+
+`timed` runs the commands one after the other, since what they take is part of what is shown. `planted` runs every
+fault in both exposures and the right variants over seeds, side by side, with the right variants of a tiny layer on
+the processor's cores. Whatever runs out of time is named and leaves the rest whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from functools import cache
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+KERNELS = "tools/gpu_kernels.py"
+# Name, arguments after `conformance precision`, seconds at most.
+FOREIGN = " ".join(
+    f"--kernel {name}"
+    for name in (
+        "triton_kernels",
+        "triton_kernels-fused",
+        f"{KERNELS}:alpha_in_bfloat16",
+        "transformers-mxfp4",
+    )
+)
+BAD = " ".join(
+    f"--kernel {KERNELS}:{name}" for name in ("writes_out_of_bounds", "never_ends", "writes_nothing")
+)
+TIMED = (
+    ("all-paths", "", 140.0),
+    ("sweep", "--sweep", 190.0),
+    ("one-process", "--isolation none", 130.0),
+    ("foreign-kernels", f"--depth 0 {FOREIGN} --sweep", 130.0),
+    ("bad-kernels", f"--depth 0 --path torch-bfloat16 {BAD} --regime gaussian --no-sweep --limit-s 15", 80.0),
+    ("attention", "attention --preset gpt-oss", 60.0),
+)
+GPU_WORKERS, TOKENS, SCORED, SWEPT = 3, 64, 1024, 4096
+SEEDS_20B, SEEDS_TINY = 5, 200
+
+
+def timed(folder: Path, seconds: float, only: list[str]) -> None:
+    """Run the commands in turn, each with a limit, and write what they took."""
+    ends = time.monotonic() + seconds
+    steps = [(n, [sys.executable, "-m", "conformance.precision", *a.split()], s) for n, a, s in TIMED]
+    if find_spec("pytest"):
+        tests = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-m",
+            "gpu",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "tests/precision",
+        ]
+        steps.append(("gpu-tests", tests, 60))
+    done = []
+    for name, command, limit in steps:
+        if only and name not in only:
+            continue
+        place = folder / name
+        if name != "gpu-tests":
+            command = [*command, "--output", str(place)]
+        left = min(limit, ends - time.monotonic())
+        started = time.monotonic()
+        code: int | str = "no time was left"
+        if left > 5:
+            with (folder / f"{name}.log").open("w", encoding="utf-8") as log:
+                try:
+                    code = subprocess.run(
+                        command, stdout=log, stderr=log, timeout=left, check=False
+                    ).returncode
+                except subprocess.TimeoutExpired:
+                    code = f"ended after {left:.0f} s"
+        took = round(time.monotonic() - started, 1)
+        done.append({"step": name, "exit_code": code, "seconds": took})
+        print(f"{name}: {code}, {took} s", flush=True)
+        _write(folder / "timed.json", done)
+
+
+@cache
+def _bench(preset: str, seed: int, device: str) -> Any:
+    """Return the workloads of one seed."""
+    import torch
+
+    from conformance.precision.model.shape import preset as shape_of
+    from conformance.precision.model.synthetic import synthetic_layer
+    from conformance.precision.run.exposures import Bench
+    from conformance.precision.run.selftest import CACHE_BYTES, EXPERTS
+
+    layer = synthetic_layer(shape_of(preset).with_experts(EXPERTS), seed, torch.device(device))
+    tokens = TOKENS if device == "cuda" else 32
+    return Bench(replace(layer, cache_bytes=CACHE_BYTES), tokens, SCORED, SWEPT, seed)
+
+
+def _asked(preset: str, seed: int, device: str, question: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return the answer to a question about one seed's workloads, or what it raised; only one seed's are held."""
+    import torch
+
+    torch.set_num_threads(1)
+    key = (preset, seed, device)
+    if key not in _KEPT:
+        _bench.cache_clear()
+        _KEPT.clear()
+        _KEPT.append(key)
+    started = time.monotonic()
+    try:
+        with torch.inference_mode():
+            answer = {"answer": question(_bench(*key))}
+            if device == "cuda":
+                torch.cuda.synchronize()
+    except Exception as error:  # whatever a fault raises is told; a card that is gone ends the process
+        answer = {"raised": f"{type(error).__name__}: {error}"[:600]}
+        if device == "cuda":
+            try:
+                torch.cuda.synchronize()
+            except Exception:
+                os._exit(70)
+            torch.cuda.empty_cache()
+    return {**answer, "seconds": round(time.monotonic() - started, 1)}
+
+
+_KEPT: list[tuple[str, int, str]] = []
+
+
+def fault_task(preset: str, device: str, exposure: str, name: str) -> dict[str, Any]:
+    """Return what catches one fault in one exposure."""
+    from conformance.precision.config import silent
+    from conformance.precision.run.exposures import caught, planted
+
+    def question(bench: Any) -> Any:
+        return caught([p for p in planted(bench, exposure) if p.path.name == name], bench, silent, exposure)
+
+    return {"exposure": exposure, "name": name, **_asked(preset, 0, device, question)}
+
+
+def right_task(preset: str, device: str, seed: int, names: list[str] | None) -> dict[str, Any]:
+    """Return the accusations against the right variants of one seed; there must be none."""
+    from conformance.precision.run.exposures import false_alarms, right_variants
+
+    def question(bench: Any) -> Any:
+        paths = [p for p in right_variants(bench) if names is None or p.name in names]
+        return {"tried": len(paths), "accused": false_alarms(bench, paths=paths)}
+
+    return {"seed": seed, "names": names, **_asked(preset, seed, device, question)}
+
+
+def _finished(futures: list[Future[Any]], ends: float) -> Iterator[dict[str, Any]]:
+    """Yield results as they come until the time is over; a lost process costs those that its pool had left."""
+    waiting = as_completed(futures, timeout=max(1.0, ends - time.monotonic()))
+    while True:
+        try:
+            future = next(waiting)
+        except (StopIteration, TimeoutError):
+            return
+        try:
+            yield future.result()
+        except Exception as error:  # a pool breaks when one of its processes ends
+            yield {"raised": f"{type(error).__name__}: {error}"}
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.kill()
+
+
+def seeds(folder: Path, preset: str, first: int, count: int, workers: int, seconds: float) -> None:
+    """Accuse the right variants of a layer on the CPU, seed by seed, and write how many ran."""
+    ends = time.monotonic() + seconds
+    pool = ProcessPoolExecutor(workers, get_context("spawn"))
+    numbers = range(first, first + count)
+    futures = [pool.submit(right_task, preset, "cpu", seed, None) for seed in numbers]
+    found: list[dict[str, Any]] = []
+    for result in _finished(futures, ends):
+        found.append(result)
+        _write(folder / f"right-seeds-{preset}-{first}.json", _right_summary(preset, found))
+    _end(pool)
+    summary = _right_summary(preset, found)
+    _write(folder / f"right-seeds-{preset}-{first}.json", summary)
+    print(json.dumps({k: v for k, v in summary.items() if k != "of_seed"}))
+
+
+def _right_summary(preset: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    answered = [r for r in found if "answer" in r]
+    return {
+        "command": "python -m tools.gpu_evidence",
+        "preset": preset,
+        "seeds": sorted({r["seed"] for r in answered}),
+        "tried": sum(r["answer"]["tried"] for r in answered),
+        "accused": [f"seed {r['seed']}: {a}" for r in answered for a in r["answer"]["accused"]],
+        "raised": [r for r in found if "raised" in r],
+        "seconds": sum(r["seconds"] for r in answered),
+    }
+
+
+def planted(folder: Path, preset: str, device: str, seconds: float, limit: int | None) -> None:
+    """Run every fault in both exposures and the right variants over seeds; the tiny ones beside them on the CPU."""
+    import torch
+
+    from conformance.precision.faults.right import right_paths
+    from conformance.precision.faults.triton_source import SOURCE_FAULTS
+    from conformance.precision.model.flags import environment
+    from conformance.precision.run.exposures import EXPOSURES
+    from conformance.precision.run.exposures import planted as all_planted
+
+    ends = time.monotonic() + seconds
+    cores = max(1, (os.cpu_count() or 2) - GPU_WORKERS - 2)
+    tiny = [sys.executable, "-m", "tools.gpu_evidence", "seeds", str(folder), "--workers", str(cores),
+            "--seconds", str(seconds - 15)]  # fmt: skip
+    beside = None if limit else subprocess.Popen(["nice", *tiny])
+    names = {e: [p.path.name for p in all_planted(_bench("tiny", 0, device), e)] for e in EXPOSURES}
+    source = {f.name for f in SOURCE_FAULTS}
+    context = get_context("spawn")
+    pool, alone = ProcessPoolExecutor(GPU_WORKERS, context), ProcessPoolExecutor(1, context)
+    futures: list[Future[Any]] = []
+    for exposure in EXPOSURES:
+        for name in names[exposure][:limit]:
+            where = alone if name in source else pool
+            futures.append(where.submit(fault_task, preset, device, exposure, name))
+    for seed in range(SEEDS_20B)[:limit]:
+        for path in right_paths()[:limit]:
+            futures.append(pool.submit(right_task, preset, device, seed, [path.name]))
+    harmless = [f.name for f in SOURCE_FAULTS if f.harmless]
+    if device == "cuda":
+        futures.append(alone.submit(right_task, preset, device, 0, harmless))
+    found: list[dict[str, Any]] = []
+    report: dict[str, Any] = {
+        "command": f"python -m tools.gpu_evidence planted FOLDER --preset {preset}",
+        "environment": environment(torch.device(device)),
+    }
+    for result in _finished(futures, ends):
+        found.append(result)
+        report |= _planted_summary(preset, found, names)
+        _write(folder / f"planted-{preset}.json", report)
+    for each in (pool, alone):
+        _end(each)
+    if beside:
+        beside.wait()
+    short = {
+        e: {k: report["exposures"][e][k] for k in ("planted", "caught", "survivors", "not_run")}
+        for e in EXPOSURES
+    }
+    print(json.dumps({**short, "right": report["right_variants"], "raised": report["raised"]}, indent=1))
+
+
+def _planted_summary(preset: str, found: list[dict[str, Any]], names: dict[str, list[str]]) -> dict[str, Any]:
+    exposures: dict[str, Any] = {}
+    for exposure, every in names.items():
+        answers = {r["name"]: r["answer"] for r in found if r.get("exposure") == exposure and "answer" in r}
+        merged = {
+            key: {k: v for a in answers.values() for k, v in a[key].items()} for key in ("by", "survivors")
+        }
+        exposures[exposure] = {
+            "planted": len(every),
+            "caught": len(merged["by"]),
+            **merged,
+            "not_run": sorted(set(every) - set(answers)),
+        }
+    return {
+        "exposures": exposures,
+        "right_variants": _right_summary(preset, [r for r in found if "seed" in r]),
+        "raised": [r for r in found if "raised" in r],
+        "seconds": round(sum(r.get("seconds", 0.0) for r in found), 1),
+    }
+
+
+def _write(place: Path, data: Any) -> None:
+    place.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Read the arguments and do one part."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=("timed", "planted", "seeds"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seconds", type=float, default=535.0, help="for everything (default 535)")
+    parser.add_argument("--only", action="append", default=[], help="of timed: a step")
+    parser.add_argument("--preset", default=None, help="gpt-oss-20b for planted, tiny for seeds")
+    parser.add_argument("--device", default="cuda", help="of planted")
+    parser.add_argument("--limit", type=int, default=None, help="of planted: so many of each kind, to try it")
+    parser.add_argument("--first", type=int, default=0, help="of seeds")
+    parser.add_argument("--count", type=int, default=SEEDS_TINY, help="of seeds")
+    parser.add_argument("--workers", type=int, default=1, help="of seeds")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    if given.part == "timed":
+        timed(given.folder, given.seconds, given.only)
+    elif given.part == "seeds":
+        seeds(given.folder, given.preset or "tiny", given.first, given.count, given.workers, given.seconds)
+    else:
+        planted(given.folder, given.preset or "gpt-oss-20b", given.device, given.seconds, given.limit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Kernels that the evidence from a card is made with: OpenAI's with a wrong constant, and three that misbehave."""
+
+import functools
+from typing import Any
+
+import torch
+
+from conformance.precision.paths.adapters import triton_kernels as adapter
+
+DECLARATION = adapter.DECLARATION
+prepare = adapter.prepare
+
+
+@functools.wraps(adapter.moe)
+def alpha_in_bfloat16(**given: Any) -> torch.Tensor:
+    """Return what OpenAI's kernels compute with alpha rounded to bfloat16: 1.703125 for 1.702."""
+    return adapter.fused_moe(**{**given, "alpha": float(torch.tensor(given["alpha"]).bfloat16())})
+
+
+def writes_out_of_bounds(hidden_states: torch.Tensor) -> torch.Tensor:
+    """Write far behind the result, which ends the card's context."""
+    out = torch.empty_like(hidden_states)
+    place = torch.full((1,), 1 << 40, dtype=torch.int64, device=out.device)
+    _stray[(1,)](out, place)
+    return out
+
+
+def never_ends(hidden_states: torch.Tensor) -> torch.Tensor:
+    """Spin on the card until somebody ends it."""
+    out = torch.zeros_like(hidden_states)
+    _spin[(1,)](out, torch.ones(1, dtype=torch.int32, device=out.device))
+    return out
+
+
+def writes_nothing(hidden_states: torch.Tensor) -> torch.Tensor:
+    """Return memory as it was found."""
+    return torch.empty_like(hidden_states)
+
+
+for _kernel in (writes_out_of_bounds, never_ends, writes_nothing):
+    _kernel.DECLARATION = {"dtype": "bfloat16"}  # type: ignore[attr-defined]  # read from the function
+
+
+try:
+    import triton
+    import triton.language as tl
+except ImportError:  # on a CPU the module is only looked at
+    pass
+else:
+
+    @triton.jit  # type: ignore[untyped-decorator]
+    def _stray(out: Any, place: Any) -> None:
+        tl.store(out + tl.load(place), 1.0)
+
+    @triton.jit  # type: ignore[untyped-decorator]
+    def _spin(out: Any, going: Any) -> None:
+        while tl.load(going, volatile=True) == 1:
+            tl.store(out, 1.0)
