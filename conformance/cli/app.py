@@ -48,6 +48,10 @@ COMMANDS = {
         "conformance.cli.upload:upload",
         "Judge a model folder, and upload it to the Hub only if the gate passes.",
     ),
+    "sweep": Command(
+        "conformance.cli.sweep:app",
+        "Judge many targets on many engines, on many machines, and go on after a kill.",
+    ),
     "explain": Command("conformance.cli.explain:explain", "Explain a rule, or list them all."),
     "settings": Command(
         "conformance.cli.settings:settings",
