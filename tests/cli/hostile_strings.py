@@ -8,8 +8,8 @@ STRINGS: tuple[str, ...] = (
     "\x1b]8;;http://evil\x07x\x1b]8;;\x07", "\x1b[?1049h", "\x1b[6n", "\x1bc", "\x1b(0", "\x1b[8m", "\x1b[999D",
     "\x1bPq\x1b\\", "\x1b_x\x1b\\", "\x1b^x\x1b\\", "\x1b[5i", "\x1b]1337;x=y\x07", "\x1b[?25l", "\x1b7\x1b8",
     # Control characters, those of eight bits too.
-    "a\rb", "a\bb", "a\x7fb", "a\x07b", "a\x0bb", "a\x0cb", "a\x0eb", "a\x0fb", "a\x1ab", "a\x1fb", "\x9b31m", "\x9d0;t\x9c",
-    "\x90q", "\x85", "\x84\x88", "\x8d",
+    "a\rb", "a\bb", "a\x7fb", "a\x07b", "a\x0bb", "a\x0cb", "a\x0eb", "a\x0fb", "a\x1ab", "a\x1fb", "\x9b31m",
+    "\x9d0;t\x9c", "\x90q", "\x85", "\x84\x88", "\x8d",
     # What changes the direction or is not seen.
     "\u202eevil", "\u2066x\u2069", "\u200bx", "\u200d", "\u2060", "\ufeffx", "\u00ad", "\u061c", "\u180e", "\u115f",
     "\u2028x", "\u2029x", "\U000e0041", "\ue000",
@@ -19,7 +19,7 @@ STRINGS: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def batches(size: int = 5) -> list[str]:
+def batches(size: int = 10) -> list[str]:
     """Return all strings, several in one, so that no name is too long to be shown."""
     return ["|".join(STRINGS[first : first + size]) for first in range(0, len(STRINGS), size)]
 

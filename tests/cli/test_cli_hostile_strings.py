@@ -66,7 +66,8 @@ def test_no_report_prints_what_a_template_says_as_it_is(run: Run, place: Path, f
         newline="",
     )
     result = run("check", "hostile.jinja", "--engine", "jinja2", "--examples", 12, "--format", form)
-    assert result.code == 1
+    assert result.code in (1, 3)  # 3 where a busy machine runs into a limit
+    assert "hostile" in result.out
     assert steering(result.out + result.err) == []
 
 
