@@ -55,6 +55,14 @@ _HEADED = """  {%- set heading = instructions or (has_tools and messages|length 
     and messages[0]['role'] in ['system', 'developer']) -%}
 """
 
+_PARAMETERS = "  {%- if 'parameters' in function and function['parameters'] is not none -%}"
+# An object schema, or one without a type, that names no properties.
+_TAKES_SOMETHING = """  {%- set schema = function['parameters']
+    if 'parameters' in function and function['parameters'] is mapping else {} -%}
+  {%- set takes_something = ('properties' in schema and schema['properties']) or 'oneOf' in schema
+    or ('type' in schema and schema['type'] != 'object') -%}
+"""
+
 _EDITS: dict[Reading, tuple[_Edit, ...]] = {
     ("recipient", "channel"): (
         (
@@ -81,6 +89,7 @@ _EDITS: dict[Reading, tuple[_Edit, ...]] = {
         (_SECTION, _HEADED + _SECTION.replace("if instructions", "if heading")),
         ("    {%- if instructions -%}\n      {{- '\\n\\n' -}}", "    {%- if heading -%}\n      {{- '\\n\\n' -}}"),
     ),
+    ("no_arguments", "none"): ((_PARAMETERS, f"{_TAKES_SOMETHING}{_PARAMETERS[:-4]} and takes_something -%}}"),),
     ("thinking_inference", "documented"): ((_INFERENCE, "{%- set drop = loop.index <= look.last_final -%}"),),
     ("thinking_inference", "keep-all"): ((_INFERENCE, "{%- set drop = false -%}"),),
     ("thinking_training", "harmony"): ((_TRAINING, _INFERENCE),),

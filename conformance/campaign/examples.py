@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from conformance.bounds import EXPLAIN_ALL_S, EXPLAIN_S, TimeIsUpError, time_limit
 from conformance.campaign import assemble
-from conformance.campaign.locate import Locator
+from conformance.campaign.locate import Locator, mended
 from conformance.campaign.mask import check_mask
 from conformance.campaign.runner import Runner
 from conformance.campaign.shrink import Shrinker
@@ -124,8 +124,13 @@ class Examples:
         difference, text = small.found.difference, small.judgement.text
         # What only the server can prevent was not written by any line of the template.
         blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
-        if target.text is not None and blamed and difference is not None and text is not None:
-            line, origin = self._locator.locate(target.text, smallest.engine, host, request, text, difference)
+        right = mended(self._runner.judge, small.answer, small.judgement, small.found)
+        if target.text is not None and small.judgement.line is not None:
+            origin = self._locator.failure(target.text, smallest.engine, request, right)
+        elif target.text is not None and blamed and difference is not None and text is not None:
+            line, origin = self._locator.locate(
+                target.text, smallest.engine, host, request, text, difference, right
+            )
         return assemble.Shown(
             small.case,
             smallest.engine,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
-from conformance.compare.base import Difference
-from conformance.engines.base import Engine, Limits, Request
+from conformance.campaign.judge import Answer, Judge, Judgement
+from conformance.compare.base import Difference, Found
+from conformance.engines.base import Engine, Limits, Rendered, Request
 from conformance.engines.host import EngineHost, Host
 from conformance.errors import UnjudgedError
 from conformance.report.model import Origin
@@ -16,6 +19,30 @@ from conformance.template.provenance import Jinja2Provenance, TransformersProven
 NOTED_CHARS = 16 << 20
 
 Located = tuple[int | None, Origin | None]
+
+# A mended text goes on as Harmony's does, for so many characters at least, before it is judged as a whole.
+_AFTER, _FAR = 12, 200
+
+
+def mended(judge: Judge, answer: Answer, judgement: Judgement, found: Found) -> Callable[[str], bool]:
+    """Return what says of another text for the same case that one finding is gone from it, and no other has come."""
+    actual, expected, difference = judgement.text or "", answer.rendering.text, found.difference
+    if difference is None:
+        return expected.__eq__
+    at, offset = difference.actual_offset, difference.offset
+    known = {each.rule for each in judgement.found}
+    length = min(len(difference.expected) - (offset - difference.start) + _AFTER, _FAR)
+
+    def right(text: str) -> bool:
+        if text == expected:
+            return True
+        here = text[:at] == actual[:at] and text[at : at + length] == expected[offset : offset + length]
+        if not here or text == actual:
+            return False
+        judged = judge.judge(answer, Rendered(text), confirm=False).found
+        return known.issuperset(one.rule for one in judged) and all(one.key != found.key for one in judged)
+
+    return right
 
 
 class Locator:
@@ -34,16 +61,24 @@ class Locator:
         self._lines: dict[tuple[str, str], LineTracer] = {}
 
     def locate(
-        self, template: str, engine: str, host: Host, request: Request, text: str, difference: Difference
+        self,
+        template: str,
+        engine: str,
+        host: Host,
+        request: Request,
+        text: str,
+        difference: Difference,
+        right: Callable[[str], bool] | None = None,
     ) -> Located:
         """Return the line that wrote what differs, None where nothing was written or it is unknown, and the rest.
 
-        `text` is what the template wrote for the request on the engine behind the host.
+        `text` is what the template wrote for the request on the engine behind the host; `right` says of another text
+        whether the difference is mended in it.
         """
         program = Jinja2Provenance if engine == "jinja2" else TransformersProvenance
         try:
             line, origin = self._origin(program, template).origin(
-                request, text, difference.actual_start, difference.expected, difference.actual
+                request, text, difference.actual_start, difference.expected, difference.actual, right
             )
             if origin is not None:
                 return line, origin
@@ -56,6 +91,17 @@ class Locator:
         if key not in self._lines:
             self._lines[key] = LineTracer(host, template)
         return self._lines[key].line(request, text, difference.actual_offset), None
+
+    def failure(
+        self, template: str, engine: str, request: Request, right: Callable[[str], bool]
+    ) -> Origin | None:
+        """Return what decided on a failure beside the line that failed, None where nothing is known of it."""
+        program = Jinja2Provenance if engine == "jinja2" else TransformersProvenance
+        try:
+            return self._origin(program, template).failure(request, right)
+        except UnjudgedError:
+            self._useless.add(program)
+            return None
 
     def _origin(self, program: type[Engine], template: str) -> OriginTracer:
         if program in self._useless:

@@ -17,6 +17,12 @@ from conformance.oracles.base import Block, Kind, Rendering
 
 START = "<|start|>"
 ENDS = ("<|end|>", "<|call|>", "<|return|>")
+# A message whose text stands before its header.
+_TURNED = re.compile(
+    r"(?!<\|start\|>)(.+?)(<\|start\|>[^<]+(?:<\|channel\|>[^<]*)?(?:<\|constrain\|>[^<]*)?<\|message\|>)"
+    r"(<\|(?:end|call|return)\|>)",
+    re.DOTALL,
+)
 _END_TAILS = tuple(end[-6:] for end in ENDS)
 _MASK = "\ue000|start|\ue000"
 _HEAD = re.compile(r"<\|start\|>(.*?)<\|message\|>", re.DOTALL)
@@ -205,6 +211,33 @@ def _cut(masked: str, actual: str, position: int, end: int) -> list[tuple[str, i
     return [(actual[a:b], a) for a, b in itertools.pairwise(cuts) if b > a]
 
 
+def put_back(text: str) -> str:
+    """Return a message whose text stands before its header with the text in its place; any other as it is."""
+    found = _TURNED.fullmatch(text)
+    return f"{found[2]}{found[1]}{found[3]}" if found else text
+
+
+def _with_text_before(middle: list[_Entry], parts: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Put text that stands before an empty message together with it, if it is the text of one."""
+    said = {content for block, _, _ in middle if (content := _said(block))}
+    for number in range(len(parts) - 1, -1, -1):
+        text, offset = parts[number]
+        if number + 1 == len(parts) or not _TURNED.fullmatch(f"x{parts[number + 1][0]}"):
+            continue
+        for content in said:
+            rest = text.removesuffix(content)
+            if rest != text and (not rest or rest.endswith(ENDS)):
+                whole = content + parts[number + 1][0]
+                kept = [(rest, offset)] if rest else []
+                parts[number : number + 2] = [*kept, (whole, offset + len(rest))]
+                break
+    return parts
+
+
+def _said(block: Block) -> str:
+    return "".join([text for region, _, text in block.pieces if region == "content"])
+
+
 class _View:
     """A message's text taken apart once, for it is compared with many others."""
 
@@ -272,7 +305,8 @@ def _cost(block: Block, dropped: bool, expected: _View, actual: _View) -> float:
         if expected.alike(actual):
             return _NEAR
         # What the assistant said is not lost into an empty message: that one is an addition.
-        emptied = expected.role == "assistant" and expected.content and not actual.content
+        said = expected.role == "assistant" and expected.kind != "call"
+        emptied = said and expected.content and not actual.content
         return _NEVER if dropped or emptied else _SAME_HEAD
     if dropped:
         return _NEVER
@@ -291,14 +325,20 @@ def _align_middle(middle: list[_Entry], parts: list[tuple[str, int]], length: in
 
     `length` is where the expected text's differing middle ends, `end` where the actual text's does.
     """
+    parts = _with_text_before(middle, parts)
     rows, columns = len(middle), len(parts)
     best = [[0.0] * (columns + 1) for _ in range(rows + 1)]
-    views = [_View(text) for text, _ in parts]
+    views = [_View(put_back(text)) for text, _ in parts]
     costs = []
     ours, theirs = {block.text for block, _, _ in middle}, {text for text, _ in parts}
     for block, _, dropped in middle:
         view = _View(block.text)
         row = [_cost(block, dropped, view, other) for other in views]
+        # The same text in another place of the message is near, and no more.
+        row = [
+            cost or _NEARER * (other.text != part)
+            for cost, other, (part, _) in zip(row, views, parts, strict=True)
+        ]
         if block.text in theirs:
             # Two messages that both sides have, in other places, moved and are not each other's.
             row = [

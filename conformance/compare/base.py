@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from conformance.oracles.base import Block, Region
@@ -63,7 +63,8 @@ class Found:
 
     `cause` tells occurrences of one rule apart: why two engines disagree, where and how a template fails. Where
     engines disagree, `against` and `against_text` are the other engine and its text. `severity` and `fix` are
-    given where they are not the rule's own.
+    given where they are not the rule's own. `places` has every place of the case in which the rule was found, with the
+    first difference there: which of them are one cause is known only when each has been shrunk.
     """
 
     rule: Slug
@@ -74,6 +75,7 @@ class Found:
     against_text: str = ""
     severity: Severity | None = None
     fix: str = ""
+    places: dict[str, Difference] = field(default_factory=dict)
 
     def vanishes_under(self, profiles: Iterable[Profile]) -> list[str]:
         """Return the names of the profiles that have one of the readings."""

@@ -8,6 +8,7 @@ from conformance.compare.align import Pair, align
 from conformance.compare.base import Difference, Found, Named
 from conformance.compare.developer import compare_developer
 from conformance.compare.messages import compare_message, name_added, name_dropped, name_moved
+from conformance.compare.places import place
 from conformance.compare.readings import explain
 from conformance.compare.system import compare_system
 from conformance.compare.thinking import compare_thinking, thinking_pairs
@@ -36,12 +37,14 @@ def classify(
         return []
     pairs = align(expected, actual) if pairs is None else pairs
     named: dict[Slug, Named] = {}
+    places: dict[Slug, dict[str, Difference]] = {}
     for rule, difference in _differences(case, pairs, profile):
         named.setdefault(rule.slug, (rule, difference))
+        places.setdefault(rule.slug, {}).setdefault(place(difference), difference)
     if not named:
         whole = Difference(None, "message", "", expected.text, actual, 0, 0)
         named[UNCLASSIFIED.slug] = UNCLASSIFIED, whole
-    found = [Found(slug, difference) for slug, (_, difference) in named.items()]
+    found = [Found(slug, difference, places=places.get(slug, {})) for slug, (_, difference) in named.items()]
     if readings:
         explain(case, expected, actual, profile, found, _differences)
     return found

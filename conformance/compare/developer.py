@@ -19,6 +19,7 @@ from conformance.rules.tool_definitions import TOOL_LAYOUT
 
 _OPENING = "namespace functions {\n"
 _LOOSE_OPENING = re.compile(r"^[ \t]*namespace\s+functions\s*\{[ \t]*\n?", re.MULTILINE)
+_BROKEN_OPENING = re.compile(r"(?<!// )namespace\W+functions(?:\W*\{)?\n?", re.IGNORECASE)
 _TOOLS = "# Tools"
 _FRAME_END = "} // namespace functions"
 _MESSAGE = "<|message|>"
@@ -107,6 +108,13 @@ def _compare_body(
         yield from _compare_head(body.part("message", "", parts.head, head), parts)
     if tools_at is None:
         return
+    again = _repeated_frame(actual, tools_at)
+    if again > tools_at:
+        yield (
+            TOOL_LAYOUT,
+            body.part("tools-heading", "", "", actual[tools_at:again], len(parts.head), tools_at),
+        )
+        tools_at = again
     tail = actual[tools_at:]
     close = tail.rfind(_FRAME_END)
     # Of two newlines the first ends the last tool's line, the second belongs to the closing line.
@@ -139,8 +147,19 @@ def _find_tools(actual: str, parts: _Parts) -> int | None:
         at = actual.find(_OPENING)
     if at >= 0:
         return at + len(_OPENING)
-    found = _LOOSE_OPENING.search(actual, start) or _LOOSE_OPENING.search(actual)
+    found = (
+        _LOOSE_OPENING.search(actual, start)
+        or _LOOSE_OPENING.search(actual)
+        or _BROKEN_OPENING.search(actual, start)
+    )
     return None if found is None else found.end()
+
+
+def _repeated_frame(actual: str, tools_at: int) -> int:
+    """Return where the tools begin when their heading, or a line of it, stands there once more."""
+    at = actual.find(_OPENING.rstrip(), tools_at)
+    heading = actual[tools_at:at].replace(_TOOLS, "").replace("## functions", "") if at >= 0 else "?"
+    return at + len(_OPENING) if not heading.strip() else tools_at
 
 
 def _compare_head(found: Difference, parts: _Parts) -> Iterator[Named]:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from conformance.compare.align import ENDS, Pair
+from conformance.compare.align import ENDS, Pair, put_back
 from conformance.compare.base import Difference, Named
 from conformance.compare.ends import compare_prompt, name_end
 from conformance.conversation import Assistant, Case, Instructions
@@ -54,7 +54,8 @@ def _added_rule(case: Case, actual: str) -> Rule:
         return messages.MESSAGE_ADDED if known else INSTRUCTIONS_ALTERED
     if head.startswith("assistant") and not body.strip():
         if end:
-            return messages.MESSAGE_ADDED if "analysis" in head else messages.EMPTY_FINAL
+            other = "analysis" in head or "commentary" in head or " to=" in head
+            return messages.MESSAGE_ADDED if other else messages.EMPTY_FINAL
         return messages.GENERATION_PROMPT
     if _PROMPT.fullmatch(actual):
         return messages.GENERATION_PROMPT
@@ -103,6 +104,11 @@ def compare_message(pair: Pair) -> Iterator[Named]:
     if block.kind == "prompt" or not block.pieces[0][2].startswith(_START):
         yield compare_prompt(pair)
         return
+    if (whole := put_back(actual)) != actual:
+        yield messages.TEXT_ALTERED, Difference(block, "message", "", block.text, actual, start, actual_start)
+        actual = whole
+        if actual == block.text:
+            return
     head, _, _ = _parts(block.text)
     content = "".join([text for region, _, text in block.pieces if region == "content"])
     end = block.pieces[-1][2]

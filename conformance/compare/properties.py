@@ -17,6 +17,7 @@ from conformance.rules.base import Rule
 _BARE = frozenset({"//", "// None"})
 _NAMES = frozenset({"integer", "int", "float", "bool", "str"})
 _PROPERTY = re.compile(r"^[ \t]*[\"']?[\w$.-]+[\"']?\??[ ]*:", re.MULTILINE)
+_NULL = re.compile(r"(?<![ \t])[ \t]*+\|[ \t]*null$")
 # Possessive, and beginning where blanks begin: a template may write any number of them.
 _COMMENT = re.compile(r"(?<![ \t])[ \t]*+(?:,[ \t]*+)?//")
 _DEFAULT = re.compile(r"(?<![ \t])[ \t]*+(?:,[ \t]*+)?//[ ]*+default:[ ]?", re.IGNORECASE)
@@ -200,7 +201,9 @@ def _name_default(expected: str, shown: str, actual: str) -> Rule | None:
         return rules.DEFAULT_LITERAL
     literal, other = _literal(expected), _literal(shown)
     if literal == other:
-        return None if actual.endswith(f",{expected}\n") else rules.DEFAULT_COMMENT_PLACEMENT
+        # A line's end that is missing is no matter of the comment.
+        right = actual.endswith((f",{expected}\n", f",{expected}"))
+        return None if right else rules.DEFAULT_COMMENT_PLACEMENT
     if other.rstrip(" ,") == literal.rstrip(" ,"):
         return rules.DEFAULT_COMMENT_PLACEMENT
     return rules.DEFAULT_LITERAL
@@ -212,15 +215,17 @@ def _name_type(found: Difference, unit: Unit, schema: object, indent: str) -> It
         yield rules.TYPE_NAME, found
         return
     expected, actual = found.expected, found.actual
-    bare, shown = expected.removesuffix(" | null"), actual.removesuffix(" | null")
+    bare, shown = expected.removesuffix(" | null"), _NULL.sub("", actual)
+    if "{" in expected and not shown.endswith(("}", "]")):
+        shown = actual  # what is null there is the last property inside
     nullable = schema.get("nullable") is True
     added = actual == f"{expected} | null"
     if nullable and added:
         yield rules.NULLABLE_IGNORED, found
         return
     if nullable or added:
-        if (bare == expected) != (shown == actual):
-            null, shown_null = expected[len(bare) :], actual[len(shown) :]
+        null, shown_null = expected[len(bare) :], actual[len(shown) :]
+        if null != shown_null:
             at = found.part("nullable", unit.path, null, shown_null, len(bare), len(shown))
             yield rules.NULLABLE_IGNORED, at
         if bare == shown:

@@ -16,13 +16,14 @@ from conformance.compare.base import Found, Named
 from conformance.conversation import Assistant, Case, Instructions, ToolResult
 from conformance.oracles.base import Block, Rendering
 from conformance.oracles.departures import has_exponent
-from conformance.oracles.plan import plan
+from conformance.oracles.plan import plan, takes_nothing
 from conformance.oracles.profile import Profile, Reading, setting_citations
 from conformance.rules import calls, messages, system
 from conformance.rules.base import Rule, Slug
 from conformance.rules.tool_definitions import (
     ARRAY_ITEMS,
     DEFAULT_LITERAL,
+    EMPTY_PARAMETERS,
     ENUM_VALUES,
     NESTED_OBJECT,
     ONE_OF_LAYOUT,
@@ -50,6 +51,7 @@ _EXPLAINS: dict[str, tuple[Rule, ...]] = {
         system.EMPTY_INSTRUCTIONS,
     ),
     "empty_instructions": (system.EMPTY_INSTRUCTIONS, system.SECTION_ORDER),
+    "no_arguments": (EMPTY_PARAMETERS,),
     "thinking_inference": (messages.THINKING_RETENTION,),
     "thinking_training": (messages.THINKING_RETENTION,),
     "preamble_channel": (calls.PREAMBLE_CHANNEL, messages.MESSAGE_DROPPED),
@@ -75,10 +77,11 @@ _SIGNS: dict[Reading, str] = {
     ("result_recipient", "channel"): "<|channel|>commentary to=assistant<|message|>",
     ("content_type", "constrain"): "<|constrain|>json<|message|>",
     ("content_type", "constrain-spaced"): "<|constrain|> json<|message|>",
+    ("no_arguments", "none"): " = () => any;",
     ("exponents", "1e+20"): "e+",
 }
 # Settings that change the developer message or what stands around it.
-_OF_DEVELOPER = frozenset({"later_instructions", "empty_instructions", "exponents"})
+_OF_DEVELOPER = frozenset({"later_instructions", "empty_instructions", "no_arguments", "exponents"})
 # So many combinations of explaining readings are tried for one case.
 _MOST = 24
 
@@ -107,6 +110,8 @@ def contested(case: Case, expected: Rendering) -> frozenset[str]:
                 settings.add("later_instructions")
             if not message.text:
                 settings.add("empty_instructions")
+    if any(takes_nothing(tool) for tool in case.conversation.tools):
+        settings.add("no_arguments")
     if any(block.kind == "developer" and has_exponent(block) for block in expected.blocks[:2]):
         settings.add("exponents")
     return frozenset(settings)

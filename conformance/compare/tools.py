@@ -19,6 +19,7 @@ from conformance.oracles.base import Piece
 from conformance.rules import tool_definitions as rules
 from conformance.rules.base import Rule
 
+_NAMED = re.compile(r"^[ \t]*type[ \t]+([\w-]+)[ \t]*=", re.MULTILINE)
 _BRACE = re.compile(r"\{[ \t]*\n")
 _ANY_TOOL = re.compile(r"^[ \t]*type[ \t]+[\w-]+[ \t]*=", re.MULTILINE)
 _CLOSE = re.compile(r"\)?+(?<! ) *+=> *+any;")  # linear in blanks
@@ -134,7 +135,45 @@ def _spans(actual: str, units: list[ToolUnit]) -> list[_Span | None]:
     for number, unit in enumerate(units):
         if spans[number] is None:
             _place(actual, number, unit, spans)
+    _pair_by_order(actual, units, spans)
     return spans
+
+
+def _pair_by_order(actual: str, units: list[ToolUnit], spans: list[_Span | None]) -> None:
+    """Pair tools whose names are nowhere with as many declarations that nobody has, in the same place."""
+    number = 0
+    while number < len(units):
+        first = number
+        while number < len(units) and spans[number] is None:
+            number += 1
+        if number > first:
+            before = spans[first - 1] if first else None
+            after = spans[number] if number < len(units) else None
+            begin = before[2] if before else 0
+            closes = list(_CLOSE.finditer(actual, begin, after[1] if after else len(actual)))
+            ends = [close.end() + actual.startswith("\n", close.end()) for close in closes]
+            if len(ends) == number - first and begin <= (after[0] if after else begin):
+                starts = [begin, *ends]
+                for unit, start, end in zip(range(first, number), starts, ends, strict=False):
+                    if _may_be(units[unit].name, actual[start:end]):
+                        spans[unit] = start, _declaration(actual, start, end), end
+                if after is not None:
+                    spans[number] = ends[-1], after[1], after[2]
+        number += 1
+
+
+def _may_be(name: str, text: str) -> bool:
+    """Say whether a declaration may be that of a tool: it has no name, or this one written otherwise."""
+    found = _NAMED.search(text)
+    return found is None or found[1].casefold() == name.casefold()
+
+
+def _declaration(actual: str, start: int, end: int) -> int:
+    """Return where a declaration begins behind its empty line and its comment."""
+    at = start
+    while at < end and actual.startswith(("\n", "//"), at):
+        at = actual.find("\n", at, end) + 1 or end
+    return at if at < end else start
 
 
 def _place(actual: str, number: int, unit: ToolUnit, spans: list[_Span | None]) -> None:
@@ -235,8 +274,9 @@ def _compare_body(found: Difference, unit: ToolUnit, tool: Tool) -> Iterator[Nam
         return
     opening = unit.opening if actual.startswith(unit.opening) else _opening(actual)
     if opening != unit.opening:
-        dropped = "//" in unit.opening and "//" not in opening
-        rule = rules.SCHEMA_COMMENTS_DROPPED if dropped else rules.TOOL_LAYOUT
+        # The description of the parameters stands in the opening.
+        described, shown = (text.partition("//")[2].split() for text in (unit.opening, opening))
+        rule = rules.SCHEMA_COMMENTS_DROPPED if described != shown else rules.TOOL_LAYOUT
         yield rule, found.part("opening", unit.name, unit.opening, opening)
     end = _closing(actual, unit.close)
     inside = "".join([each.text for each in unit.units])
@@ -263,7 +303,8 @@ def _closing(actual: str, close: str) -> int:
 
 def _name_parameters(found: Difference, tool: Tool) -> Rule:
     """Name what differs in a tool without properties."""
-    if found.expected.split() == found.actual.split():
+    expected, actual = found.expected, found.actual
+    if expected.split() == actual.split() or expected.partition("(")[2] == actual.partition("(")[2]:
         return rules.TOOL_LAYOUT
     parameters = tool.parameters
     if parameters is not None and parameters.get("description") and found.actual.count("//") == 0:

@@ -94,7 +94,7 @@ def cut(units: list[Unit], actual: str, indent: str) -> list[Cut | None]:
             exact_end = position
             continue
         at = actual.find(unit.head + unit.body, position)
-        run_on = unit.comment.rstrip("\n")
+        run_on = unit.comment.rstrip("\n") or (previous.body.rstrip("\n") if previous else "")
         if at >= 0 and (at == 0 or actual[at - 1] == "\n" or (run_on and actual.endswith(run_on, 0, at))):
             names.append(at)
             position = at + len(unit.head) + len(unit.body)

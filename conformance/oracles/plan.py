@@ -17,6 +17,7 @@ from conformance.conversation import (
     Conversation,
     Instructions,
     Options,
+    Tool,
     ToolCall,
     ToolResult,
     User,
@@ -238,8 +239,13 @@ def _developer(conversation: Conversation, profile: Profile, plus: str = "") -> 
         pieces.append(("instructions-heading", "", "# Instructions\n\n"))
         pieces.append(("instructions", "", instructions))
     if tools:
+        bare = profile.no_arguments == "none"
         described = [
-            {"name": tool.name, "description": tool.description or "", "parameters": tool.parameters}
+            {
+                "name": tool.name,
+                "description": tool.description or "",
+                "parameters": None if bare and takes_nothing(tool) else tool.parameters,
+            }
             for tool in tools
         ]
         content["tools"] = {"functions": {"name": "functions", "description": None, "tools": described}}
@@ -248,6 +254,13 @@ def _developer(conversation: Conversation, profile: Profile, plus: str = "") -> 
         write_namespace("functions", None, described, pieces, plus)
     pieces.append(_END)
     return {"role": "developer", "content": [content]}, Block("developer", index, pieces)
+
+
+def takes_nothing(tool: Tool) -> bool:
+    """Say whether a tool has a schema for its arguments in which there are none."""
+    schema = tool.parameters
+    plain = schema is not None and schema.get("type", "object") == "object" and "oneOf" not in schema
+    return plain and not (schema or {}).get("properties")
 
 
 def _later_instructions(

@@ -16,6 +16,7 @@ ContentType: TypeAlias = Literal["json", "constrain", "constrain-spaced", "none"
 Place: TypeAlias = Literal["role", "channel"]
 LaterInstructions: TypeAlias = Literal["plain", "heading", "system", "merged"]
 EmptyInstructions: TypeAlias = Literal["omitted", "section"]
+NoArguments: TypeAlias = Literal["object", "none"]
 Retention: TypeAlias = Literal["harmony", "documented", "keep-all"]
 PreambleChannel: TypeAlias = Literal["commentary", "analysis"]
 PreamblePlace: TypeAlias = Literal["after-thinking", "before-thinking"]
@@ -43,6 +44,7 @@ class Profile:
     result_recipient: Place = "role"
     later_instructions: LaterInstructions = "plain"
     empty_instructions: EmptyInstructions = "omitted"
+    no_arguments: NoArguments = "object"
     preamble_place: PreamblePlace = "after-thinking"
     exponents: Exponents = "1e20"
 

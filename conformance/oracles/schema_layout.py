@@ -172,7 +172,7 @@ def write_type(schema: Any, indent: str, path: str, pieces: list[Piece], plus: s
         else:
             pieces.append(("array-any", path, "Array<any>"))
     else:
-        pieces.append(("type", path, "any"))
+        pieces.append(("type-union" if isinstance(kind, list) else "type", path, "any"))
 
 
 def _write_one_of(variants: list[Any], indent: str, path: str, pieces: list[Piece], plus: str) -> None:

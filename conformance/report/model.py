@@ -116,7 +116,8 @@ class Origin(_Part, frozen=True, kw_only=True):
     `trail` are the outputs that the text went through behind the one that wrote it, innermost first. `between` are
     the two lines between which text is missing, `nearest` the last one before the gap that ran. `condition` decided:
     it was false, so that the branch with the missing text did not run, or `went` says that it was true. `sets` are the
-    assignments that the condition reads.
+    assignments that the condition reads. `decisive` are conditions, loops, outputs and assignments of numbers or truth
+    values, the last to run first: had one of them gone another way, the text would be right (tried, each by itself).
     """
 
     trail: list[int] = []
@@ -125,6 +126,7 @@ class Origin(_Part, frozen=True, kw_only=True):
     condition: int | None = None
     went: bool = False
     sets: list[int] = []
+    decisive: list[int] = []
 
 
 class Cut(_Part, frozen=True, kw_only=True):

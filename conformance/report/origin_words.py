@@ -36,6 +36,8 @@ def sentence(example: Example) -> str | None:
         parts.append(f"printed through {_lines(origin.trail)}")
     if origin.condition is not None:
         parts.append(_condition(origin))
+    if origin.decisive:
+        parts.append(_decisive(origin.decisive))
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}." if text else None
 
@@ -44,6 +46,11 @@ def _condition(origin: Origin) -> str:
     text = f"the condition in line {origin.condition} was {'true' if origin.went else 'false'}"
     others = [line for line in origin.sets if line != origin.condition]
     return f"{text} (it reads what {_lines(others)} set)" if others else text
+
+
+def _decisive(lines: Sequence[int]) -> str:
+    each = "each of " if len(set(lines)) > 1 else ""
+    return f"{each}{_lines(lines)} decides: going the other way there, the text is right"
 
 
 def _lines(numbers: Sequence[int]) -> str:

@@ -13,12 +13,15 @@ from conformance.report.verdicts import VERDICT_STYLE, best_profile, verdict
 from conformance.report.visible import Glyphs, glyphs_for, inert, inert_text
 
 _WIDE = 100  # from this many columns on there is room for what triggers a rule
+_NARROW = 60  # columns below which only names have room
 _SHA = 8
 
 
 def rules_table(target: Target, divergences: list[Divergence], console: Console) -> Table:
     """Return the rules that a target breaks, with their shares, what triggers them and where they vanish."""
     glyphs = glyphs_for(console)
+    if console.width < _NARROW:
+        return _narrow_rules(divergences, glyphs)
     wide = console.width >= _WIDE
     vanishing = wide and any(divergence.vanishes_under for divergence in divergences)
     table = _table()
@@ -45,6 +48,20 @@ def rules_table(target: Target, divergences: list[Divergence], console: Console)
             needs,
         ]
         table.add_row(*row, *([vanishes] if vanishing else []))
+    return table
+
+
+def _narrow_rules(divergences: list[Divergence], glyphs: Glyphs) -> Table:
+    """Return the rules for a terminal with room for their names alone: severity and share stand below."""
+    table = _table()
+    table.add_column("Code", no_wrap=True)
+    table.add_column("Rule", overflow="fold")
+    for divergence in divergences:
+        name = inert_text(divergence.rule, glyphs=glyphs)
+        name.append(f"\n{divergence.severity}", SEVERITY_STYLE[divergence.severity]).append(
+            f" {percent(divergence.share)}"
+        )
+        table.add_row(inert_text(divergence.code, glyphs=glyphs), name)
     return table
 
 

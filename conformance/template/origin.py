@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 from jinja2 import nodes
@@ -14,7 +14,8 @@ from conformance.engines.base import Rendered, Request
 from conformance.engines.host import Host
 from conformance.report.model import Origin
 from conformance.template.marks import parse
-from conformance.template.provenance import Kind, Provenance, places
+from conformance.template.provenance import Event, Kind, Provenance, places
+from conformance.template.switching import decisive
 from conformance.template.traced_text import Runs
 
 # So many characters of a branch's own text have to be among those that are missing, for it to be named.
@@ -34,12 +35,19 @@ class OriginTracer:
             return
 
     def origin(
-        self, request: Request, text: str, start: int, expected: str, actual: str
+        self,
+        request: Request,
+        text: str,
+        start: int,
+        expected: str,
+        actual: str,
+        right: Callable[[str], bool] | None = None,
     ) -> tuple[int | None, Origin | None]:
         """Return the line that wrote `actual` where it parts from `expected`, and the rest that is known.
 
         `actual` stands in `text` from `start`. Where nothing was written there is no line, but those between which it
-        is missing. Both are None where the template does not write `text` with the notes in it. Never a guess.
+        is missing. Both are None where the template does not write `text` with the notes in it. Never a guess. With
+        `right`, which says whether another text would be mended, the places are named that decide on it.
         """
         if self._layout is None:
             return None, None
@@ -49,7 +57,24 @@ class OriginTracer:
         noted = msgspec.json.decode(outcome.text, type=Provenance)
         if noted.text != text or not noted.runs:
             return None, None
-        return _Reading(noted, self._layout).origin(start, expected, actual)
+        reading = _Reading(noted, self._layout)
+        line, origin = reading.origin(start, expected, actual)
+        if right is not None:
+            events = reading.before(start + parting(expected, actual))
+            lines = decisive(self._host, self._template, request, self._layout.places, events, right)
+            origin = msgspec.structs.replace(origin, decisive=lines)
+        return line, origin
+
+    def failure(self, request: Request, right: Callable[[str], bool]) -> Origin | None:
+        """Return the places that decide on a failure: had one gone another way, the text would be right."""
+        if self._layout is None:
+            return None
+        (outcome,) = self._host.collect(self._host.submit(self._template, [request]))
+        if not isinstance(outcome, Rendered):
+            return None
+        events = msgspec.json.decode(outcome.text, type=Provenance).events
+        lines = decisive(self._host, self._template, request, self._layout.places, events, right)
+        return Origin(decisive=lines) if lines else None
 
 
 class _Layout:
@@ -110,7 +135,12 @@ class _Reading:
         self._events = noted.events
         self._layout = layout
 
-    def origin(self, start: int, expected: str, actual: str) -> tuple[int | None, Origin | None]:
+    def before(self, at: int) -> list[Event]:
+        """Return what ran before the character at an offset was written."""
+        chain = self._runs.chain(at)
+        return self._events[: max(chain) + 1] if chain else self._events
+
+    def origin(self, start: int, expected: str, actual: str) -> tuple[int | None, Origin]:
         shared = parting(expected, actual)
         end = parting(expected[shared:][::-1], actual[shared:][::-1])
         missing = expected[shared : len(expected) - end]

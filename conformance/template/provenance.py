@@ -2,7 +2,7 @@
 
 They are not registered: nobody checks a template with them. The template's syntax tree is rewritten so that every
 output, condition, loop and assignment notes itself; the text that comes out is the same, since what is noted rides on
-it (`traced_text`).
+it (`traced_text`). A request can also ask what would be written if one of them had gone another way (`Switch`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from jinja2.nodes import Node
 
 from conformance.engines.base import Outcome, Rendered, Request
 from conformance.engines.jinja2_plain import PlainJinja2Engine
+from conformance.engines.jinja_common import rendered
 from conformance.engines.transformers_jinja import TransformersEngine
 from conformance.errors import UnjudgedError
 from conformance.template.traced_text import Run, Traced, join, through
@@ -27,14 +28,51 @@ _NOTE = "_conformance_{}"
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):
-    """Something that ran: the number of its place in the template, and for a condition or loop whether it went in."""
+    """Something that ran: the number of its place in the template, and for a condition or loop whether it went in.
+
+    `value` is what an assignment set, where that is a number or a truth value.
+    """
 
     place: int
     went: bool | None = None
+    value: bool | int | None = None
+
+
+class Switch(msgspec.Struct, frozen=True, array_like=True):
+    """Another way for one place: a condition decided otherwise, an output not written, another value set.
+
+    `nth` counts how often the place has run before, from 0; None is every time. `value` is what is set instead; a loop
+    goes through nothing with 0, and backwards with -1.
+    """
+
+    place: int
+    nth: int | None = None
+    value: bool | int = 0
+
+
+# The key among a request's keywords under which it asks for a switch.
+_SWITCH = "_conformance_switch"
+
+
+def switched(request: Request, switch: Switch) -> Request:
+    """Return a request for the text that the template would write with one place going another way."""
+    asked = msgspec.json.encode(switch).decode()
+    return msgspec.structs.replace(request, kwargs={**request.kwargs, _SWITCH: asked})
+
+
+def _asked(request: Request) -> tuple[Request, Switch | None]:
+    if _SWITCH not in request.kwargs:
+        return request, None
+    kwargs = dict(request.kwargs)
+    switch = msgspec.json.decode(kwargs.pop(_SWITCH), type=Switch)
+    return msgspec.structs.replace(request, kwargs=kwargs), switch
 
 
 class Provenance(msgspec.Struct, frozen=True):
-    """A text, its runs (whose chains hold numbers of events), and all events in their order."""
+    """A text, its runs (whose chains hold numbers of events), and all events in their order.
+
+    Of a rendering that failed there are the events alone.
+    """
 
     text: str
     runs: list[Run]
@@ -116,6 +154,21 @@ class _Notes:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self._switch: Switch | None = None
+        self._ran = 0
+
+    def begin(self, switch: Switch | None) -> None:
+        """Forget what was noted; the next rendering goes the other way at one place."""
+        self.events.clear()
+        self._switch, self._ran = switch, 0
+
+    def _switches(self, place: int) -> Switch | None:
+        """Return the switch if it is this place's turn."""
+        switch = self._switch
+        if switch is None or switch.place != place:
+            return None
+        self._ran += 1
+        return switch if switch.nth in (None, self._ran - 1) else None
 
     def instrumented(self, environment: jinja2.Environment, template: str) -> jinja2.Template:
         """Return the template, compiled in its engine's environment with the notes in it."""
@@ -137,28 +190,39 @@ class _Notes:
 
     def _output(self, _: object, value: Any, place: int) -> Traced:
         self.events.append(Event(place))
+        if self._switches(place):
+            value = ""
         return through(value, len(self.events) - 1)
 
     def _if(self, _: object, value: Any, place: int) -> Any:
         self.events.append(Event(place, bool(value)))
-        return value
+        return not value if self._switches(place) else value
 
     def _for(self, _: object, value: Any, place: int) -> Any:
         self.events.append(Event(place, len(value) > 0 if isinstance(value, Sized) else None))
+        if (switch := self._switches(place)) is not None:
+            return list(value)[::-1] if switch.value else ()
         return value
 
     def _set(self, _: object, value: Any, place: int) -> Any:
-        self.events.append(Event(place))
-        return value
+        self.events.append(Event(place, None, value if isinstance(value, bool | int) else None))
+        switch = self._switches(place)
+        return value if switch is None else switch.value
 
     def _join(self, _: object, values: list[Any]) -> str:
         return join(values)
 
     def outcome(self, text: object) -> Outcome:
-        """Return what was noted of a rendering, as JSON."""
+        """Return what was noted of a rendering, as JSON; of one with a switch the text alone."""
+        if self._switch is not None:
+            return rendered(str.__str__(text) if isinstance(text, str) else text)
         runs = list(text.runs) if isinstance(text, Traced) else []
         plain = str.__str__(text) if isinstance(text, str) else str(text)
         return Rendered(msgspec.json.encode(Provenance(plain, runs, self.events)).decode())
+
+    def failure(self) -> Outcome:
+        """Return what was noted until a rendering failed, as JSON."""
+        return Rendered(msgspec.json.encode(Provenance("", [], self.events)).decode())
 
 
 class Jinja2Provenance(PlainJinja2Engine):
@@ -172,9 +236,12 @@ class Jinja2Provenance(PlainJinja2Engine):
 
     def render(self, template: str, request: Request) -> Outcome:
         """Return where the text of one request comes from."""
-        self._notes.events.clear()
+        request, switch = _asked(request)
+        self._notes.begin(switch)
         outcome = super().render(template, request)
-        return self._notes.outcome(outcome.text) if isinstance(outcome, Rendered) else outcome
+        if isinstance(outcome, Rendered):
+            return self._notes.outcome(outcome.text)
+        return outcome if switch is not None else self._notes.failure()
 
     def _compile_anew(self, template: str) -> jinja2.Template:
         return self._notes.instrumented(super()._compile_anew("").environment, template)
@@ -218,9 +285,13 @@ class TransformersProvenance(TransformersEngine):
 
     def render(self, template: str, request: Request) -> Outcome:
         """Return where the text of one request comes from."""
+        request, switch = _asked(request)
         if self._notes is not None:
-            self._notes.events.clear()
-        return super().render(template, request)
+            self._notes.begin(switch)
+        outcome = super().render(template, request)
+        if isinstance(outcome, Rendered) or switch is not None or self._notes is None:
+            return outcome
+        return self._notes.failure()
 
     def outcome(self, text: object) -> Outcome:
         """Return where a text comes from, as JSON."""

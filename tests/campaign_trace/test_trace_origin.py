@@ -173,6 +173,13 @@ def test_the_words_say_between_which_lines_and_why(example: Callable[..., Any]) 
     )
     assert sentence(example(Origin(trail=[5, 9]), line=3)) == "Printed through lines 5, 9."
     assert sentence(example(None, line=3)) is None
+    assert (
+        sentence(example(Origin(decisive=[9]), line=3))
+        == "Line 9 decides: going the other way there, the text is right."
+    )
+    assert sentence(example(Origin(decisive=[9, 4]), line=3)) == (
+        "Each of lines 9, 4 decides: going the other way there, the text is right."
+    )
 
 
 @pytest.fixture(name="example")

@@ -12,7 +12,7 @@ from pathlib import Path
 from conformance.oracles.profile import profile
 
 ROOT = Path(__file__).parents[2]
-_NEEDED = ("conformance", "tools", "templates", "fixtures", "docs", "README.md", "pyproject.toml")
+_NEEDED = ("conformance", "tools", "templates", "fixtures", "docs", "examples", "README.md", "pyproject.toml")
 _STEP = re.compile(
     r"In `(?P<path>[^`]+)`(?P<end>, at the end)?:\n\n(?P<block> *```(?P<kind>\w+)\n.*?\n *```\n)", re.DOTALL
 )

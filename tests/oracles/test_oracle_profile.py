@@ -126,6 +126,22 @@ def test_empty_instructions_have_their_section_only_when_they_were_sent(case_of)
     assert "developer" not in oracle.render(case_of(Instructions(text=""), User(text="Hi"))).text
 
 
+def test_a_function_that_takes_nothing_has_no_argument(case_of) -> None:
+    schemas = [
+        {"type": "object", "properties": {}},
+        {},
+        {"type": "object", "properties": {"a": {}}},
+        {"type": "array"},
+    ]
+    tools = tuple(Tool(name=f"f{number}", parameters=schema) for number, schema in enumerate(schemas))
+    text = HarmonyOracle("no_arguments=none").render(case_of(User(text="x"), tools=tools)).text
+    assert "type f0 = () => any;" in text
+    assert "type f1 = () => any;" in text
+    assert "type f2 = (_: {\na?: any,\n}) => any;" in text
+    assert "type f3 = (_: Array<any>) => any;" in text
+    assert "type f0 = (_: {\n}) => any;" in HarmonyOracle().render(case_of(User(text="x"), tools=tools)).text
+
+
 def test_the_sign_of_exponents_is_that_of_numbers_alone(case_of) -> None:
     values = {"a": 1e20, "b": 1e-7, "c": "1e20", "d": {"1e20": 1.5e300}}
     properties = {name: {"type": "string", "default": value} for name, value in values.items()}

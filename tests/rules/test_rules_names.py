@@ -157,6 +157,38 @@ CHANGES: dict[str, tuple[Case, str, str, str]] = {
     ),
     "question twice": (TALK, QUESTION, QUESTION + QUESTION, "message-added"),
 }
+HEADER = "<|start|>assistant<|channel|>{}<|message|>"
+FRAME = "# Tools\n\n## functions\n\nnamespace functions {\n"
+CHANGES |= {
+    # what mutants of templates showed
+    "a user's text before its header": (
+        TALK, QUESTION, "How warm is it?<|start|>user<|message|><|end|>", "text-altered",
+    ),
+    "an answer before its header": (TALK, FINAL, f"It is warm.{HEADER.format('final')}<|end|>", "text-altered"),
+    "a preamble before its header": (
+        TALK,
+        f"{HEADER.format('commentary')}One moment.<|end|>",
+        f"One moment.{HEADER.format('commentary')}<|end|>",
+        "text-altered",
+    ),
+    "a result twice but for its header": (TALK, "18<|end|>", "18<|end|>18<|end|>", "message-added"),
+    "a tool's name in capitals": (TALK, "type weather = (", "type WEATHER = (", "tool-layout"),
+    "a tool's name in quotes": (TALK, "type weather = (", 'type "weather" = (', "tool-layout"),
+    "a tool's name before its type": (TALK, "type weather = (", "weathertype  = (", "tool-layout"),
+    "the name of a tool without properties": (TALK, "type clock = (", "type CLOCK = (", "tool-layout"),
+    "a tool's comment on the next line": (TALK, "// Forecast\n", "// \nForecast", "schema-comments-dropped"),
+    "lost newline after a default": (TALK, "// default: 3\n", "// default: 3", "tool-layout"),
+    "no blank before null": (TALK, "boolean | null", "boolean| null", "nullable-ignored"),
+    "no arguments in a call": (TALK, '{"city": "Oslo"}', "", "arguments-altered"),
+    "heading of the tools twice": (TALK, FRAME, FRAME * 2, "tool-layout"),
+    "namespace behind its brace": (
+        TALK, "namespace functions {\n", " {\nnamespace functions", "tool-layout",
+    ),
+    "description of the parameters emptied": (
+        Case(Conversation((User("x"),), (Tool("f", "d", {**WEATHER.parameters, "description": "All"}),)), Options()),
+        "(_: // All\n", "(_: // \n", "schema-comments-dropped",
+    ),
+}  # fmt: skip
 for name, default in {
     "string": '"Rome"', "enum": "c", "union": "3", "array": "[]", "object": "{}", "number": "1", "boolean": "true",
 }.items():  # fmt: skip

@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from conformance.conversation import Case
+from conformance.conversation import Assistant, Case
 from conformance.oracles.base import BELOW, WITHIN, Rendering
 
 _WORDS = re.compile(r"<\|[a-z]+\|>|\w+|[^\S\n]+|\n|.", re.DOTALL)
 _HEADER = re.compile(r"<\|start\|>(.*?)(?:<\|message\|>|$)", re.DOTALL)
 # Above this many pairs of words lines are compared instead.
 _LARGE = 1_500_000
+# So many words are compared at most to know a message again, and such a share of them has to be the same.
+_FEW, _ALIKE = 200, 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def changes(one: str, other: str) -> list[Change]:
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag != "equal":
             found += _within(ours[a:b], theirs[c:d], starts[a])
-    return found
+    return [change for change in found if change.lost or change.added]
 
 
 def _messages(text: str) -> list[str]:
@@ -70,9 +72,23 @@ def _within(ours: list[str], theirs: list[str], start: int) -> Iterator[Change]:
         for extra in theirs[done : partner[number]]:
             yield Change(at, at, "", extra)
         done = partner[number] + 1
-        yield from _by_words(text, theirs[partner[number]], at)
+        other = theirs[partner[number]]
+        if _counterparts(text, other):
+            yield from _by_words(text, other, at)
+        else:
+            yield Change(at, at + len(text), text, "")
+            yield Change(at + len(text), at + len(text), "", other)
     for extra in theirs[done:]:
         yield Change(start + starts[-1], start + starts[-1], "", extra)
+
+
+def _counterparts(one: str, other: str) -> bool:
+    """Say whether two messages are one that was changed: not so when their headers and most of their words differ."""
+    if _header(one) == _header(other):
+        return True
+    ours, theirs = (text.removeprefix(f"<|start|>{_header(text)}<|message|>") for text in (one, other))
+    words = SequenceMatcher(None, _WORDS.findall(ours)[:_FEW], _WORDS.findall(theirs)[:_FEW], autojunk=False)
+    return words.ratio() > _ALIKE
 
 
 def _header(message: str) -> str:
@@ -101,7 +117,21 @@ def _by_words(one: str, other: str, offset: int) -> Iterator[Change]:
     offset += sum(map(len, ours[:head]))
     for tag, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if tag != "equal":
-            yield Change(offset + starts[i], offset + starts[j], "".join(a[i:j]), "".join(b[k:m]))
+            yield _trimmed(offset + starts[i], "".join(a[i:j]), "".join(b[k:m]))
+
+
+def _trimmed(start: int, lost: str, added: str) -> Change:
+    """Return a change without what both texts have at its ends: a word may be lengthened."""
+    head = _shared(lost, added)
+    tail = _shared(lost[head:][::-1], added[head:][::-1])
+    lost, added = lost[head : len(lost) - tail], added[head : len(added) - tail]
+    return Change(start + head, start + head + len(lost), lost, added)
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many characters two texts share at their beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((number for number, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +150,8 @@ class Expectation:
     def __init__(self, case: Case, expected: Rendering) -> None:
         self._case = case
         self._text = expected.text
+        said = (m for m in case.conversation.messages if isinstance(m, Assistant))
+        self._preambles = {message.preamble for message in said if message.preamble}
         self._regions: list[_Region] = []
         self._blocks: list[tuple[int, int, str]] = []
         offset = 0
@@ -138,19 +170,26 @@ class Expectation:
             start, end = to_oracle(change.start), to_oracle(change.end)
             found |= self._whole_messages(start, end, change)
             touched = self._touched(start, end)
+            if not change.lost:
+                # What is put in and repeats what follows may as well stand behind that.
+                later = to_oracle(change.start + _slide(original, change))
+                touched += self._touched(later, later) if later != start else []
+                if change.added.strip() and any(stop in (start, later) for _, stop, _ in self._blocks):
+                    found.add("message-added")
             blank = not (change.lost + change.added).strip()
             for region in touched:
                 found |= self._named(region, change)
                 if blank and (region.region in _EDGES or region.kind == "prompt"):
                     found.add("extra-newline")
             found |= _moved(touched)
-        return found
+        return found | _reordered(original, mutant)
 
     def _touched(self, start: int, end: int) -> list[_Region]:
         """Return the regions that a stretch overlaps; those on both sides of a place where text was put in."""
         touched = [each for each in self._regions if each.start < end and start < each.end]
         if start == end or not touched:
-            touched += [each for each in self._regions if each.end == start or each.start == start]
+            # Where the original is wrong already, what it lost may have no length in Harmony's text.
+            touched += [each for each in self._regions if each.start <= start <= each.end]
         return touched
 
     def _whole_messages(self, start: int, end: int, change: Change) -> set[str]:
@@ -163,7 +202,11 @@ class Expectation:
         if "<|start|>" in change.added:
             found |= {"message-added", "section-order"}
             if "<|channel|>analysis" in change.added:
-                found |= {"thinking-retention", "thinking-channel"}
+                # Where the original had lost it, the mutant mends that.
+                found |= {"thinking-retention", "thinking-channel", "thinking-dropped"}
+            if any(f"<|message|>{text}<|" in change.added for text in self._preambles):
+                # What stands beside a call was lost, and is there now in one channel or another.
+                found |= {"preamble-channel"}
             if "<|channel|>final<|message|><|" in change.added:
                 found.add("empty-final")
             if "developer" in change.added:
@@ -198,6 +241,9 @@ class Expectation:
             rules.add("required-mark")
         if "default:" in change.lost + change.added:
             rules |= {"default-literal", "default-comment-placement"}
+        if not (change.lost + change.added).strip() and region.region not in _SECTIONS:
+            # Blanks alone are the layout of the tools, wherever among them they stand.
+            rules.add("tool-layout")
         if "," in change.lost + change.added:
             rules |= (
                 {"property-comma"} if region.region in ("comma", "line-end", "one-of", "default") else set()
@@ -233,6 +279,24 @@ def _positions(one: str, other: str) -> Callable[[int], int]:
     return position_in_other
 
 
+def _slide(original: str, change: Change) -> int:
+    """Return by how many characters an insertion can be read as one further on."""
+    shift = 0
+    while (
+        original[change.start + shift : change.start + shift + 1] == change.added[shift % len(change.added)]
+    ):
+        shift += 1
+    return shift
+
+
+def _reordered(original: str, mutant: str) -> set[str]:
+    """Messages that both texts have, in another order, have moved."""
+    ours, theirs = _messages(original), _messages(mutant)
+    both = set(ours) & set(theirs)
+    orders = [list(dict.fromkeys(text for text in texts if text in both)) for texts in (ours, theirs)]
+    return {"message-moved"} if orders[0] != orders[1] else set()
+
+
 def _moved(touched: list[_Region]) -> set[str]:
     """Whole properties and tools that went elsewhere are lost here."""
     names = sum(each.region in ("name", "one-of-name") for each in touched)
@@ -246,9 +310,11 @@ def _moved(touched: list[_Region]) -> set[str]:
 
 def _added_to_system(change: Change) -> set[str]:
     rules = set()
-    if "Calls to these tools" in change.added:
+    # What is only put in may begin anywhere in itself, where its end repeats what stood before it.
+    added = change.added if change.lost else change.added * 2
+    if "Calls to these tools" in added:
         rules.add("functions-note")
-    if "# Tools" in change.added or "namespace" in change.added:
+    if "# Tools" in added or "namespace" in added:
         rules.add("builtin-tools")
     return rules
 

@@ -13,7 +13,7 @@ from jinja2.exceptions import TemplateSyntaxError
 
 from conformance.campaign.assemble import severity
 from conformance.campaign.judge import Answer, Judge, Judgement
-from conformance.campaign.locate import Locator
+from conformance.campaign.locate import Locator, mended
 from conformance.campaign.runner import CASE_LIMITS
 from conformance.campaign.shrink import Shrinker, Shrunk
 from conformance.compare.base import Found
@@ -204,11 +204,13 @@ class Bench:
         new = self._new(item, judgement)
         gone = _blamed(item.judgement).keys() - _blamed(judgement).keys()
         result.caught = result.caught or bool(new or gone)
-        expected: set[str] = set()
-        if not isinstance(outcome, Rendered):
-            expected = set(_FAILURES)
-        elif isinstance(item.original, Rendered):
-            expected = item.expectation.rules(item.original.text, outcome.text)
+        failed = not isinstance(outcome, Rendered) or not isinstance(item.original, Rendered)
+        expected = set(_FAILURES) if failed else set()
+        if isinstance(outcome, Rendered):
+            # What an original that fails would have written is not known; Harmony's text stands for it.
+            whole = item.answer.rendering.text
+            before = item.original.text if isinstance(item.original, Rendered) else whole
+            expected |= item.expectation.rules(before, outcome.text)
         result.shown.append(Shown(item, judgement, new, expected))
 
     def _judged(self, item: Item, outcome: Outcome) -> Judgement:
@@ -229,21 +231,27 @@ class Bench:
             (one for one in result.shown if slug in one.new), key=lambda one: len(one.judgement.text or "")
         )
         found, judgement, request = shown.new[slug], shown.judgement, shown.item.request
+        answer = shown.item.answer
         if not shown.item.judgement.found and slug != "resource-limit":
             shrinker = Shrinker(self._judge, self._host, changed)
             small = shrinker.shrink(shown.item.answer.case, shown.item.shape, found.key)
             if small is not None and all(each.key != found.key for each in self._original(small).found):
                 found, judgement, request = small.found, small.judgement, small.shape.request(small.case)
+                answer = small.answer
+        right = mended(self._judge, answer, judgement, found)
         if judgement.line is not None:
             result.lines = judgement.line, judgement.line
+            origin = self._locator.failure(changed, "transformers", request, right)
+            result.also = [] if origin is None else list(origin.decisive)
         elif found.difference is not None and judgement.text is not None:
             line, origin = self._locator.locate(
-                changed, "transformers", self._host, request, judgement.text, found.difference
+                changed, "transformers", self._host, request, judgement.text, found.difference, right
             )
             result.lines = (line, line) if line is not None else None
             if origin is not None:
                 result.lines = result.lines or (origin.between[0], origin.between[-1])
                 result.also = [each for each in (origin.condition, origin.nearest) if each is not None]
+                result.also += origin.decisive
                 result.led_here = [*origin.trail, *origin.sets]
 
     def _original(self, small: Shrunk) -> Judgement:
