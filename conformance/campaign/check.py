@@ -55,10 +55,12 @@ def check(
     hosts: Mapping[str, Host] | None = None,
     left_out: Sequence[LeftOut] = (),
     shrink: bool = True,
+    runner: Runner | None = None,
 ) -> Report:
     """Judge targets and return the report; templates with the same text are judged once.
 
-    `hosts` make the prompts where the targets are no templates. A KeyboardInterrupt, or a server that is gone, ends
+    `hosts` make the prompts where the targets are no templates. `runner` is one with these settings that goes on to be
+    used, so that its engines are started once for many campaigns. A KeyboardInterrupt, or a server that is gone, ends
     the campaign and not the report: what was found is in it, `complete` is False.
     Raises UsageError when the only target does not compile, UnjudgedError when oracle or engine is missing.
     """
@@ -66,7 +68,7 @@ def check(
     listener = listener or Silent()
     unique, aliases = _unique(given)
     findings = examine([target for target in given if isinstance(target, Template)])
-    with Runner(settings, hosts=hosts) as runner:
+    with Runner(settings, hosts=hosts) if runner is None else contextlib.nullcontext(runner) as runner:
         campaign = _Campaign(runner, unique, aliases, findings, listener, foreign=bool(hosts))
         try:
             campaign.run(begin)

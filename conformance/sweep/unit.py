@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 
 from conformance.campaign.check import check
-from conformance.campaign.runner import Settings
+from conformance.campaign.runner import Runner, Settings
 from conformance.errors import ConformanceError, UsageError
 from conformance.report.model import CaseCounts, Target
 from conformance.sources import Template
@@ -64,7 +65,7 @@ def judge(piece: Piece) -> list[Record]:
 def _record(piece: Piece, template: Template) -> Record:
     settings = Settings(seed=piece.seed, cases=piece.cases, profile=piece.profile, engines=(piece.engine,))
     try:
-        (target,) = check([template], settings, shrink=False).targets
+        (target,) = check([template], settings, shrink=False, runner=_runner(settings)).targets
     except UsageError as error:  # it compiles nowhere, or is no template
         return Record(
             target=template.name,
@@ -82,6 +83,24 @@ def _record(piece: Piece, template: Template) -> Record:
             error=str(error),
         )
     return _of(target, piece)
+
+
+_kept: dict[Settings, Runner] = {}
+
+
+def _runner(settings: Settings) -> Runner:
+    """Return the runner of this process for these settings; the one before is closed, for each has an engine."""
+    if settings not in _kept:
+        _close()
+        _kept[settings] = Runner(settings)
+    return _kept[settings]
+
+
+@atexit.register
+def _close() -> None:
+    for runner in _kept.values():
+        runner.close()
+    _kept.clear()
 
 
 def _of(target: Target, piece: Piece) -> Record:
