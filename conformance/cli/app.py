@@ -42,7 +42,7 @@ COMMANDS = {
     ),
     "audit": Command(
         "conformance.cli.audit:audit",
-        "List where a template's output hangs on what a text says, the time or chance, and what testing saw of it.",
+        "List where output hangs on a text, the time, chance, a helper or a count, and what testing saw of it.",
     ),
     "upload": Command(
         "conformance.cli.upload:upload",

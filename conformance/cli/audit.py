@@ -30,10 +30,7 @@ def audit(
     every: Annotated[bool, typer.Option("--every", help="List also what was seen to go either way.")] = False,
     offline: Offline = False,
 ) -> int:
-    """List where the output hangs on what a text says, the time, chance, a helper, a count or an argument.
-
-    Exit code 1 when one of them was seen one way only. Branches that never ran are listed as `check` lists them.
-    """
+    """List where output hangs on a text, the time, chance, a helper or a count, and what testing saw of it."""
     if examples < 1:
         raise UsageError(f"--examples is {examples}; give at least 1.")
     templates, left_out = load_templates(targets, offline=offline)

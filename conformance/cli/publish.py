@@ -131,14 +131,14 @@ class Publisher(Destinations):
     def publish(self, report: Report, folder: Path) -> None:
         """Write the report into its folder and in every format, and say where it is.
 
-        What cannot be written goes to standard output instead; then UsageError is raised.
+        Where the folder cannot be written, standard output has the report instead, and UsageError is raised.
         """
         try:
             keep(report, folder)
-            self.write(report, folder)
         except UsageError as error:
             self._instead(report, folder)
             raise UsageError(f"{error} What was found is on standard output instead.") from None
+        self.write(report, folder)
         if self._lock is not None:
             self._lock.release()
         if self.shows:
