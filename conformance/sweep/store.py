@@ -34,7 +34,7 @@ class Store:
         self.path = path
         if settings is None and not path.is_file():
             raise UsageError(
-                f"There is no sweep in {path}; `conformance sweep LIST --output {path}` makes one."
+                f"There is no sweep in {path}; `conformance sweep run LIST --output {path}` makes one."
             )
         with self._told():
             self._database = sqlite3.connect(path, timeout=10)
