@@ -73,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     within = [sum(first <= limit for first in caught) for limit in (20, 100, 300, options.cases)]
     print(
         f"{len(found)} planted faults, seed {options.seed}: median {statistics.median(caught):g} conversations, within "
-        f"20: {within[0]}, 100: {within[1]}, 300: {within[2]} ({within[2] / len(found):.1%}), {options.cases:,}: {within[3]}"
+        f"20: {within[0]}, 100: {within[1]}, 300: {within[2]} ({within[2] / len(found):.1%}), "
+        f"{options.cases:,}: {within[3]}"
     )
     return int(len(caught) < len(found))
 
