@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from conformance.campaign.locate import NOTED_CHARS
 from conformance.campaign.runner import Drawn, Runner
 from conformance.errors import UnjudgedError
-from conformance.generate import Hints, corners
+from conformance.generate import Hints
 from conformance.shapes import Shape
 from conformance.template.branches import PROBED, BranchCoverage, BranchProbe
 
@@ -46,9 +46,6 @@ class BranchSample:
         cases = [self._drawn.get(index) or self._runner.drawn(index) for index in indices]
         cases += [self._runner.drawn(index, hints) for index in self._hinted]
         requests = [item.shape.request(item.case) for item in cases if item.lost is None]
-        # Some places ask in which form a number or text is; one conversation has the rare ones.
-        forms = corners.forms()
-        requests += [shape.request(forms) for family in self._runner.choices for shape in family[:1]]
         if self._probe is None:
             self._probe = BranchProbe(
                 settings.engines[0], limits=replace(settings.limits, output_chars=NOTED_CHARS)

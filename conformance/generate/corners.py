@@ -39,7 +39,8 @@ _PLACES: tuple[tuple[str, ...], ...] = (
     ("items", "property"), ("variant", "property"),
 )  # fmt: skip
 _TOGETHER = 12  # properties of one tool
-COUNT = -(-len(_KINDS) * len(_KEYWORDS) * len(_PLACES) // _TOGETHER)
+_SCHEMAS = -(-len(_KINDS) * len(_KEYWORDS) * len(_PLACES) // _TOGETHER)
+COUNT = _SCHEMAS + 1
 """How many conversations hold all corners."""
 
 
@@ -82,6 +83,8 @@ def _placed(schema: Schema, place: tuple[str, ...]) -> Schema:
 
 def corner(seed: int, number: int) -> Case:
     """Return conversation `number` of the corners, counted around from 0."""
+    if number % COUNT == _SCHEMAS:
+        return _forms()
     found = _schemas(seed)
     start = number % COUNT * _TOGETHER
     properties = {f"p{position}": schema for position, schema in enumerate(found[start : start + _TOGETHER])}
@@ -99,7 +102,7 @@ _NUMBERS: tuple[int | float, ...] = (
 )  # fmt: skip
 
 
-def forms() -> Case:
+def _forms() -> Case:
     """Return a conversation whose tool has a default for every way in which numbers are written, and rare texts."""
     plain: list[Schema] = [{"type": "number", "default": number} for number in _NUMBERS]
     variants = [{"oneOf": [schema, {"type": "string"}]} for schema in plain]
