@@ -50,8 +50,8 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[test,precision,engines,plots,servers]", TORCH)
     # Tests on real templates skip, with a reason, where neither cache nor network has them.
     session.run("conformance", "templates", "fetch", success_codes=[0, 2])
-    # So do those on an engine that is not installed; this one needs Node.js and npm.
-    session.run("conformance", "engines", "fetch", "huggingface-js", success_codes=[0, 2])
+    # So do those on engines that are not installed; these need Node.js and npm.
+    session.run("conformance", "engines", "fetch", success_codes=[0, 2])
     session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
 
 
@@ -148,6 +148,16 @@ def bench(session: nox.Session) -> None:
     """Time the campaign as ratios to the bare renders, in one run."""
     session.install("-e", ".")
     session.run("python", "-m", "tools.bench", *session.posargs)
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Judge the real servers: installs vLLM (3.5 GB) apart from all else, or takes the Python in CONFORMANCE_VLLM."""
+    session.install("-e", ".[servers,engines]")
+    theirs = os.environ.get("CONFORMANCE_VLLM")
+    session.run("conformance", "renderers", "fetch", "vllm", *(["--python", theirs] if theirs else []))
+    session.run("conformance", "templates", "fetch", "openai-gpt-oss-120b")
+    session.run("python", "-m", "tools.servers", "--server", "all", *session.posargs)
 
 
 @nox.session

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from conformance.conversation import Case
 from conformance.engines.base import Request
 
 # These decide the prompt, and are handed on.
@@ -41,6 +42,25 @@ _MESSAGE = {
     },
     "tool": {"role", "content", "tool_call_id", "name"},
 }
+
+
+class SentCase(Case, frozen=True, kw_only=True):
+    """A case that was read from a request, and the request's body as it was sent; `line` of which log, from 1."""
+
+    body: dict[str, Any]
+    line: int = 0
+
+
+class SentRequest(Request, frozen=True):
+    """A request as it was sent: a server gets its body, a program that takes conversations the case."""
+
+    body: dict[str, Any]
+    case: Case
+
+    @property
+    def handed(self) -> dict[str, Any]:
+        """The body itself."""
+        return self.body
 
 
 def as_sent(body: dict[str, Any], date: str) -> Request:

@@ -140,9 +140,14 @@ def to_json(record: Any) -> bytes:
     return _encoder.encode(record)
 
 
+def plain_case(case: Case) -> Case:
+    """Return the case alone, without what a kind of case carries besides."""
+    return case if type(case) is Case else Case(conversation=case.conversation, options=case.options)
+
+
 def case_id(case: Case) -> str:
     """Return the first 12 hexadecimal digits of the SHA-256 of the case's JSON."""
-    return hashlib.sha256(to_json(case)).hexdigest()[:12]
+    return hashlib.sha256(to_json(plain_case(case))).hexdigest()[:12]
 
 
 def case_from_json(data: bytes | str, where: str = "the case") -> Case:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
-from conformance.as_sent import asks
+from conformance.as_sent import SentCase, asks
 from conformance.conversation import (
     Assistant,
     Case,
@@ -22,6 +22,7 @@ from conformance.conversation import (
     User,
     case_from_json,
     check_case,
+    plain_case,
 )
 from conformance.decode import decode_json
 from conformance.errors import UsageError
@@ -34,13 +35,13 @@ _BUILTIN = ("browser", "python")
 
 def read_case(path: Path) -> Case:
     """Read a case from a file; see `read_given`."""
-    return read_given(path)[0]
+    return plain_case(read_given(path))
 
 
-def read_given(path: Path) -> tuple[Case, dict[str, Any] | None]:
+def read_given(path: Path) -> Case:
     """Read a case from a file: a case of ours (`conversation`) or a chat-completions request (`messages`).
 
-    Returns the case, and the request's body as it was sent where it is one.
+    Returns the case, a SentCase with the body as it was sent where it is a request.
     Raises UsageError, naming the file and the place in it, when it is neither or Harmony could not render it.
     """
     try:
@@ -65,8 +66,14 @@ def read_given(path: Path) -> tuple[Case, dict[str, Any] | None]:
             "`messages`)."
         )
     if "conversation" in raw:
-        return case_from_json(data, str(path)), None
-    return case_from_request(raw, str(path)), raw
+        return case_from_json(data, str(path))
+    return sent_case(raw, str(path))
+
+
+def sent_case(body: dict[str, Any], where: str = "the request", *, line: int = 0) -> SentCase:
+    """Return a chat-completions body as a case that knows how it was sent; raises as `case_from_request`."""
+    case = case_from_request(body, where)
+    return SentCase(conversation=case.conversation, options=case.options, body=body, line=line)
 
 
 def case_from_request(request: dict[str, Any], where: str = "the request") -> Case:

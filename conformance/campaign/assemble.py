@@ -11,13 +11,14 @@ from types import MappingProxyType
 import msgspec
 
 from conformance import __version__
+from conformance.as_sent import SentCase
 from conformance.campaign.judge import Answer, Judgement, seems_harmony
 from conformance.campaign.tally import EngineTally, RefusalTally, RuleTally, Tally
 from conformance.compare.align import align, side_by_side
 from conformance.compare.base import Found
 from conformance.compare.structure import compare
 from conformance.compare.tokens import tokens_around
-from conformance.conversation import Case, case_id
+from conformance.conversation import Case, Conversation, case_id, plain_case
 from conformance.engines import confinement
 from conformance.engines.base import Request
 from conformance.generate.coverage import CoverageCounter
@@ -103,6 +104,7 @@ class Shown:
     needs_shapes: Sequence[str] = ()
     origin: Origin | None = None
     reproduce: str = ""
+    withheld: bool = False
     request: Request | None = None
 
 
@@ -152,6 +154,8 @@ def region_words(found: Found) -> str:
 
 def example(shown: Shown, *, parse: bool = True) -> Example:
     """Return the record of a case that shows a divergence; `parse` also says what a model reads in its prompt."""
+    if shown.withheld:
+        return _withheld(shown)
     difference, judgement = shown.found.difference, shown.judgement
     block = difference.block if difference else None
     failure = judgement.failure
@@ -159,7 +163,7 @@ def example(shown: Shown, *, parse: bool = True) -> Example:
         failure = f"{failure} (line {judgement.line})"
     return Example(
         case_id=case_id(shown.case),
-        case=shown.case,
+        case=plain_case(shown.case),
         engine=shown.engine,
         shape=shown.shape,
         expected=shown.found.against_text if shown.found.against else shown.answer.rendering.text,
@@ -179,6 +183,7 @@ def example(shown: Shown, *, parse: bool = True) -> Example:
         else structure(shown.answer, judgement, shown.found.rule),
         origin=shown.origin,
         reproduce=shown.reproduce,
+        line=shown.case.line if isinstance(shown.case, SentCase) else None,
         handed={} if shown.request is None else shown.request.handed,
         expected_tokens=_tokens(
             shown.answer.rendering.text if parse else None, difference.offset if difference else None
@@ -188,6 +193,26 @@ def example(shown: Shown, *, parse: bool = True) -> Example:
             difference.actual_offset if difference else None,
             judgement.ordinary,
         ),
+    )
+
+
+def _withheld(shown: Shown) -> Example:
+    """Return the record of a case of which no word may be written."""
+    line = shown.case.line if isinstance(shown.case, SentCase) else 0
+    empty = Case(conversation=Conversation())
+    return Example(
+        case_id=case_id(empty),
+        case=empty,
+        engine=shown.engine,
+        shape=shown.shape,
+        expected="",
+        actual=None,
+        offset=None,
+        region=region_words(shown.found) if shown.found.difference is None else "",
+        message_index=None,
+        template_line=shown.judgement.line,
+        failure=f"see line {line} of the log: in other words it was not found again, and none are shown",
+        line=line,
     )
 
 
@@ -213,8 +238,9 @@ def _refusal(cause: str, tally: RefusalTally, asked: int) -> Refusal:
         count=tally.count,
         share=tally.count / asked,
         case_id=case_id(tally.case),
-        case=tally.case,
+        case=plain_case(tally.case),
         shape=tally.shape,
+        line=tally.case.line if isinstance(tally.case, SentCase) else None,
     )
 
 

@@ -357,7 +357,7 @@ class _Campaign:
                 profiles=self.runner.judge.names,
                 aliases=self.aliases[number],
                 findings=self.findings.get(target.sha256, []),
-                refusals=assemble.refusals(tally),
+                refusals=self.examples.refusals(tally),
                 error=self.part.errors.get(number),
                 short=self._short(number),
                 cut=cut,

@@ -156,7 +156,7 @@ def simpler_schemas(case: Case) -> Iterator[Case]:
     tools = case.conversation.tools
     for index, tool in enumerate(tools):
         if tool.parameters is not None:
-            for schema in _schema(tool.parameters, top=True):
+            for schema in simpler_schema(tool.parameters, top=True):
                 yield _with(case, tools=_put(tools, index, replace(tool, parameters=schema)))
 
 
@@ -167,7 +167,7 @@ def simpler_arguments(case: Case) -> Iterator[Case]:
         if not isinstance(message, Assistant):
             continue
         for position, call in enumerate(message.calls):
-            for value in _value(call.arguments):
+            for value in simpler_value(call.arguments):
                 if isinstance(value, dict | str):
                     changed = replace(call, arguments=value)
                     step = replace(message, calls=_put(message.calls, position, changed))
@@ -181,15 +181,15 @@ def simpler_texts(case: Case) -> Iterator[Case]:
         for name in _TEXT_FIELDS[type(message)]:
             text = getattr(message, name)
             if text is not None:
-                for shorter in _text(text):
+                for shorter in shorter_text(text):
                     yield _with(case, messages=_put(messages, index, replace(message, **{name: shorter})))
     tools = case.conversation.tools
     for index, tool in enumerate(tools):
         if tool.description is not None:
-            for shorter in _text(tool.description):
+            for shorter in shorter_text(tool.description):
                 yield _with(case, tools=_put(tools, index, replace(tool, description=shorter)))
     if case.options.model_identity is not None:
-        for shorter in _text(case.options.model_identity):
+        for shorter in shorter_text(case.options.model_identity):
             yield replace(case, options=replace(case.options, model_identity=shorter))
 
 
@@ -232,7 +232,7 @@ def _renamed(case: Case, names: dict[str, str]) -> Case:
     return replace(case, conversation=Conversation(messages=messages, tools=tools))
 
 
-def _text(text: str) -> Iterator[str]:
+def shorter_text(text: str) -> Iterator[str]:
     """Yield simpler texts: nothing, one letter, halves, without a line or character, other letters for odd ones."""
     if not text:
         return
@@ -260,10 +260,10 @@ def _text(text: str) -> Iterator[str]:
                 yield f"{text[:index]}a{text[index + 1 :]}"
 
 
-def _value(value: Any) -> Iterator[Any]:
+def simpler_value(value: Any) -> Iterator[Any]:
     """Yield simpler JSON values."""
     if isinstance(value, str):
-        yield from _text(value)
+        yield from shorter_text(value)
     elif isinstance(value, bool):
         if value:
             yield False
@@ -275,12 +275,12 @@ def _value(value: Any) -> Iterator[Any]:
     elif isinstance(value, dict):
         if value:
             yield {}
-        yield from _entries(value, _value)
+        yield from _entries(value, simpler_value)
         yield from _renamed_keys(value)
     elif isinstance(value, list):
         if value:
             yield []
-        yield from _items(value, _value)
+        yield from _items(value, simpler_value)
 
 
 def _entries(value: dict[str, Any], inner: Callable[[Any], Iterator[Any]]) -> Iterator[dict[str, Any]]:
@@ -308,7 +308,7 @@ def _renamed_keys(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {(plain if k == key else k): v for k, v in value.items()}
 
 
-def _schema(schema: Any, *, top: bool = False) -> Iterator[Any]:
+def simpler_schema(schema: Any, *, top: bool = False) -> Iterator[Any]:
     """Yield simpler schemas: the plainest first, then without a keyword, then with a simpler keyword."""
     if not isinstance(schema, dict):
         if not top:
@@ -331,12 +331,12 @@ def _keyword(key: str, value: Any) -> Iterator[Any]:
     if key == "properties" and isinstance(value, dict):
         if value:
             yield {}
-        yield from _entries(value, _schema)
+        yield from _entries(value, simpler_schema)
         yield from _renamed_keys(value)
     elif key in ("oneOf", "anyOf", "allOf") and isinstance(value, list):
-        yield from _items(value, _schema)
+        yield from _items(value, simpler_schema)
     elif key == "items":
-        yield from _schema(value)
+        yield from simpler_schema(value)
     elif key == "type":
         if isinstance(value, list):
             yield from (simpler for simpler in _items(value, lambda _: iter(())))
@@ -345,7 +345,7 @@ def _keyword(key: str, value: Any) -> Iterator[Any]:
     elif key == "required":
         yield from _items(value, lambda _: iter(())) if isinstance(value, list) else iter(())
     else:
-        yield from _value(value)
+        yield from simpler_value(value)
 
 
 @dataclass(frozen=True, slots=True)

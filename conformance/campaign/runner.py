@@ -44,7 +44,8 @@ class Settings:
 
     `seconds` ends the campaign early, and `at_least` says how many cases are enough then (None: all); `jobs` is the
     number of processes that judge, `replayed` are cases that come before the generated ones, each once for every
-    family of shapes. `date` is the day of all cases where the target has a clock of its own.
+    family of shapes. `date` is the day of all cases where the target has a clock of its own. With `anonymised` no
+    example has a word of the case that it is made of.
     """
 
     seed: int = 0
@@ -60,6 +61,7 @@ class Settings:
     hints: Hints = field(default_factory=Hints)
     replayed: tuple[Case, ...] = ()
     date: str | None = None
+    anonymised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,11 +274,14 @@ class Runner:
 
     def _judge(self, batch: _Batch, part: Part, on_found: OnFound | None) -> None:
         answers: list[tuple[Drawn, Answer | None, int]] = []
+        given = [sent.lost for sent in batch.sent]
         for item in batch.drawn:
             mask = part.coverage.add(item.case)
             part.cases += 1
             if item.lost is None:
-                answers.append((item, self._ask(item.case, part), mask))
+                # What nobody can be asked needs no right answer: of a server's cases that is a third.
+                asked = any(lost[len(answers)] is None for lost in given)
+                answers.append((item, self._ask(item.case, part) if asked else None, mask))
         lost = len(batch.drawn) - len(answers)
         results: dict[int, list[_Results]] = {}
         for sent in batch.sent:
@@ -289,15 +294,18 @@ class Runner:
             tally = part.tallies[number]
             tally.inexpressible += lost
             for position, (item, answer, mask) in enumerate(answers):
+                outcomes = [
+                    (name, outcome) for name, made in by_engine if (outcome := made[position]) is not None
+                ]
+                if not outcomes:
+                    tally.inexpressible += 1
+                    continue
                 if answer is None:
                     continue
                 try:
-                    judgements = self._judge_one(answer, position, by_engine)
+                    judgements = self._judge_one(answer, outcomes)
                 except OracleRefusedError as error:  # it failed on the template's text
                     part.no_answer(str(error))
-                    continue
-                if not judgements:
-                    tally.inexpressible += 1
                     continue
                 news = tally.add(
                     item.index, item.case, (item.shape.name, item.shape.family), mask, judgements
@@ -316,12 +324,9 @@ class Runner:
         return answer
 
     def _judge_one(
-        self, answer: Answer, position: int, by_engine: Sequence[_Results]
+        self, answer: Answer, outcomes: Sequence[tuple[str, Outcome | SyntaxProblem]]
     ) -> list[tuple[str, Judgement]]:
         """Judge one case on every engine that can express it, then the engines against each other."""
-        outcomes = [
-            (name, outcome) for name, results in by_engine if (outcome := results[position]) is not None
-        ]
         judgements = [(name, self.judge.judge(answer, outcome)) for name, outcome in outcomes]
         if len(outcomes) > 1:
             for number, found in disagreements(outcomes):

@@ -35,6 +35,9 @@ COMMANDS = {
     "diff": Command(
         "conformance.cli.diff:diff", "Show one conversation as Harmony and as a target write it."
     ),
+    "requests": Command(
+        "conformance.cli.requests:requests", "Judge logged requests as they were sent, one body on each line."
+    ),
     "replay": Command("conformance.cli.replay:replay", "Show a reported case again."),
     "fix": Command(
         "conformance.cli.fix:fix",
@@ -64,6 +67,10 @@ COMMANDS = {
         "conformance.cli.authorities:app", "The libraries that say what is right, and where they differ."
     ),
     "engines": Command("conformance.cli.engines:app", "The programs that execute templates."),
+    "renderers": Command(
+        "conformance.cli.renderers:app",
+        "Programs that make gpt-oss's prompt without a template, and how right they are.",
+    ),
     "precision": Command(
         "conformance.precision.cli:app",
         "Does an MoE forward pass, in this precision and on this device, compute what the weights say?",

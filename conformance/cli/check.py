@@ -90,7 +90,7 @@ def check(
     write_baseline: WriteBaseline = False,
     any_family: Annotated[
         bool,
-        typer.Option("--any", help="Any family of template: try the properties that need no oracle."),
+        typer.Option("--any", help="Any family of template: try what must hold for any template."),
     ] = False,
     offline: Offline = False,
     server: Server = None,
@@ -139,7 +139,7 @@ def check(
     )
     validate(settings)
     publisher = Publisher(format or (), output, cards, quiet=quiet, keep_runs=keep_runs)
-    servers = ServerOptions(server, model, timeout, concurrency, api_key_variable)
+    servers = ServerOptions(server, model, timeout, concurrency, api_key_variable, profile)
     program = None if command is None else open_renderer(command, limit_s=timeout, readings=profile)
     _, code = through_gate(
         targets or (),
@@ -256,9 +256,10 @@ def judge(
 ) -> Report:
     """Run the campaign with an event log in `folder` and, where `shown`, progress bars.
 
-    What was reported and became a vector comes first.
+    What was reported and became a vector comes first, unless the settings name their own cases.
     """
-    settings = replace(settings, replayed=reported_cases())
+    if not settings.replayed:
+        settings = replace(settings, replayed=reported_cases())
     header = Header(
         tool=assemble.tool_info(),
         environment=assemble.environment(),

@@ -16,7 +16,8 @@ DEFAULT_ENGINES = ("transformers",)
 
 _TARGETS_HELP = (
     "A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
-    "wheel://package==version/path, a catalogue name, or the http(s):// address of a running server."
+    "wheel://package==version/path, a catalogue name, the http(s):// address of a running server, or renderer:NAME "
+    "(`conformance renderers list`)."
 )
 Targets = Annotated[
     list[str],
@@ -64,7 +65,7 @@ Profile = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=completion.profiles,
-        help="How the oracle reads what is contested: a profile, SETTING=VALUE,… or a .toml file "
+        help="How the format is read where it is contested: a profile, SETTING=VALUE,… or a .toml file "
         "(`conformance settings` lists them).",
     ),
 ]

@@ -190,6 +190,7 @@ ENGINES: Registry[type[Engine]] = Registry(
         "llama.cpp": "conformance.engines.llama_cpp",
         "llama.cpp-raw": "conformance.engines.llama_cpp",
         "huggingface-js": "conformance.engines.huggingface_js",
+        "huggingface-js-0.5.5": "conformance.engines.huggingface_js",
     },
     check=_check,
 )

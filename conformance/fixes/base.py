@@ -28,7 +28,7 @@ class Fix(Protocol):
     def apply(self, source: Source) -> str:
         """Return the changed source.
 
-        Raises SkippedError when its place is not found, is found twice, or holds what the oracle cannot judge.
+        Raises SkippedError when its place is not found, is found twice, or holds what Harmony cannot judge.
         """
 
 
@@ -52,6 +52,8 @@ FIXES: Registry[type[Fix]] = Registry(
         "generation-prompt": "conformance.fixes.expressions",
         "byte-order-mark": "conformance.fixes.expressions",
         "whitespace-between-tags": "conformance.fixes.expressions",
+        "empty-calls": "conformance.fixes.as_sent",
+        "content-parts": "conformance.fixes.as_sent",
         "tool-definitions": "conformance.fixes.sections",
         "assistant-and-results": "conformance.fixes.sections",
         "developer-message": "conformance.fixes.sections",

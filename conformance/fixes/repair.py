@@ -174,7 +174,7 @@ class _Search:
         if candidate == self.text:
             return "it changes nothing"
         if lost := source.own_arguments - changed.own_arguments:
-            return f"it would end what the argument {min(lost)} decides, which the oracle cannot judge"
+            return f"it would end what the argument {min(lost)} decides, which Harmony cannot judge"
         before, after = self._now, self._trials.judge(candidate)
         if (reason := objection(before, after)) is not None:
             return reason

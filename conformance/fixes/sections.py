@@ -116,7 +116,7 @@ class AssistantAndResults:
     def apply(self, source: Source) -> str:
         """Replace the branches for the roles assistant and tool; generation marks stay.
 
-        Raises SkippedError when they are not found, or handle what the oracle cannot judge.
+        Raises SkippedError when they are not found, or handle what Harmony cannot judge.
         """
         loop = message_loop(source)
         variable, iterable = loop_of(loop)

@@ -172,7 +172,7 @@ def _conversation(example: Example, width: int, glyphs: Glyphs) -> RenderableTyp
 
 def _difference(example: Example, width: int, glyphs: Glyphs, labels: tuple[str, str]) -> RenderableType:
     if example.actual is None or example.failure is not None:
-        failure = inert(example.failure or "no text", max(width - _LABEL - 2, 20), glyphs=glyphs)
+        failure = inert(example.failure or "no text", _MOST_HANDED, glyphs=glyphs)
         return Text.assemble(("template", ACTUAL_STYLE), " ", failure)
     if example.offset is None and example.expected != example.actual:
         room = min(max(width - _LABEL - 2, 24), _EXCERPT_WIDTH)

@@ -155,7 +155,8 @@ class Example(_Part, frozen=True, kw_only=True):
     `structure` says in short sentences what a model reads otherwise than Harmony meant, when a server has encoded
     `actual`: messages lost, extra or forged, other channels and recipients. `reproduce` is a command line that asks a
     server or program for the same prompt. `handed` holds the messages, tools and options that the template was handed,
-    empty where that was not kept. The tokens are those near the place where the texts part.
+    empty where that was not kept. The tokens are those near the place where the texts part. `line` is the line of
+    the log that a request is or was shrunk from.
     """
 
     case_id: str
@@ -182,6 +183,7 @@ class Example(_Part, frozen=True, kw_only=True):
     handed: dict[str, Any] = {}
     expected_tokens: list[Token] = []
     actual_tokens: list[Token] = []
+    line: int | None = None
 
 
 class Reading(_Part, frozen=True, kw_only=True):
@@ -279,6 +281,7 @@ class Refusal(_Part, frozen=True, kw_only=True):
     case_id: str
     case: Case
     shape: str
+    line: int | None = None
 
 
 class Target(_Part, frozen=True, kw_only=True):
@@ -324,6 +327,33 @@ class LeftOut(_Part, frozen=True, kw_only=True):
     reason: str
 
 
+class LoggedCause(_Part, frozen=True, kw_only=True):
+    """Why lines of a log were not judged, without the names and numbers of one line; `first` is the first of them."""
+
+    reason: str
+    count: int
+    first: int
+
+
+class Logged(_Part, frozen=True, kw_only=True):
+    """The log that requests were read from: `requests` of its `lines` were judged.
+
+    `unreadable` are lines that are no requests, `inexpressible` requests that cannot be said to gpt-oss. `translated`
+    counts bodies of other interfaces, `ignored` what of bodies was not looked at although it may be meant for the
+    prompt. With `anonymised` the words of examples are others than those of the log.
+    """
+
+    file: str
+    lines: int
+    requests: int
+    unreadable: list[LoggedCause] = []
+    inexpressible: list[LoggedCause] = []
+    translated: dict[str, int] = {}
+    ignored: dict[str, int] = {}
+    anonymised: bool = False
+    left_over: bool = False
+
+
 class Report(_Part, frozen=True, kw_only=True, rename={"schema_": "schema"}):
     """The whole report; `authority` is None where nothing was compared with one."""
 
@@ -335,6 +365,7 @@ class Report(_Part, frozen=True, kw_only=True, rename={"schema_": "schema"}):
     left_out: list[LeftOut] = []
     authority: Authority | None = None
     precision: dict[str, Any] | None = None
+    logged: Logged | None = None
 
 
 def report_schema() -> dict[str, Any]:

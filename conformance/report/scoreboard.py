@@ -109,7 +109,7 @@ def _markdown(report: Report) -> Iterator[str]:
         yield ""
         yield "**Incomplete: the run was ended early.**"
     yield ""
-    shares = f"Right under {cell(profile)} | Best profile | Under cited readings"
+    shares = f"Identical under {cell(profile)} | Best profile | Under cited readings"
     yield f"| Template | SHA-256 | Conversations | {shares} | Rules | Verdict |"
     yield "|---|---|--:|--:|--:|--:|--:|---|"
     best_first = ranked(report)

@@ -31,7 +31,7 @@ def rules_table(target: Target, divergences: list[Divergence], console: Console)
     table.add_column("Share", justify="right", no_wrap=True)
     table.add_column("Seen only with", overflow="fold")
     if vanishing:
-        table.add_column("Vanishes under", overflow="fold")
+        table.add_column("Accepted under", overflow="fold")
     for divergence in divergences:
         needs = Text(names(divergence.features, glyphs, most=3 if wide else 2))
         if divergence.cause:
@@ -39,7 +39,7 @@ def rules_table(target: Target, divergences: list[Divergence], console: Console)
             needs = Text(inert(divergence.cause + engines, glyphs=glyphs))
         vanishes = Text(names(divergence.vanishes_under, glyphs))
         if not vanishing and vanishes:
-            needs = Text("\n" if needs else "").join([needs, Text("not under ", "dim") + vanishes])
+            needs = Text("\n" if needs else "").join([needs, Text("accepted under ", "dim") + vanishes])
         row = [
             inert_text(divergence.code, glyphs=glyphs),
             inert_text(divergence.rule, glyphs=glyphs),
@@ -73,7 +73,7 @@ def targets_table(report: Report, console: Console) -> Table:
     table.add_column("Template", overflow="fold", min_width=16)
     if console.width >= _WIDE:
         table.add_column("SHA-256", no_wrap=True)
-    table.add_column(Text(f"Right under {inert(profile, glyphs=glyphs)}"), justify="right", max_width=11)
+    table.add_column(Text(f"Identical under {inert(profile, glyphs=glyphs)}"), justify="right", max_width=11)
     table.add_column("Best profile", justify="right", max_width=18)
     table.add_column("Rules", justify="right", no_wrap=True)
     if console.width >= _WIDE:
@@ -96,7 +96,7 @@ def engines_table(target: Target, profile: str, console: Console) -> Table:
     glyphs = glyphs_for(console)
     table = _table()
     table.add_column("Engine", no_wrap=True)
-    table.add_column(Text(f"Right under {inert(profile, glyphs=glyphs)}"), justify="right", max_width=11)
+    table.add_column(Text(f"Identical under {inert(profile, glyphs=glyphs)}"), justify="right", max_width=11)
     for heading in ("Equal", "Differ", "Reject", "Crash", "Cannot"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Rules", justify="right", no_wrap=True)

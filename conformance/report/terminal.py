@@ -113,7 +113,7 @@ class TerminalWriter:
                 self.print("")
             if listed:
                 more = len(listed) - self.examples
-                if more > 0:
+                if more > 0 and self.examples:
                     self.print(Text(f"(+{more} more; --cards {len(listed)} shows all)", "dim"))
                     self.print("")
                 self.print(rules_table(target, listed, self.console))

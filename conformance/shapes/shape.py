@@ -6,7 +6,17 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from conformance.conversation import Assistant, Case, Conversation, Instructions, Tool, ToolCall, ToolResult
+from conformance.as_sent import SentCase, SentRequest, as_sent
+from conformance.conversation import (
+    Assistant,
+    Case,
+    Conversation,
+    Instructions,
+    Tool,
+    ToolCall,
+    ToolResult,
+    plain_case,
+)
 from conformance.engines.base import Request
 from conformance.oracles.plan import arguments_text
 from conformance.shapes.losses import (
@@ -49,6 +59,8 @@ class Shape:
     tools: Tools = "wrapped"
     thinking_beside_calls: tuple[str, ...] = ()
     cannot: tuple[str, ...] = ()
+    empty_calls: bool = False
+    rare: bool = False
 
     def loses(self, case: Case) -> str | None:
         """Say what of the case this shape cannot carry, or None when it carries all of it."""
@@ -128,6 +140,8 @@ class Shape:
             raw.update(dict.fromkeys(names, step.thinking))
         if calls:
             raw["tool_calls"] = [self._call(call, identity) for call, identity in calls]
+        elif self.empty_calls:
+            raw["tool_calls"] = []
         return raw
 
     def _call(self, call: ToolCall, identity: str) -> Raw:
@@ -175,4 +189,27 @@ class CanonicalShape(Shape):
         plain = Shape.request(self, case)
         return CaseRequest(
             plain.messages, plain.tools, plain.kwargs, plain.add_generation_prompt, plain.date, case
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SentShape(Shape):
+    """A request as a client sent it, nothing rewritten: only cases that were read from one have it."""
+
+    def loses(self, case: Case) -> str | None:
+        """Return None for a case that was read from a request, which is what it was sent as."""
+        return None if isinstance(case, SentCase) else "it was not read from a request"
+
+    def request(self, case: Case) -> Request:
+        """Return the request itself."""
+        assert isinstance(case, SentCase)
+        sent = as_sent(case.body, case.options.date)
+        return SentRequest(
+            sent.messages,
+            sent.tools,
+            sent.kwargs,
+            sent.add_generation_prompt,
+            sent.date,
+            case.body,
+            plain_case(case),
         )

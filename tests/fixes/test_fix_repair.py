@@ -128,7 +128,7 @@ def test_what_an_argument_of_the_template_decides_stays(
     result = repaired(runner, own, cases=30)
     assert result.text == own
     assert {refused.reason for refused in result.refused} == {
-        "it would end what the argument hush decides, which the oracle cannot judge"
+        "it would end what the argument hush decides, which Harmony cannot judge"
     }
 
 
