@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from conformance.as_sent import SentCase, continues
 from conformance.bounds import COMPARE_S, KEPT_CHARS, TimeIsUpError, time_limit
 from conformance.campaign.causes import advice, cause_of
 from conformance.compare.align import Pair, align
@@ -33,7 +32,7 @@ from conformance.engines.base import (
     SyntaxProblem,
 )
 from conformance.oracles.authorities import DEFAULT
-from conformance.oracles.base import Rendering, without_end
+from conformance.oracles.base import Rendering
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.oracles.profile import Profile, profiles
 from conformance.rules.base import Rule
@@ -123,10 +122,7 @@ class Judge:
 
         Raises OracleRefusedError when it has no answer, which then says nothing about any template.
         """
-        rendering = self.oracle.render(case)
-        if isinstance(case, SentCase) and continues(case.body):
-            rendering = without_end(rendering)
-        return Answer(case, rendering)
+        return Answer(case, self.oracle.render(case))
 
     def answer(self, case: Case) -> Answer | None:
         """Ask the oracle; None when it has no answer."""

@@ -29,6 +29,7 @@ from conformance.engines.base import (
     Rendered,
     Request,
     SyntaxProblem,
+    cut_by_caller,
     register,
 )
 from conformance.engines.javascript_values import losses
@@ -100,7 +101,7 @@ class HuggingFaceJsEngine(Engine):
 
     def loses(self, request: Request) -> str | None:
         """Return what of the arguments and defaults of a request JavaScript cannot carry, or None."""
-        return next(losses(request), None)
+        return cut_by_caller(request) or next(losses(request), None)
 
     def programs(self) -> Sequence[str]:
         """Return node's path."""

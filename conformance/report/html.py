@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.text import Text
 
-from conformance.conversation import Assistant, Case, Instructions, User
+from conformance.conversation import Assistant, Case, Instructions, ToolResult, User
 from conformance.report.base import Output, register
 from conformance.report.cards import handed_json, known_rule, percent, replay_command
 from conformance.report.excerpt import excerpt, parting, token_excerpt
@@ -299,12 +299,15 @@ def _bubbles(case: Case) -> Iterator[tuple[str, str, str]]:
     for tool in case.conversation.tools:
         described = to_json(tool.parameters).decode() if tool.parameters is not None else "no parameters"
         yield "tool", f"tool {_line(tool.name)}", _line(f"{tool.description or ''} {described}".strip())
+    for form in case.conversation.response_formats:
+        described = f"{form.description or ''} {to_json(form.schema).decode()}".strip()
+        yield "tool", f"response format {_line(form.name)}", _line(described)
     for message in case.conversation.messages:
         match message:
             case Instructions(text=text, role=role):
                 yield "instructions", role, _line(text)
             case User(text=text):
-                yield "user", "user", _line(text)
+                yield "user", f"user {_line(message.name or '')}".rstrip(), _line(text)
             case Assistant():
                 for kind, said in (("thinking", message.thinking), ("preamble", message.preamble)):
                     if said is not None:
@@ -318,8 +321,9 @@ def _bubbles(case: Case) -> Iterator[tuple[str, str, str]]:
                     yield "call", f"assistant calls {_line(call.name)}", _line(arguments)
                 if message.final is not None:
                     yield "final", "assistant", _line(message.final)
-            case _:
-                yield "result", f"result of call {message.call + 1}", _line(message.content)
+            case ToolResult(call=call):
+                whose = _line(message.name or "") if call is None else f"call {call + 1}"
+                yield "result", f"result of {whose}", _line(message.content)
 
 
 def _line(text: str) -> str:

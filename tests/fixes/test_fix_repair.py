@@ -197,7 +197,7 @@ def _trap(runner: Runner) -> str:
         for seed in (0, 1)
     )
     word = next(text for text in sorted(new - seen) if re.fullmatch(r"[A-Za-z ]{4,}", text))
-    user = "{{- '<|start|>user<|message|>' ~"
+    user = "{{- '<|start|>user' ~"
     return edited(REFERENCE, user, f"{{{{- '!' if message['content'] == '{word}' else '' -}}}}{user}")
 
 

@@ -127,7 +127,7 @@ def test_what_was_added_is_replayed_first(
     """A fault that shows in one conversation only is found by the smallest campaign, in every family of shapes."""
     monkeypatch.setattr("conformance.vectors.files.default_folder", lambda: folder)
     monkeypatch.chdir(tmp_path)
-    user = "{{- '<|start|>user<|message|>' ~"
+    user = "{{- '<|start|>user' ~"
     text = resource("templates", "gpt-oss.jinja").read_text("utf-8")
     assert text.count(user) == 1
     fault = f"{{{{- '!' if message['content'] == 'Rare words.' else '' -}}}}{user}"
