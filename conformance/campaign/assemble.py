@@ -41,6 +41,7 @@ from conformance.report.model import (
     Token,
     ToolInfo,
     Verdict,
+    Weighed,
 )
 from conformance.report.model import Reading as ReadingRecord
 from conformance.rules import rule
@@ -288,9 +289,19 @@ def telling_features(tally: RuleTally, coverage: CoverageCounter) -> list[str]:
 
 
 def divergence(
-    slug: str, tally: RuleTally, total: int, shown: Shown, coverage: CoverageCounter, *, parse: bool = True
+    slug: str,
+    tally: RuleTally,
+    total: int,
+    shown: Shown,
+    coverage: CoverageCounter,
+    *,
+    weighed: int = 0,
+    parse: bool = True,
 ) -> Divergence:
-    """Return the record of one rule on one target; without `parse` not what a model reads in the prompt."""
+    """Return the record of one rule on one target; without `parse` not what a model reads in the prompt.
+
+    `total` conversations were generated, `weighed` are of real use.
+    """
     readings = tally.explained
     return Divergence(
         rule=slug,
@@ -312,6 +323,8 @@ def divergence(
         fix=shown.found.fix,
         needs_shapes=list(shown.needs_shapes),
         impact=loss_of(slug).impact,
+        workload_count=tally.weighed if weighed else None,
+        workload_share=tally.weighed / weighed if weighed else None,
     )
 
 
@@ -363,10 +376,12 @@ def target(
     error: str | None = None,
     short: str | None = None,
     cut: Sequence[str] = (),
+    weighed: tuple[str, Tally] | None = None,
 ) -> Target:
     """Return the record of one target; without a single judged conversation its verdict is error.
 
-    `short` says why too few were judged to call it conforming: what was found stands, what was not proves nothing.
+    `weighed` is the name of a workload, and what it made of that. `short` says why too few were judged to call it
+    conforming: what was found stands, what was not proves nothing.
     """
     total = tally.total
     counts = CaseCounts(total=total, inexpressible=tally.inexpressible, refused=tally.refused, **tally.counts)
@@ -399,6 +414,22 @@ def target(
         refusals=list(refusals),
         cut=list(cut),
         unclassified_share=tally.unclassified / counts.different if counts.different else 0.0,
+        workload=None if weighed is None else _weighed(*weighed, profiles),
+    )
+
+
+def _weighed(name: str, tally: Tally, profiles: Sequence[str]) -> Weighed | None:
+    """Return what a target made of conversations of real use, None where it was given none."""
+    total = tally.total
+    if not total:
+        return None
+    return Weighed(
+        name=name,
+        cases=CaseCounts(
+            total=total, inexpressible=tally.inexpressible, refused=tally.refused, **tally.counts
+        ),
+        right_under={name: tally.right.get(name, 0) / total for name in profiles},
+        right_under_readings=tally.read / total,
     )
 
 

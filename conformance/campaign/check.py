@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+import msgspec
+
 from conformance.bounds import COMPARE_S, EXPLAIN_S, READ_CHARS, READ_S, TimeIsUpError, time_limit
 from conformance.campaign import assemble
 from conformance.campaign.branches import BranchSample
 from conformance.campaign.examples import Examples
 from conformance.campaign.listener import Listener, Silent
 from conformance.campaign.parallel import Pool
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner, Settings, Workload
 from conformance.campaign.tally import Part, RuleTally, Tally
 from conformance.engines.host import Host
 from conformance.errors import (
@@ -31,6 +33,7 @@ from conformance.generate.coverage import CoverageCounter
 from conformance.package_checks import examine
 from conformance.report.model import Divergence, Finding, LeftOut, Report, Run
 from conformance.report.model import Target as Result
+from conformance.report.model import Workload as WorkloadRecord
 from conformance.rules.base import Severity
 from conformance.sources import Template
 from conformance.targets.base import Target
@@ -56,8 +59,11 @@ def check(
     left_out: Sequence[LeftOut] = (),
     shrink: bool = True,
     runner: Runner | None = None,
+    workload: WorkloadRecord | None = None,
 ) -> Report:
     """Judge targets and return the report; templates with the same text are judged once.
+
+    `workload` describes the settings' workload in the report, or why there is none.
 
     `hosts` make the prompts where the targets are no templates. `runner` is one with these settings that goes on to be
     used, so that its engines are started once for many campaigns. A KeyboardInterrupt, or a server that is gone, ends
@@ -86,6 +92,7 @@ def check(
             campaign.close()
         targets = campaign.targets
         cases = campaign.cases
+        weighed = campaign.weighed.cases
         unanswered, layout_failures = campaign.unanswered
         authority = runner.judge.oracle.authority
     run = Run(
@@ -97,6 +104,7 @@ def check(
         ended=campaign.ended,
         unanswered=unanswered,
         layout_failures=layout_failures,
+        workload=None if workload is None else msgspec.structs.replace(workload, cases=weighed),
     )
     return Report(
         tool=assemble.tool_info(),
@@ -151,6 +159,8 @@ class _Campaign:
         self.findings = findings
         self.listener = listener
         self.part = runner.new_part(judged)
+        # Conversations of real use are counted apart: they weigh what the generated ones find.
+        self.weighed = runner.new_part(judged)
         # Hosts that are no engines belong to this process.
         self.foreign = foreign
         self._pool = Pool(runner.settings, judged)
@@ -188,11 +198,27 @@ class _Campaign:
                 if own.errors:
                     self.part.errors[number] = own.errors[0]
                 self._own[number] = own
+        self._weigh(deadline)
         judged = [
             self._judged(number) for number in range(len(self.judged)) if number not in self.part.errors
         ]
         if self._late() and min(judged, default=settings.cases) < settings.cases:
             self.ended = "time"
+
+    def _weigh(self, deadline: float | None) -> None:
+        """Judge conversations of real use on all targets that could be judged."""
+        settings = self.runner.settings
+        live = [number for number in range(len(self.judged)) if number not in self.part.errors]
+        if settings.workload is not None and live and not self._late():
+            part = Part([self.weighed.tallies[number] for number in live], self.weighed.coverage)
+            try:
+                self._judge(live, part, 0, settings.weighed, Hints(), deadline, settings.workload)
+            finally:
+                self.weighed.cases = part.cases
+                for number in live:
+                    self.part.tallies[number].weigh(
+                        self.weighed.tallies[number], shown=settings.workload.shown
+                    )
 
     def _left(self) -> float:
         """Return how many seconds are left of the whole run's."""
@@ -249,16 +275,25 @@ class _Campaign:
         return f"nothing diverged in {judged:,} of {asked:,} conversations, then {why}: too few for a verdict"
 
     def _judge(
-        self, numbers: list[int], part: Part, start: int, stop: int, hints: Hints, deadline: float | None
+        self,
+        numbers: list[int],
+        part: Part,
+        start: int,
+        stop: int,
+        hints: Hints,
+        deadline: float | None,
+        source: Workload | None = None,
     ) -> None:
         """Judge a range of cases on some of the targets, in this process or in several."""
         settings = self.runner.settings
+        before = start if source is None else settings.cases
+        total = settings.cases + settings.weighed
         targets = [self.judged[number] for number in numbers]
 
         def progress(_done: int) -> None:
             for number in numbers:
                 if number not in self.part.errors:
-                    self.listener.progress(self.judged[number], start + part.cases, settings.cases)
+                    self.listener.progress(self.judged[number], before + part.cases, total)
 
         def merged() -> None:
             progress(part.cases)
@@ -266,7 +301,9 @@ class _Campaign:
                 self._tell(number, list(tally.rules), tally)
 
         if settings.jobs > 1 and not self.foreign:
-            self._pool.run(numbers, part, start, stop, hints=hints, deadline=deadline, on_merged=merged)
+            self._pool.run(
+                numbers, part, start, stop, hints=hints, source=source, deadline=deadline, on_merged=merged
+            )
         else:
             self.runner.run(
                 targets,
@@ -275,9 +312,10 @@ class _Campaign:
                 deadline=deadline,
                 on_found=lambda position, news, tally: self._tell(numbers[position], news, tally),
                 on_progress=progress,
-                on_drawn=self.sample.keep,
+                on_drawn=self.sample.keep if source is None else None,
                 part=part,
                 hints=hints,
+                source=source,
             )
 
     @property
@@ -308,8 +346,10 @@ class _Campaign:
     def _divergence(
         self, number: int, seen: RuleTally, shown: assemble.Shown, *, parse: bool = True
     ) -> Divergence:
-        total = self.part.tallies[number].total
-        return assemble.divergence(shown.found.rule, seen, total, shown, self._coverage(number), parse=parse)
+        total, weighed = self.part.tallies[number].total, self.weighed.tallies[number].total
+        return assemble.divergence(
+            shown.found.rule, seen, total, shown, self._coverage(number), weighed=weighed, parse=parse
+        )
 
     def _coverage(self, number: int) -> CoverageCounter:
         """Return the coverage of one target's cases: those all targets share and its own."""
@@ -321,6 +361,7 @@ class _Campaign:
 
     def finish(self, *, shrink: bool) -> None:
         """Make the records of all targets that have none yet."""
+        workload = self.runner.settings.workload
         for number, target in enumerate(self.judged):
             if number in self.targets:
                 continue
@@ -343,7 +384,7 @@ class _Campaign:
                     f"{tally.slow} texts are different and no more is known: to compare them took longer than "
                     f"{COMPARE_S:g} s"
                 )
-            divergences.sort(key=lambda d: (-d.count, d.code))
+            divergences.sort(key=lambda d: (-(d.workload_count or 0), -d.count, d.code))
             result = assemble.target(
                 target,
                 tally,
@@ -361,6 +402,7 @@ class _Campaign:
                 error=self.part.errors.get(number),
                 short=self._short(number),
                 cut=cut,
+                weighed=None if workload is None else (workload.name, self.weighed.tallies[number]),
             )
             self.targets[number] = result
             self.listener.finished(result)

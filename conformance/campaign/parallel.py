@@ -18,7 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
 
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner, Settings, Workload
 from conformance.campaign.tally import Part
 from conformance.engines.base import Engine, register, registered
 from conformance.errors import UnjudgedError
@@ -62,6 +62,7 @@ class _Chunk:
     start: int
     stop: int
     hints: Hints
+    source: Workload | None
     deadline: float | None
     errors: dict[int, str]
     given_up: set[tuple[int, str]]
@@ -74,7 +75,13 @@ def _run(chunk: _Chunk) -> Part:
     part.errors.update(chunk.errors)
     part.given_up |= chunk.given_up
     return _runner.run(
-        targets, chunk.start, chunk.stop, part=part, hints=chunk.hints, deadline=chunk.deadline
+        targets,
+        chunk.start,
+        chunk.stop,
+        part=part,
+        hints=chunk.hints,
+        source=chunk.source,
+        deadline=chunk.deadline,
     )
 
 
@@ -125,13 +132,15 @@ class Pool:
         stop: int,
         *,
         hints: Hints,
+        source: Workload | None = None,
         deadline: float | None = None,
         on_merged: Callable[[], None] | None = None,
     ) -> None:
         """Judge the cases from `start` up to `stop` on the targets of these numbers; merge what is found into `part`.
 
-        `deadline` is a time.monotonic() to end at; `on_merged` is called after each merge. What was merged before an
-        interruption stays in `part`. Processes that somebody ended are replaced, and their cases judged again.
+        `source` gives other cases than the generator. `deadline` is a time.monotonic() to end at; `on_merged` is
+        called after each merge. What was merged before an interruption stays in `part`. Processes that somebody ended
+        are replaced, and their cases judged again.
         Raises UnjudgedError when they keep ending.
         """
         size = max(_LEAST, min(_MOST, (stop - start) // (self._settings.jobs * 8)))
@@ -145,7 +154,7 @@ class Pool:
                 if first is None:
                     break
                 state = dict(part.errors), set(part.given_up)
-                chunk = _Chunk(numbers, first, min(first + size, stop), hints, deadline, *state)
+                chunk = _Chunk(numbers, first, min(first + size, stop), hints, source, deadline, *state)
                 waiting.append((chunk, self._submit(chunk)))
             if not waiting:
                 return

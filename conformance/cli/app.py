@@ -41,7 +41,7 @@ COMMANDS = {
     "replay": Command("conformance.cli.replay:replay", "Show a reported case again."),
     "fix": Command(
         "conformance.cli.fix:fix",
-        "Repair a template, as far as a campaign before and after proves it; the target itself is never changed.",
+        "Repair a template, as far as a campaign before and after proves it; only --in-place changes the target.",
     ),
     "audit": Command(
         "conformance.cli.audit:audit",
@@ -67,6 +67,10 @@ COMMANDS = {
         "conformance.cli.authorities:app", "The libraries that say what is right, and where they differ."
     ),
     "engines": Command("conformance.cli.engines:app", "The programs that execute templates."),
+    "workload": Command(
+        "conformance.cli.workload:app",
+        "Realistic conversations: the public sets, their mix, and one of them.",
+    ),
     "renderers": Command(
         "conformance.cli.renderers:app",
         "Programs that make gpt-oss's prompt without a template, and how right they are.",

@@ -10,6 +10,8 @@ from conformance.conversation import Case
 from conformance.oracles.authorities import Authority
 from conformance.rules.base import Severity
 
+REALISTIC: Final = "realistic"
+"""The name of the workload that is drawn from public sets."""
 SCHEMA: Final = "conformance-report/1"
 
 Verdict: TypeAlias = Literal["conforms", "diverges", "error"]
@@ -38,12 +40,27 @@ class Environment(_Part, frozen=True, kw_only=True):
     unguarded: list[str] | None = None
 
 
+class Workload(_Part, frozen=True, kw_only=True):
+    """Conversations of real use that say how much each rule weighs; `cases` is how many were judged.
+
+    `sources` are the packages that they are drawn from, with their hashes; `left_out` are lines of a log that are no
+    requests that can be judged. `missing` says why there were none.
+    """
+
+    name: str
+    cases: int = 0
+    sources: dict[str, str] = {}
+    left_out: int = 0
+    missing: str = ""
+
+
 class Run(_Part, frozen=True, kw_only=True):
     """How the campaign was run; `complete` is False when it ended early: `ended` says why.
 
-    `unanswered` counts conversations on which the authority gave no answer, by its reason: they are among `cases` and
-    judged nobody. In `layout_failures` of the others our layout does not explain the authority's text: they are judged
-    all the same, and what differs is placed by message, not by region. Relative paths are those of `directory`.
+    `unanswered` counts conversations on which the authority gave no answer, by its reason: they are among `cases`
+    and judged nobody. `workload` is what the rules were weighed with. In `layout_failures` of the others our layout
+    does not explain the authority's text: they are judged all the same, and what differs is placed by message, not
+    by region. Relative paths are those of `directory`.
     """
 
     seed: int
@@ -55,6 +72,7 @@ class Run(_Part, frozen=True, kw_only=True):
     unanswered: dict[str, int] = {}
     layout_failures: int = 0
     directory: str = ""
+    workload: Workload | None = None
 
 
 class CaseCounts(_Part, frozen=True, kw_only=True):
@@ -200,13 +218,14 @@ class Reading(_Part, frozen=True, kw_only=True):
 class Divergence(_Part, frozen=True, kw_only=True):
     """One rule that a target breaks, with how many conversations show it and the smallest example.
 
-    `features` lists the case features that every conversation showing it has, most telling first.
-    `readings` are the cited readings that explain it everywhere, one value of each setting; `vanishes_under` the
-    profiles that have them. `needs_shapes` lists the shapes in which the example shows it, empty when every shape
-    does. A rule has one record for each `cause`, where it has several: line and error of a failure, or why engines
-    disagree; then the example's `expected` is the other engine's text. `fix` is given where it says more than the
-    rule's own. `impact` is what the model loses (structure, content, wording, white space); `accepted` is the reason
-    of a baseline that knows it.
+    `features` lists the case features that every conversation showing it has, most telling first. `readings` are
+    the cited readings that explain it everywhere, one value of each setting; `vanishes_under` the profiles that
+    have them. `needs_shapes` lists the shapes in which the example shows it, empty when every shape does. A rule
+    has one record for each `cause`, where it has several: line and error of a failure, or why engines disagree;
+    then the example's `expected` is the other engine's text. `fix` is given where it says more than the rule's own.
+    `workload_count` and `workload_share` are the same of the conversations of real use, None where none were
+    judged; a rule that only they show has the count 0. `impact` is what the model loses (structure, content,
+    wording, white space); `accepted` is the reason of a baseline that knows it.
     """
 
     rule: str
@@ -226,6 +245,8 @@ class Divergence(_Part, frozen=True, kw_only=True):
     fix: str = ""
     impact: str = ""
     accepted: str = ""
+    workload_count: int | None = None
+    workload_share: float | None = None
 
     @property
     def key(self) -> str:
@@ -284,12 +305,22 @@ class Refusal(_Part, frozen=True, kw_only=True):
     line: int | None = None
 
 
+class Weighed(_Part, frozen=True, kw_only=True):
+    """What a target made of the conversations of real use; `name` is the workload's."""
+
+    name: str
+    cases: CaseCounts
+    right_under: dict[str, float]
+    right_under_readings: float | None = None
+
+
 class Target(_Part, frozen=True, kw_only=True):
     """One template and what the campaign found about it; `findings` are about the package around it.
 
     `right_under_readings` is the share of conversations that are right under some cited readings taken together.
     `cut` says what was ended or left out because it took too much time or was too long.
-    `ignored` are rules that a gate was told not to look at, `passes` what it said: None where there was no gate.
+    `workload` is the same of conversations of real use. `ignored` are rules that a gate was told not to look at,
+    `passes` what it said: None where there was no gate.
     """
 
     name: str
@@ -313,6 +344,7 @@ class Target(_Part, frozen=True, kw_only=True):
     passes: bool | None = None
     refusals: list[Refusal] = []
     cut: list[str] = []
+    workload: Weighed | None = None
 
 
 def found_in(target: Target) -> list[Divergence | Finding]:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from conformance.report.cards import SEVERITY_STYLE, percent
+from conformance.report.cards import SEVERITY_STYLE, percent, real_use
 from conformance.report.compact import plural
 from conformance.report.model import Report, Run, Target, found_in
 from conformance.report.visible import Glyphs, inert
@@ -78,6 +78,9 @@ def _template_verdict(target: Target, default: str) -> str:
     read = target.right_under_readings
     if read is not None and best is not None and read > max(right, best[1]):
         words += f", {percent(read)} under cited readings"
+    used = target.workload
+    if used is not None and default in used.right_under:
+        words += f"; {percent(used.right_under[default])} of {used.cases.total:,} {real_use(used.name)}"
     return words
 
 
