@@ -19,6 +19,8 @@ _PROMPT = frozenset(
         "continue_final_message",
     ]
 )
+# This decides Harmony's, and a server may write it; no template is handed it.
+_RESPONSE_FORMAT = "response_format"
 # These are about the answer, the account or the transport: no prompt depends on them.
 _OTHERS = """
 model temperature top_p top_k min_p max_tokens max_completion_tokens stream stream_options n stop seed logprobs
@@ -29,7 +31,7 @@ _ELSEWHERE = frozenset(_OTHERS.split())
 _MESSAGE = {
     "system": {"role", "content"},
     "developer": {"role", "content"},
-    "user": {"role", "content"},
+    "user": {"role", "content", "name"},
     "assistant": {
         "role",
         "content",
@@ -94,6 +96,12 @@ def _ignored(body: dict[str, Any]) -> Iterator[str]:
         if key in _PROMPT or key in _ELSEWHERE or value is None:
             continue
         if key == "tool_choice" and value == "auto":
+            continue
+        if (
+            key == _RESPONSE_FORMAT
+            and isinstance(value, dict)
+            and value.get("type") in ("text", "json_schema")
+        ):
             continue
         if key == "reasoning" and isinstance(value, dict):
             yield from (f"reasoning.{name}" for name in value)

@@ -26,7 +26,6 @@ from msgspec.structs import replace
 from conformance.conversation import (
     Assistant,
     Case,
-    Conversation,
     Instructions,
     Message,
     Options,
@@ -61,7 +60,7 @@ def keep_messages(case: Case, kept: set[int]) -> Case:
     for index, message in enumerate(case.conversation.messages):
         calls = len(message.calls) if isinstance(message, Assistant) else 0
         if index in kept:
-            if isinstance(message, ToolResult):
+            if isinstance(message, ToolResult) and message.call is not None:
                 if message.call not in renumbered:
                     continue
                 message = replace(message, call=renumbered[message.call])
@@ -125,7 +124,7 @@ def _without_call(case: Case, index: int, position: int, number: int) -> Case:
         if isinstance(message, ToolResult):
             if message.call == number:
                 continue
-            if message.call > number:
+            if message.call is not None and message.call > number:
                 message = replace(message, call=message.call - 1)
         elif at == index and isinstance(message, Assistant):
             message = replace(message, calls=_without(message.calls, position))
@@ -143,6 +142,15 @@ def fewer_parts(case: Case) -> Iterator[Case]:
                     yield _with(case, messages=_put(messages, index, replace(message, **{name: None})))
         elif isinstance(message, Instructions) and message.role != "system":
             yield _with(case, messages=_put(messages, index, replace(message, role="system")))
+        elif isinstance(message, User) and message.name is not None:
+            yield _with(case, messages=_put(messages, index, replace(message, name=None)))
+    formats = case.conversation.response_formats
+    for index, form in enumerate(formats):
+        yield _with(case, response_formats=_without(formats, index))
+        if form.description is not None:
+            yield _with(case, response_formats=_put(formats, index, replace(form, description=None)))
+        if form.schema:
+            yield _with(case, response_formats=_put(formats, index, replace(form, schema={})))
     tools = case.conversation.tools
     for index, tool in enumerate(tools):
         if tool.parameters is not None:
@@ -229,7 +237,7 @@ def _renamed(case: Case, names: dict[str, str]) -> Case:
         for message in case.conversation.messages
     )
     tools = tuple(replace(tool, name=names.get(tool.name, tool.name)) for tool in case.conversation.tools)
-    return replace(case, conversation=Conversation(messages=messages, tools=tools))
+    return _with(case, messages=messages, tools=tools)
 
 
 def shorter_text(text: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ from conformance.engines.base import (
     Rendered,
     Request,
     SyntaxProblem,
+    cut_by_caller,
     register,
 )
 from conformance.engines.javascript_values import losses
@@ -99,7 +101,7 @@ class HuggingFaceJsEngine(Engine):
 
     def loses(self, request: Request) -> str | None:
         """Return what of the arguments and defaults of a request JavaScript cannot carry, or None."""
-        return next(losses(request), None)
+        return cut_by_caller(request) or next(losses(request), None)
 
     def programs(self) -> Sequence[str]:
         """Return node's path."""
@@ -144,7 +146,8 @@ class HuggingFaceJsEngine(Engine):
 
     def render(self, template: str, request: Request) -> Outcome:
         """Render one request; the package never knows the line of an error."""
-        reply = self._ask({"source": template, "request": request})
+        clock = int(request.moment.replace(tzinfo=UTC).timestamp() * 1000)
+        reply = self._ask({"source": template, "request": request, "clock": clock})
         if isinstance(reply, LimitExceeded):
             return reply
         if "rendered" in reply:

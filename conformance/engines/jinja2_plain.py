@@ -11,8 +11,15 @@ import jinja2.ext
 from jinja2.exceptions import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from conformance.engines.base import Engine, Outcome, Request, SyntaxProblem, register
-from conformance.engines.jinja_common import SPECIAL_TOKENS, FrozenClock, compile_problem, failed, rendered
+from conformance.engines.base import Engine, Outcome, Request, SyntaxProblem, cut_by_caller, register
+from conformance.engines.jinja_common import (
+    SPECIAL_TOKENS,
+    FrozenClock,
+    compile_problem,
+    failed,
+    like_the_hosts,
+    rendered,
+)
 
 
 class Generation(jinja2.ext.Extension):
@@ -49,6 +56,10 @@ class PlainJinja2Engine(Engine):
         """Return the installed version of Jinja2."""
         return jinja2.__version__
 
+    def loses(self, request: Request) -> str | None:
+        """Return that the prompt would have to be cut, or None."""
+        return cut_by_caller(request)
+
     def load(self) -> None:
         """Render once, so that Jinja's lazy imports are done before any limit holds."""
         probe = Request([], None, {}, False, "2024-02-29")
@@ -63,7 +74,7 @@ class PlainJinja2Engine(Engine):
 
         Raises MemoryError when the worker's limit is reached.
         """
-        self._clock.set(request.date)
+        self._clock.set(request.moment)
         try:
             # A keyword of the caller wins over a special token, as in transformers.
             variables: dict[str, Any] = {**SPECIAL_TOKENS, **request.kwargs}
@@ -85,7 +96,7 @@ class PlainJinja2Engine(Engine):
             trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
         )
         environment.filters["tojson"] = _tojson
-        environment.globals["raise_exception"] = _raise_exception
+        environment.globals["raise_exception"] = like_the_hosts(_raise_exception)
         environment.globals["strftime_now"] = self._clock.strftime_now
         return environment.from_string(template)
 

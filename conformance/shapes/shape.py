@@ -22,6 +22,7 @@ from conformance.oracles.plan import arguments_text
 from conformance.shapes.losses import (
     SERVER_LOSSES,
     ambiguous_results,
+    harmony_only,
     late_results,
     parsed_arguments,
     unparsable_arguments,
@@ -69,6 +70,9 @@ class Shape:
             if has_it(case):
                 return reason
         conversation = case.conversation
+        lost = harmony_only(case)
+        if lost is not None:
+            return lost
         if self.arguments == "parsed":
             lost = unparsable_arguments(conversation)
             if lost is not None:
@@ -87,6 +91,8 @@ class Shape:
             kwargs["model_identity"] = options.model_identity
         if options.builtin_tools:
             kwargs["builtin_tools"] = list(options.builtin_tools)
+        if options.mode == "continue":
+            kwargs["continue_final_message"] = True
         tools = case.conversation.tools
         return Request(
             messages=self.messages(case.conversation),
@@ -111,15 +117,20 @@ class Shape:
                 calls.extend(made)
             elif isinstance(message, ToolResult):
                 raw: Raw = {"role": "tool", "content": self._text(message.content)}
-                call, identity = calls[message.call]
-                if self.ids != "none":
-                    raw["tool_call_id"] = identity
-                if self.names:
-                    raw["name"] = call.name
+                if message.call is None:
+                    raw["name"] = message.name
+                else:
+                    call, identity = calls[message.call]
+                    if self.ids != "none":
+                        raw["tool_call_id"] = identity
+                    if self.names:
+                        raw["name"] = call.name
                 out.append(raw)
+            elif isinstance(message, Instructions):
+                out.append({"role": message.role, "content": self._text(message.text)})
             else:
-                role = message.role if isinstance(message, Instructions) else "user"
-                out.append({"role": role, "content": self._text(message.text)})
+                user: Raw = {"role": "user", "content": self._text(message.text)}
+                out.append(user if message.name is None else {**user, "name": message.name})
         return out
 
     def _id(self, number: int, position: int) -> str:

@@ -141,9 +141,7 @@ def test_an_expression_fix_changes_one_tag(name: str, loop: str, fixed: str) -> 
 
 def test_space_between_tags_is_stripped(runner: Runner) -> None:
     """What an engine without trim_blocks writes between two tags."""
-    wrong = edited(
-        REFERENCE, "{{- '<|start|>user<|message|>' ~", "{{- '' }} {{ '' -}}{{- '<|start|>user<|message|>' ~"
-    )
+    wrong = edited(REFERENCE, "{{- '<|start|>user' ~", "{{- '' }} {{ '' -}}{{- '<|start|>user' ~")
     assert rules(runner, wrong)
     fixed = FIXES["whitespace-between-tags"].apply(Source(wrong))
     assert rules(runner, fixed) == {}
