@@ -287,10 +287,8 @@ class _Campaign:
             deeper = shrink and assemble.is_harmony(target, tally)
             found = self.examples
             rules = tally.folded(_MOST_CAUSES)
-            shown = found.shrunk(target, rules, self._late) if deeper else found.smallest(target, rules)
-            divergences = [
-                self._divergence(number, seen, shown[key]) for key, seen in rules.items() if key in shown
-            ]
+            shown = found.causes(target, rules, self._late) if deeper else found.smallest(target, rules)
+            divergences = [self._divergence(number, seen, example) for seen, example in shown]
             if deeper and number not in self.part.errors:
                 divergences += self.examples.masks(target, self.part.cases)
             divergences.sort(key=lambda d: (-d.count, d.code))

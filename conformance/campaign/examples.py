@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from conformance.campaign import assemble
+from conformance.campaign.apart import causes
 from conformance.campaign.locate import Locator, mended
 from conformance.campaign.mask import check_mask
 from conformance.campaign.runner import Runner
@@ -48,12 +50,12 @@ class Examples:
             request=request,
         )
 
-    def smallest(self, target: Target, rules: dict[str, RuleTally]) -> dict[str, assemble.Shown]:
+    def smallest(self, target: Target, rules: dict[str, RuleTally]) -> list[tuple[RuleTally, assemble.Shown]]:
         """Return the smallest case of every rule as the campaign met it."""
-        found = {slug: self.as_seen(target, seen) for slug, seen in rules.items()}
-        return {slug: shown for slug, shown in found.items() if shown is not None}
+        found = [(seen, self.as_seen(target, seen)) for seen in rules.values()]
+        return [(seen, shown) for seen, shown in found if shown is not None]
 
-    def _shrinker(self, target: Target, host: Host, smallest: Sighting) -> Shrinker:
+    def _shrinker(self, target: Target, host: Host, smallest: Sighting, late: Callable[[], bool]) -> Shrinker:
         """Return what shrinks a sighting: on its engine, and where engines disagree on both."""
         runner, found = self._runner, smallest.found
         names = [smallest.engine, *([found.against] if found.against else [])]
@@ -64,57 +66,68 @@ class Examples:
             expressible=runner.expressible(*names),
             against=(found.against, runner.hosts[found.against]) if found.against else None,
             date=runner.settings.date,
+            late=late,
         )
 
-    def shrunk(
+    def causes(
         self, target: Target, rules: dict[str, RuleTally], late: Callable[[], bool]
-    ) -> dict[str, assemble.Shown]:
-        """Shrink the smallest case of every rule and trace its line; once it is `late` the rest stay as seen."""
-        shown: dict[str, assemble.Shown] = {}
-        for slug, seen in rules.items():
-            smallest = seen.smallest
-            host = self._runner.hosts[smallest.engine]
-            fallback = self.as_seen(target, seen)
-            if slug in _NOT_SHRUNK or late():
-                if fallback is not None:
-                    shown[slug] = fallback
+    ) -> list[tuple[RuleTally, assemble.Shown]]:
+        """Shrink the smallest case of every cause of every rule; once it is `late` the rest stay as seen."""
+        found: list[tuple[RuleTally, assemble.Shown]] = []
+        for key, seen in rules.items():
+            shown = self._shrunk(target, key, late, seen)
+            if shown is None:
+                if (fallback := self.as_seen(target, seen)) is not None:
+                    found.append((seen, fallback))
                 continue
-            shape = shapes([smallest.shape])[0][0]
-            shrinker = self._shrinker(target, host, smallest)
-            small = shrinker.shrink(
-                smallest.case, shape, slug, unexplained=not seen.explained and not smallest.found.readings
+            found += causes(
+                seen,
+                shown,
+                partial(self._shrunk, target, key, late),
+                partial(self.as_seen, target),
             )
-            if small is None:
-                if fallback is not None:
-                    shown[slug] = fallback
-                continue
-            line, origin = None, None
-            request = small.shape.request(small.case)
-            difference, text = small.found.difference, small.judgement.text
-            # What only the server can prevent was not written by any line of the template.
-            blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
-            right = mended(self._runner.judge, small.answer, small.judgement, small.found)
-            if target.text is not None and small.judgement.line is not None:
-                origin = self._locator.failure(target.text, smallest.engine, request, right)
-            elif target.text is not None and blamed and difference is not None and text is not None:
-                line, origin = self._locator.locate(
-                    target.text, smallest.engine, host, request, text, difference, right
-                )
-            shown[slug] = assemble.Shown(
-                small.case,
-                smallest.engine,
-                small.shape.name,
-                small.answer,
-                small.judgement,
-                small.found,
-                small.minimal,
-                line,
-                () if self._foreign else shrinker.needed_shapes(small, slug),
-                origin,
-                target.reproduce(request),
-                request,
+        return found
+
+    def _shrunk(
+        self, target: Target, key: str, late: Callable[[], bool], seen: RuleTally, place: str = ""
+    ) -> assemble.Shown | None:
+        """Shrink the smallest case of a rule, or of one place of it, and trace its line; None where nothing shrinks."""
+        if key in _NOT_SHRUNK or late():
+            return None
+        smallest = seen.smallest
+        host = self._runner.hosts[smallest.engine]
+        shape = shapes([smallest.shape])[0][0]
+        shrinker = self._shrinker(target, host, smallest, late)
+        unexplained = not seen.explained and not smallest.found.readings
+        small = shrinker.shrink(smallest.case, shape, key, unexplained=unexplained, place=place)
+        if small is None:
+            return None
+        line, origin = None, None
+        request = small.shape.request(small.case)
+        difference, text = small.found.difference, small.judgement.text
+        # What only the server can prevent was not written by any line of the template.
+        blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
+        right = mended(self._runner.judge, small.answer, small.judgement, small.found)
+        if target.text is not None and small.judgement.line is not None:
+            origin = self._locator.failure(target.text, smallest.engine, request, right)
+        elif target.text is not None and blamed and difference is not None and text is not None:
+            line, origin = self._locator.locate(
+                target.text, smallest.engine, host, request, text, difference, right
             )
-        return shown
+        return assemble.Shown(
+            small.case,
+            smallest.engine,
+            small.shape.name,
+            small.answer,
+            small.judgement,
+            small.found,
+            small.minimal,
+            line,
+            () if self._foreign else shrinker.needed_shapes(small, key),
+            origin,
+            target.reproduce(request),
+            request,
+        )
 
     def masks(self, target: Target, judged: int) -> list[Divergence]:
         """Judge what training would learn from some of the `judged` cases; transformers alone makes masks."""

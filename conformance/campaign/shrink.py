@@ -12,7 +12,7 @@ limits on renders may end it, for templates that hang: the case found by then is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from conformance.campaign.agreement import disagreements
@@ -50,7 +50,8 @@ class Shrinker:
 
     `expressible` says of a request whether the engine can express it; None where it can express all. With
     `against`, the name and host of another engine, what is shrunk is that the two disagree. `date` is the day that
-    a target with a clock of its own writes: cases of another day say nothing about it.
+    a target with a clock of its own writes: cases of another day say nothing about it. Once it is `late`, the case
+    found by then is the last.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Shrinker:
         expressible: Callable[[Request], bool] | None = None,
         against: tuple[str, Host] | None = None,
         date: str | None = None,
+        late: Callable[[], bool] | None = None,
     ) -> None:
         self._judge = judge
         self._host = host
@@ -69,18 +71,22 @@ class Shrinker:
         self._expressible = expressible
         self._against = against
         self._date = date
+        self._late = late
         self._renders = 0
         self._limits = 0
         self._unexplained = False
+        self._place = ""
 
-    def shrink(self, case: Case, shape: Shape, rule: str, *, unexplained: bool = False) -> Shrunk | None:
+    def shrink(
+        self, case: Case, shape: Shape, rule: str, *, unexplained: bool = False, place: str = ""
+    ) -> Shrunk | None:
         """Return the shrunk case, or None when the case does not show the rule (it was not reproducible).
 
         `rule` is a finding's key: a slug, with the cause where the rule has several. With `unexplained`, what a cited
-        reading explains does not show it.
+        reading explains does not show it; with `place`, only what is found there does.
         """
         self._renders = self._limits = 0
-        self._unexplained = unexplained
+        self._unexplained, self._place = unexplained, place
         plain = families().get(shape.family, (shape,))[0]
         best = None
         for candidate in dict.fromkeys((plain, shape)):
@@ -118,7 +124,7 @@ class Shrinker:
         showing, without = [], False
         for shape, outcome in zip(plain, outcomes, strict=True):
             judgement = self._judge.judge(small.answer, outcome, confirm=False)
-            if any(found.key == rule for found in judgement.found):
+            if any(self._shows(found, rule) for found in judgement.found):
                 showing.append(shape.name)
             elif judgement.status == EQUAL or (small.judgement.failure and not judgement.failure):
                 without = True
@@ -128,6 +134,8 @@ class Shrinker:
 
     def _going(self) -> bool:
         """Say whether there is something left to spend; each limit that is hit costs seconds."""
+        if self._late is not None and self._late():
+            return False
         return self._renders < _RENDERS and self._limits < _LIMITS
 
     def _first(
@@ -161,9 +169,14 @@ class Shrinker:
                 if known is not None and not known.issuperset(found.rule for found in judgement.found):
                     continue
                 for found in judgement.found:
-                    if found.key == rule and not (self._unexplained and found.readings):
+                    if self._shows(found, rule) and not (self._unexplained and found.readings):
+                        if self._place:
+                            found = replace(found, difference=found.places[self._place])
                         return Shrunk(batch[position], shape, answer, judgement, found, False, 0)
         return None
+
+    def _shows(self, found: Found, rule: str) -> bool:
+        return found.key == rule and (not self._place or self._place in found.places)
 
     @property
     def _against_name(self) -> str:

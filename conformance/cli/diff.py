@@ -87,6 +87,8 @@ def diff(
     servers, console = ServerOptions(server, model, timeout, key_variable=api_key_variable), new_console()
     with one_group(target, servers, offline=offline) as group:
         code, failed = EXIT_CONFORMS, False
+        if group.others:
+            say(console, f"The template {group.targets[0].name}; not shown: {', '.join(group.others)}.")
         if body is not None and not chosen:
             say(console, "As sent: the request's own messages, tools and options.")
             if left := ignored(body):

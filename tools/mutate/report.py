@@ -20,10 +20,10 @@ _ABOUT = (
     "Caught: the suite's findings differ from the original's. Named: a rule is found that the operator's place lets "
     "expect (the region of Harmony's text in which the mutant's text differs from the original's), and no other in "
     "more conversations. Clean: no other at all. Line: the line that the suite shows for the rule, the lines between "
-    "which nothing was written, the condition named for it or one of the lines that decide (with another answer there the "
-    "text is right: tried) lie within the block that was edited; any line: also one that printed the text on, or that the "
-    "condition reads. Masked, and counted no further: wherever the mutant shows, "
-    "its original already breaks a rule that names it. "
+    "which nothing was written, the condition named for it or one of the lines that decide (tried: with another answer "
+    "there the text is right) lie within the block that was edited; any line: also one that printed the text on, or "
+    "that the condition reads. Masked, and counted no further: wherever the mutant shows, its original already breaks "
+    "a rule that names it. "
     "False alarms are counted on the mutants that no conversation can tell from their original."
 )
 
