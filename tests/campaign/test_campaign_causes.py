@@ -9,8 +9,8 @@ from conformance.resources import resource
 from conformance.sources import Provenance, make_template
 
 REFERENCE = resource("templates", "gpt-oss.jinja").read_text("utf-8")
-USER = "'the content of a user message') ~ '<|end|>'"
-RESULT = "'the content of a tool message') ~ '<|end|>'"
+USER = "text_at(message, 'content', 'the content of a user message')"
+RESULT = "text_at(message, 'content', 'the content of a tool message')"
 
 
 def found(*edits: tuple[str, str], rule: str) -> list[Divergence]:
@@ -19,7 +19,7 @@ def found(*edits: tuple[str, str], rule: str) -> list[Divergence]:
         assert text.count(old) == 1
         text = text.replace(old, new)
     template = make_template("t", text, Provenance(kind="file", location="t"))
-    (target,) = check([template], Settings(cases=80, engines=("jinja2",))).targets
+    (target,) = check([template], Settings(cases=60, engines=("jinja2",))).targets
     assert target.by_engine[0].rules[rule] >= max(d.count for d in target.divergences if d.rule == rule)
     return [divergence for divergence in target.divergences if divergence.rule == rule]
 
@@ -28,21 +28,29 @@ def line_of(text: str) -> int:
     return REFERENCE[: REFERENCE.index(text)].count("\n") + 1
 
 
+def lines(card: Divergence) -> list[int]:
+    origin, line = card.example.origin, card.example.template_line
+    assert origin is not None
+    return origin.between if line is None else [line]
+
+
 def test_two_lines_that_break_one_rule_are_two_cards_with_their_own_shares() -> None:
-    ended = [(USER, USER.replace("<|end|>", "<|end|>\\n")), (RESULT, RESULT.replace("<|end|>", "<|end|>\\n"))]
-    cards = found(*ended, rule="extra-newline")
-    assert {card.cause for card in cards} == {"user message, end", "tool result, end"}
+    cards = found((USER, f"{USER}|trim"), (RESULT, f"{RESULT}|trim"), rule="text-trimmed")
+    assert {card.cause for card in cards} == {"user message", "tool result"}
     by_cause = {card.cause: card for card in cards}
-    user, result = by_cause["user message, end"], by_cause["tool result, end"]
-    assert user.count > result.count > 0
-    assert user.example.template_line == line_of(USER)
-    assert result.example.template_line == line_of(RESULT)
+    user, result = by_cause["user message"], by_cause["tool result"]
+    assert [card.count for card in cards] == sorted((user.count, result.count), reverse=True)
+    assert user.count > 0 < result.count
+    assert line_of(USER) in lines(user)
+    assert line_of(RESULT) in lines(result)
     assert user.example.case_id != result.example.case_id
     assert "tool result" not in user.example.region
-    assert {user.key, result.key} == {f"extra-newline: {card.cause}" for card in cards}
+    assert {user.key, result.key} == {f"text-trimmed: {card.cause}" for card in cards}
 
 
 def test_one_line_in_several_places_stays_one_card_without_a_cause() -> None:
     # One line writes all names of properties, at the top and inside of others.
-    (card,) = found(("mark ~ ': ' ~ nullable", "mark ~ ':  ' ~ nullable"), rule="tool-layout")
+    (card,) = found(
+        ("'' if name in required else '?'", "'?' if name in required else ''"), rule="required-mark"
+    )
     assert card.cause == ""
