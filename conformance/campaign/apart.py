@@ -47,18 +47,15 @@ def causes(
         mark = _mark(small)
         groups.setdefault(mark, []).append(name)
         cases.setdefault(mark, small)
-    if not groups or (len(groups) == 1 and len(rest) < 2 and not _matters(seen, rest)):
+    if len(groups) < 2:
+        # The rarer places are taken for the same: nothing says that they are not.
         return [(seen, shown)]
     found = [(seen.of(names, names[0]), cases[mark]) for mark, names in groups.items()]
     if rest:
         whole = seen.of(rest, rest[0] if len(rest) == 1 else f"{len(rest)} more causes")
         met = as_seen(whole)
         found += [(whole, met)] if met is not None else []
-    return sorted(found, key=lambda each: -each[0].count) if len(found) > 1 else [(seen, shown)]
-
-
-def _matters(seen: RuleTally, rest: list[str]) -> bool:
-    return any(seen.places[name].count >= _LEAST * seen.count for name in rest)
+    return sorted(found, key=lambda each: -each[0].count)
 
 
 def _mark(shown: Shown) -> object:
