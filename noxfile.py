@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import nox
 
@@ -48,8 +50,8 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[test,precision,engines,plots,servers]", TORCH)
     # Tests on real templates skip, with a reason, where neither cache nor network has them.
     session.run("conformance", "templates", "fetch", success_codes=[0, 2])
-    # So do those on an engine that is not installed; this one needs Node.js and npm.
-    session.run("conformance", "engines", "fetch", "huggingface-js", success_codes=[0, 2])
+    # So do those on engines that are not installed; these need Node.js and npm.
+    session.run("conformance", "engines", "fetch", success_codes=[0, 2])
     session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
 
 
@@ -68,6 +70,47 @@ def docs(session: nox.Session) -> None:
     """Build the documentation strictly, into site/."""
     session.install("mkdocs-material>=9.6")
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build wheel and sdist, check them, and run the main job from each in a fresh environment, offline.
+
+    With `-- --tests` the tests of the sdist run in it too.
+    """
+    session.install("build>=1.2", "twine>=6.1")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", "dist")
+    built = sorted(Path("dist").iterdir())
+    session.run("twine", "check", "--strict", *map(str, built))
+    template = Path("templates/gpt-oss.jinja").resolve()
+    # Where nothing answers: whoever asks the network in spite of --offline fails here.
+    offline = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "PIP_NO_INDEX": "1"}
+    for file in built:
+        with tempfile.TemporaryDirectory() as folder:
+            fresh, work = Path(folder) / "env", Path(folder) / "work"
+            work.mkdir()
+            session.run("python", "-m", "venv", str(fresh))
+            session.run(str(fresh / "bin" / "pip"), "install", "--quiet", str(file.resolve()), external=True)
+            command = str(fresh / "bin" / "conformance")
+            with session.chdir(work):
+                session.run(command, "--version", external=True)
+                checked = ["check", str(template), "--offline", "--examples", "300", "--cards", "0"]
+                session.run(command, *checked, external=True, env=offline)
+                board = ["scoreboard", "--offline", "--examples", "50", "--output", "reports"]
+                session.run(command, *board, external=True, env=offline, success_codes=[0, 3])
+            if "--tests" in session.posargs and file.suffix == ".gz":
+                _test_sdist(session, file.resolve(), Path(folder))
+
+
+def _test_sdist(session: nox.Session, file: Path, folder: Path) -> None:
+    """Run the tests of an sdist where it was unpacked."""
+    shutil.unpack_archive(file, folder, filter="data")
+    (unpacked,) = folder.glob("chat_template_conformance-*")
+    session.install("-e", f"{unpacked}[test,precision,engines,plots,servers]", TORCH)
+    rest = [argument for argument in session.posargs if argument != "--tests"]
+    with session.chdir(unpacked):
+        session.run("pytest", "-n", "auto", "--dist", "worksteal", *rest)
 
 
 @nox.session
@@ -91,6 +134,16 @@ def bench(session: nox.Session) -> None:
     """Time the campaign as ratios to the bare renders, in one run."""
     session.install("-e", ".")
     session.run("python", "-m", "tools.bench", *session.posargs)
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Judge the real servers: installs vLLM (3.5 GB) apart from all else, or takes the Python in CONFORMANCE_VLLM."""
+    session.install("-e", ".[servers,engines]")
+    theirs = os.environ.get("CONFORMANCE_VLLM")
+    session.run("conformance", "renderers", "fetch", "vllm", *(["--python", theirs] if theirs else []))
+    session.run("conformance", "templates", "fetch", "openai-gpt-oss-120b")
+    session.run("python", "-m", "tools.servers", "--server", "all", *session.posargs)
 
 
 @nox.session

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from conformance.conversation import Case
 from conformance.engines.base import Request
 
 # These decide the prompt, and are handed on.
@@ -18,6 +19,8 @@ _PROMPT = frozenset(
         "continue_final_message",
     ]
 )
+# This decides Harmony's, and a server may write it; no template is handed it.
+_RESPONSE_FORMAT = "response_format"
 # These are about the answer, the account or the transport: no prompt depends on them.
 _OTHERS = """
 model temperature top_p top_k min_p max_tokens max_completion_tokens stream stream_options n stop seed logprobs
@@ -28,7 +31,7 @@ _ELSEWHERE = frozenset(_OTHERS.split())
 _MESSAGE = {
     "system": {"role", "content"},
     "developer": {"role", "content"},
-    "user": {"role", "content"},
+    "user": {"role", "content", "name"},
     "assistant": {
         "role",
         "content",
@@ -41,6 +44,25 @@ _MESSAGE = {
     },
     "tool": {"role", "content", "tool_call_id", "name"},
 }
+
+
+class SentCase(Case, frozen=True, kw_only=True):
+    """A case that was read from a request, and the request's body as it was sent; `line` of which log, from 1."""
+
+    body: dict[str, Any]
+    line: int = 0
+
+
+class SentRequest(Request, frozen=True):
+    """A request as it was sent: a server gets its body, a program that takes conversations the case."""
+
+    body: dict[str, Any]
+    case: Case
+
+    @property
+    def handed(self) -> dict[str, Any]:
+        """The body itself."""
+        return self.body
 
 
 def as_sent(body: dict[str, Any], date: str) -> Request:
@@ -74,6 +96,12 @@ def _ignored(body: dict[str, Any]) -> Iterator[str]:
         if key in _PROMPT or key in _ELSEWHERE or value is None:
             continue
         if key == "tool_choice" and value == "auto":
+            continue
+        if (
+            key == _RESPONSE_FORMAT
+            and isinstance(value, dict)
+            and value.get("type") in ("text", "json_schema")
+        ):
             continue
         if key == "reasoning" and isinstance(value, dict):
             yield from (f"reasoning.{name}" for name in value)

@@ -1,8 +1,8 @@
 """Conversations and cases: what was said, independent of any server's way of writing it down.
 
-A conversation is a list of messages plus the tools that were offered. A case adds the options of one
-rendering: date, reasoning effort, built-in tools, identity, and whether the prompt ends where the model
-goes on (`generation`) or after the model's own last message (`training`).
+A conversation is a list of messages plus the tools that were offered and the formats that answers must have. A case
+adds the options of one rendering: date, reasoning effort, built-in tools, identity, and whether the prompt ends where
+the model begins a message (`generation`), after its own last message (`training`) or within it (`continue`).
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from conformance.errors import UsageError
 
 Effort: TypeAlias = Literal["low", "medium", "high"]
 BuiltinTool: TypeAlias = Literal["browser", "python"]
-Mode: TypeAlias = Literal["generation", "training"]
+Mode: TypeAlias = Literal["generation", "training", "continue"]
 
 DEFAULT_DATE = "2025-06-28"
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Harmony renders dots too, as tools of MCP servers have them; none are generated.
 _DOTTED_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# Recipients of built-in tools stand outside the namespace of functions; Harmony's own words are none.
+_NOT_BUILT_IN = ("functions", "assistant", "all")
+# As the OpenAI API has names of users.
+_USER_NAME = re.compile(r"[^\s<|\\/>]{1,64}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_DEPTH = 64
 # Harmony reads large integers as floats and refuses those that its reading makes infinite: all from here on are
@@ -59,11 +63,23 @@ class Tool(_Record, frozen=True):
     parameters: dict[str, Any] | None = None
 
 
+class ResponseFormat(_Record, frozen=True):
+    """A format that answers must have, as JSON Schema."""
+
+    name: str
+    schema: dict[str, Any]
+    description: str | None = None
+
+
 class ToolCall(_Record, frozen=True):
-    """A call of a tool: arguments as a JSON object, or as the raw string that the model wrote."""
+    """A call of a tool: arguments as a JSON object, or as the raw string that the model wrote.
+
+    `builtin` is a call of a built-in tool: its `name` is the whole recipient, such as `python` or `browser.search`.
+    """
 
     name: str
     arguments: dict[str, Any] | str
+    builtin: bool = False
 
 
 class Instructions(_Record, frozen=True, tag_field="kind", tag="instructions"):
@@ -77,9 +93,10 @@ class Instructions(_Record, frozen=True, tag_field="kind", tag="instructions"):
 
 
 class User(_Record, frozen=True, tag_field="kind", tag="user"):
-    """A user turn."""
+    """A user turn; `name` tells several users apart."""
 
     text: str
+    name: str | None = None
 
 
 class Assistant(_Record, frozen=True, tag_field="kind", tag="assistant"):
@@ -91,21 +108,27 @@ class Assistant(_Record, frozen=True, tag_field="kind", tag="assistant"):
     final: str | None = None
 
 
-class ToolResult(_Record, frozen=True, tag_field="kind", tag="result"):
-    """The result of call number `call`, counted over the whole conversation from 0."""
+class ToolResult(_Record, frozen=True, kw_only=True, tag_field="kind", tag="result"):
+    """The result of call number `call`, counted over the whole conversation from 0.
 
-    call: int
+    A result of no call in the conversation has the `name` of its tool instead; `builtin` is as for calls.
+    """
+
+    call: int | None = None
     content: str
+    name: str | None = None
+    builtin: bool = False
 
 
 Message: TypeAlias = Instructions | User | Assistant | ToolResult
 
 
 class Conversation(_Record, frozen=True):
-    """What was said: the tools on offer and the messages in order."""
+    """What was said: the tools on offer, the messages in order, and the formats that answers must have."""
 
     messages: tuple[Message, ...] = ()
     tools: tuple[Tool, ...] = ()
+    response_formats: tuple[ResponseFormat, ...] = ()
 
     def calls(self) -> list[ToolCall]:
         """Return all tool calls in order; a result's `call` is an index into this list."""
@@ -140,9 +163,14 @@ def to_json(record: Any) -> bytes:
     return _encoder.encode(record)
 
 
+def plain_case(case: Case) -> Case:
+    """Return the case alone, without what a kind of case carries besides."""
+    return case if type(case) is Case else Case(conversation=case.conversation, options=case.options)
+
+
 def case_id(case: Case) -> str:
     """Return the first 12 hexadecimal digits of the SHA-256 of the case's JSON."""
-    return hashlib.sha256(to_json(case)).hexdigest()[:12]
+    return hashlib.sha256(to_json(plain_case(case))).hexdigest()[:12]
 
 
 def case_from_json(data: bytes | str, where: str = "the case") -> Case:
@@ -179,17 +207,39 @@ def _problems(case: Case) -> Iterator[tuple[str, str]]:
         yield from _name_problems(tool.name, f"tools[{i}].name")
         yield from _text_problems(tool.description, f"tools[{i}].description")
         yield from _value_problems(tool.parameters, f"tools[{i}].parameters")
+    for i, form in enumerate(conversation.response_formats):
+        here = f"response_formats[{i}]"
+        if not TOOL_NAME.fullmatch(form.name):
+            yield (
+                f"{here}.name",
+                f"is {form.name!r}; a format's name has 1 to 64 of the characters A-Z a-z 0-9 _ -",
+            )
+        yield from _text_problems(form.description, f"{here}.description")
+        yield from _value_problems(form.schema, f"{here}.schema")
+    yield from _message_problems(conversation)
+    if options.mode == "continue":
+        last = conversation.messages[-1] if conversation.messages else None
+        if not isinstance(last, Assistant) or last.calls or not (last.final or last.thinking):
+            yield "options.mode", "is continue, but the last message is not text of the assistant's"
+
+
+def _message_problems(conversation: Conversation) -> Iterator[tuple[str, str]]:
     seen = 0
     for i, message in enumerate(conversation.messages):
         here = f"messages[{i}]"
         match message:
-            case Instructions() | User():
+            case Instructions():
+                yield from _text_problems(message.text, f"{here}.text")
+            case User():
+                if message.name is not None and not _USER_NAME.fullmatch(message.name):
+                    yield (
+                        f"{here}.name",
+                        f"is {message.name!r}; a user's name has 1 to 64 characters, no blank and none of < | \\ / >",
+                    )
+                yield from _text_problems(message.name, f"{here}.name")
                 yield from _text_problems(message.text, f"{here}.text")
             case ToolResult():
-                if not 0 <= message.call < seen:
-                    known = f"there are {seen} calls before it" if seen else "no call was made before it"
-                    yield f"{here}.call", f"is {message.call}, but {known}"
-                yield from _text_problems(message.content, f"{here}.content")
+                yield from _result_problems(message, here, seen)
             case Assistant():
                 if message.calls and message.final is not None:
                     yield here, "has both tool calls and a final; put text beside calls into preamble"
@@ -198,14 +248,34 @@ def _problems(case: Case) -> Iterator[tuple[str, str]]:
                 for name in ("thinking", "preamble", "final"):
                     yield from _text_problems(getattr(message, name), f"{here}.{name}")
                 for j, call in enumerate(message.calls):
-                    yield from _name_problems(call.name, f"{here}.calls[{j}].name")
+                    yield from _name_problems(call.name, f"{here}.calls[{j}].name", builtin=call.builtin)
                     yield from _value_problems(call.arguments, f"{here}.calls[{j}].arguments")
                 seen += len(message.calls)
 
 
-def _name_problems(name: str, place: str) -> Iterator[tuple[str, str]]:
+def _result_problems(result: ToolResult, here: str, seen: int) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a result that has `seen` calls before it."""
+    if result.call is None:
+        if result.name is None:
+            yield here, "has neither the call that it answers nor the name of a tool"
+        else:
+            yield from _name_problems(result.name, f"{here}.name", builtin=result.builtin)
+    elif result.name is not None or result.builtin:
+        yield here, "answers a call, whose name it has; leave out name and builtin"
+    elif not 0 <= result.call < seen:
+        known = f"there are {seen} calls before it" if seen else "no call was made before it"
+        yield f"{here}.call", f"is {result.call}, but {known}"
+    yield from _text_problems(result.content, f"{here}.content")
+
+
+def _name_problems(name: str, place: str, *, builtin: bool = False) -> Iterator[tuple[str, str]]:
     if not _DOTTED_NAME.fullmatch(name):
         yield place, f"is {name!r}; a tool name has 1 to 64 of the characters A-Z a-z 0-9 _ - ."
+    elif builtin and name.partition(".")[0] in _NOT_BUILT_IN:
+        yield (
+            place,
+            f"is {name!r}, which is no built-in tool; they are called python, browser.search and the like",
+        )
 
 
 def _text_problems(text: str | None, place: str) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
-from conformance.as_sent import asks
+from conformance.as_sent import SentCase, asks, continues
 from conformance.conversation import (
     Assistant,
     Case,
@@ -16,12 +16,14 @@ from conformance.conversation import (
     Message,
     Mode,
     Options,
+    ResponseFormat,
     Tool,
     ToolCall,
     ToolResult,
     User,
     case_from_json,
     check_case,
+    plain_case,
 )
 from conformance.decode import decode_json
 from conformance.errors import UsageError
@@ -34,13 +36,13 @@ _BUILTIN = ("browser", "python")
 
 def read_case(path: Path) -> Case:
     """Read a case from a file; see `read_given`."""
-    return read_given(path)[0]
+    return plain_case(read_given(path))
 
 
-def read_given(path: Path) -> tuple[Case, dict[str, Any] | None]:
+def read_given(path: Path) -> Case:
     """Read a case from a file: a case of ours (`conversation`) or a chat-completions request (`messages`).
 
-    Returns the case, and the request's body as it was sent where it is one.
+    Returns the case, a SentCase with the body as it was sent where it is a request.
     Raises UsageError, naming the file and the place in it, when it is neither or Harmony could not render it.
     """
     try:
@@ -65,8 +67,14 @@ def read_given(path: Path) -> tuple[Case, dict[str, Any] | None]:
             "`messages`)."
         )
     if "conversation" in raw:
-        return case_from_json(data, str(path)), None
-    return case_from_request(raw, str(path)), raw
+        return case_from_json(data, str(path))
+    return sent_case(raw, str(path))
+
+
+def sent_case(body: dict[str, Any], where: str = "the request", *, line: int = 0) -> SentCase:
+    """Return a chat-completions body as a case that knows how it was sent; raises as `case_from_request`."""
+    case = case_from_request(body, where)
+    return SentCase(conversation=case.conversation, options=case.options, body=body, line=line)
 
 
 def case_from_request(request: dict[str, Any], where: str = "the request") -> Case:
@@ -91,6 +99,7 @@ def case_from_request(request: dict[str, Any], where: str = "the request") -> Ca
         conversation=Conversation(
             messages=tuple(reader.out),
             tools=tuple(_tool(tool, f"tools[{i}]", where) for i, tool in enumerate(tools)),
+            response_formats=_response_formats(request.get("response_format"), where),
         ),
         options=_options(request, where),
     )
@@ -111,8 +120,23 @@ def _options(request: dict[str, Any], where: str) -> Options:
     builtin = extra.get("builtin_tools") or []
     if not isinstance(builtin, list) or any(name not in _BUILTIN for name in builtin):
         _refuse(where, "chat_template_kwargs.builtin_tools", f"is not a list of {', '.join(_BUILTIN)}")
-    mode: Mode = "generation" if asks(request) else "training"
+    mode: Mode = "continue" if continues(request) else "generation" if asks(request) else "training"
     return Options(reasoning_effort=effort, model_identity=identity, builtin_tools=tuple(builtin), mode=mode)
+
+
+def _response_formats(raw: Any, where: str) -> tuple[ResponseFormat, ...]:
+    """Read the format that an answer must have, where it is a schema; other kinds say nothing about a prompt."""
+    if not isinstance(raw, dict) or raw.get("type") != "json_schema":
+        return ()
+    form = raw.get("json_schema")
+    if not isinstance(form, dict) or not isinstance(form.get("name"), str):
+        _refuse(where, "response_format.json_schema", "is not an object with a name")
+    schema, description = form.get("schema") or {}, form.get("description")
+    if not isinstance(schema, dict):
+        _refuse(where, "response_format.json_schema.schema", "is not a JSON Schema object")
+    if description is not None and not isinstance(description, str):
+        _refuse(where, "response_format.json_schema.description", "is not text")
+    return (ResponseFormat(name=form["name"], schema=schema, description=description),)
 
 
 def _refuse(where: str, place: str, problem: str) -> NoReturn:
@@ -150,11 +174,17 @@ class _Reader:
         if role in ("system", "developer"):
             self.out.append(Instructions(text=self._text(raw, place) or "", role=role))
         elif role == "user":
-            self.out.append(User(text=self._text(raw, place) or ""))
+            name = raw.get("name") or None
+            if name is not None and not isinstance(name, str):
+                _refuse(self.where, f"{place}.name", "is not text")
+            self.out.append(User(text=self._text(raw, place) or "", name=name))
         elif role == "assistant":
             self._assistant(raw, place)
         elif role == "tool":
-            self.out.append(ToolResult(call=self._answers(raw, place), content=self._text(raw, place) or ""))
+            call = self._answers(raw, place)
+            # Without a call Harmony needs the tool's name, which `_answers` made sure of.
+            name = raw["name"] if call is None else None
+            self.out.append(ToolResult(call=call, name=name, content=self._text(raw, place) or ""))
         elif role == "function":
             _refuse(self.where, f"{place}.role", "is 'function', the old form; write 'tool'")
         else:
@@ -208,8 +238,11 @@ class _Reader:
         self._calls.append(function["name"])
         return ToolCall(name=function["name"], arguments=arguments)
 
-    def _answers(self, raw: dict[str, Any], place: str) -> int:
-        """Find the call that a tool message answers: by id, else by name, else the first one still open."""
+    def _answers(self, raw: dict[str, Any], place: str) -> int | None:
+        """Find the call that a tool message answers: by id, else by name, else the first one still open.
+
+        None where there is none and the message says of which tool it is.
+        """
         key = raw.get("tool_call_id")
         if key is not None:
             if not isinstance(key, str) or key not in self._ids:
@@ -221,10 +254,19 @@ class _Reader:
             still_open = [n for n in range(len(self._calls)) if n not in self._answered]
             named = [n for n in still_open if self._calls[n] == name] or still_open
             if not named:
-                _refuse(self.where, place, "is a tool result, but no call before it is still open")
+                if _is_name(name):
+                    return None
+                problem = (
+                    "is a tool result, but no call before it is still open, and it has no name of a tool"
+                )
+                _refuse(self.where, place, problem)
             number = named[0]
         self._answered.add(number)
         return number
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and name != ""
 
 
 def looks_like_case_id(text: str) -> bool:

@@ -102,6 +102,7 @@ _EDITS: dict[Reading, tuple[_Edit, ...]] = {
         (_PREAMBLE, _PREAMBLE.replace("commentary", "analysis").replace("if content", "if content and keep_thinking")),
     ),
     ("exponents", "1e+20"): (("    {%- elif python -%}\n      {{- '+' -}}", "    {%- else -%}\n      {{- '+' -}}"),),
+    ("user_name", "omitted"): (("'<|start|>user' ~ (':' ~ name if name else '') ~ '", "'<|start|>user"),),
     ("arguments_json", "compact"): (
         ("(': ' if python else ':')", "':'"),
     ),

@@ -11,13 +11,14 @@ from types import MappingProxyType
 import msgspec
 
 from conformance import __version__
+from conformance.as_sent import SentCase
 from conformance.campaign.judge import Answer, Judgement, seems_harmony
 from conformance.campaign.tally import EngineTally, RefusalTally, RuleTally, Tally
 from conformance.compare.align import align, side_by_side
 from conformance.compare.base import Found
 from conformance.compare.structure import compare
 from conformance.compare.tokens import tokens_around
-from conformance.conversation import Case, case_id
+from conformance.conversation import Case, Conversation, case_id, plain_case
 from conformance.engines import confinement
 from conformance.engines.base import Request
 from conformance.generate.coverage import CoverageCounter
@@ -39,6 +40,7 @@ from conformance.report.model import (
     Token,
     ToolInfo,
     Verdict,
+    Weighed,
 )
 from conformance.report.model import Reading as ReadingRecord
 from conformance.rules import rule
@@ -102,6 +104,7 @@ class Shown:
     needs_shapes: Sequence[str] = ()
     origin: Origin | None = None
     reproduce: str = ""
+    withheld: bool = False
     request: Request | None = None
 
 
@@ -151,6 +154,8 @@ def region_words(found: Found) -> str:
 
 def example(shown: Shown, *, parse: bool = True) -> Example:
     """Return the record of a case that shows a divergence; `parse` also says what a model reads in its prompt."""
+    if shown.withheld:
+        return _withheld(shown)
     difference, judgement = shown.found.difference, shown.judgement
     block = difference.block if difference else None
     failure = judgement.failure
@@ -158,7 +163,7 @@ def example(shown: Shown, *, parse: bool = True) -> Example:
         failure = f"{failure} (line {judgement.line})"
     return Example(
         case_id=case_id(shown.case),
-        case=shown.case,
+        case=plain_case(shown.case),
         engine=shown.engine,
         shape=shown.shape,
         expected=shown.found.against_text if shown.found.against else shown.answer.rendering.text,
@@ -178,11 +183,32 @@ def example(shown: Shown, *, parse: bool = True) -> Example:
         else structure(shown.answer, judgement, shown.found.rule),
         origin=shown.origin,
         reproduce=shown.reproduce,
+        line=shown.case.line if isinstance(shown.case, SentCase) else None,
         handed={} if shown.request is None else shown.request.handed,
         expected_tokens=_tokens(shown.answer.rendering.text, difference.offset if difference else None),
         actual_tokens=_tokens(
             judgement.text, difference.actual_offset if difference else None, judgement.ordinary
         ),
+    )
+
+
+def _withheld(shown: Shown) -> Example:
+    """Return the record of a case of which no word may be written."""
+    line = shown.case.line if isinstance(shown.case, SentCase) else 0
+    empty = Case(conversation=Conversation())
+    return Example(
+        case_id=case_id(empty),
+        case=empty,
+        engine=shown.engine,
+        shape=shown.shape,
+        expected="",
+        actual=None,
+        offset=None,
+        region=region_words(shown.found) if shown.found.difference is None else "",
+        message_index=None,
+        template_line=shown.judgement.line,
+        failure=f"see line {line} of the log: in other words it was not found again, and none are shown",
+        line=line,
     )
 
 
@@ -208,8 +234,9 @@ def _refusal(cause: str, tally: RefusalTally, asked: int) -> Refusal:
         count=tally.count,
         share=tally.count / asked,
         case_id=case_id(tally.case),
-        case=tally.case,
+        case=plain_case(tally.case),
         shape=tally.shape,
+        line=tally.case.line if isinstance(tally.case, SentCase) else None,
     )
 
 
@@ -257,9 +284,19 @@ def telling_features(tally: RuleTally, coverage: CoverageCounter) -> list[str]:
 
 
 def divergence(
-    slug: str, tally: RuleTally, total: int, shown: Shown, coverage: CoverageCounter, *, parse: bool = True
+    slug: str,
+    tally: RuleTally,
+    total: int,
+    shown: Shown,
+    coverage: CoverageCounter,
+    *,
+    weighed: int = 0,
+    parse: bool = True,
 ) -> Divergence:
-    """Return the record of one rule on one target; without `parse` not what a model reads in the prompt."""
+    """Return the record of one rule on one target; without `parse` not what a model reads in the prompt.
+
+    `total` conversations were generated, `weighed` are of real use.
+    """
     readings = tally.explained
     return Divergence(
         rule=slug,
@@ -281,6 +318,8 @@ def divergence(
         fix=shown.found.fix,
         needs_shapes=list(shown.needs_shapes),
         impact=loss_of(slug).impact,
+        workload_count=tally.weighed if weighed else None,
+        workload_share=tally.weighed / weighed if weighed else None,
     )
 
 
@@ -330,10 +369,12 @@ def target(
     refusals: Sequence[Refusal] = (),
     error: str | None = None,
     short: str | None = None,
+    weighed: tuple[str, Tally] | None = None,
 ) -> Target:
     """Return the record of one target; without a single judged conversation its verdict is error.
 
-    `short` says why too few were judged to call it conforming: what was found stands, what was not proves nothing.
+    `weighed` is the name of a workload, and what it made of that. `short` says why too few were judged to call it
+    conforming: what was found stands, what was not proves nothing.
     """
     total = tally.total
     counts = CaseCounts(total=total, inexpressible=tally.inexpressible, refused=tally.refused, **tally.counts)
@@ -365,6 +406,22 @@ def target(
         findings=list(findings),
         refusals=list(refusals),
         unclassified_share=tally.unclassified / counts.different if counts.different else 0.0,
+        workload=None if weighed is None else _weighed(*weighed, profiles),
+    )
+
+
+def _weighed(name: str, tally: Tally, profiles: Sequence[str]) -> Weighed | None:
+    """Return what a target made of conversations of real use, None where it was given none."""
+    total = tally.total
+    if not total:
+        return None
+    return Weighed(
+        name=name,
+        cases=CaseCounts(
+            total=total, inexpressible=tally.inexpressible, refused=tally.refused, **tally.counts
+        ),
+        right_under={name: tally.right.get(name, 0) / total for name in profiles},
+        right_under_readings=tally.read / total,
     )
 
 

@@ -7,7 +7,7 @@ import math
 from conformance.campaign.runner import Drawn, Runner
 from conformance.errors import UnjudgedError
 from conformance.generate import Hints
-from conformance.shapes import Shape
+from conformance.shapes import AS_SENT, Shape, turns
 from conformance.template.branches import PROBED, BranchCoverage, BranchProbe
 
 # So many cases of either kind, plain and hinted, are run once more.
@@ -37,8 +37,8 @@ class BranchSample:
         None for engines that cannot note them.
         """
         settings = self._runner.settings
-        if settings.engines[0] not in PROBED:
-            return None
+        if settings.engines[0] not in PROBED or AS_SENT.name in settings.shapes:
+            return None  # requests that were sent say nothing about branches that others need
         indices = [index for index in self._plain if index < judged]
         cases = [self._drawn.get(index) or self._runner.drawn(index) for index in indices]
         cases += [self._runner.drawn(index, hints) for index in self._hinted]
@@ -58,7 +58,7 @@ class BranchSample:
 
 def _stride(cases: int, choices: tuple[tuple[Shape, ...], ...]) -> int:
     """Return every how many cases one is probed: a number that meets all shapes, which take turns."""
-    turn = len(choices) * math.lcm(*(len(family) for family in choices))
+    turn = turns(choices)
     step = max(1, cases // _PROBED_CASES)
     while math.gcd(step, turn) > 1:
         step += 1

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+import msgspec
+
 from conformance.campaign import assemble
 from conformance.campaign.branches import BranchSample
 from conformance.campaign.examples import Examples
 from conformance.campaign.listener import Listener, Silent
 from conformance.campaign.parallel import run_parallel
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner, Settings, Workload
 from conformance.campaign.tally import Part, RuleTally, Tally
 from conformance.engines.host import Host
 from conformance.errors import (
@@ -28,6 +30,7 @@ from conformance.generate.coverage import CoverageCounter
 from conformance.package_checks import examine
 from conformance.report.model import Divergence, Finding, LeftOut, Report, Run
 from conformance.report.model import Target as Result
+from conformance.report.model import Workload as WorkloadRecord
 from conformance.rules.base import Severity
 from conformance.sources import Template
 from conformance.targets.base import Target
@@ -50,8 +53,11 @@ def check(
     hosts: Mapping[str, Host] | None = None,
     left_out: Sequence[LeftOut] = (),
     shrink: bool = True,
+    workload: WorkloadRecord | None = None,
 ) -> Report:
     """Judge targets and return the report; templates with the same text are judged once.
+
+    `workload` describes the settings' workload in the report, or why there is none.
 
     `hosts` make the prompts where the targets are no templates. A KeyboardInterrupt, or a server that is gone, ends
     the campaign and not the report: what was found is in it, `complete` is False.
@@ -79,6 +85,7 @@ def check(
             campaign.close()
         targets = campaign.targets
         cases = campaign.cases
+        weighed = campaign.weighed.cases
         unanswered, layout_failures = campaign.unanswered
         authority = runner.judge.oracle.authority
     run = Run(
@@ -90,6 +97,7 @@ def check(
         ended=campaign.ended,
         unanswered=unanswered,
         layout_failures=layout_failures,
+        workload=None if workload is None else msgspec.structs.replace(workload, cases=weighed),
     )
     return Report(
         tool=assemble.tool_info(),
@@ -144,6 +152,8 @@ class _Campaign:
         self.findings = findings
         self.listener = listener
         self.part = runner.new_part(judged)
+        # Conversations of real use are counted apart: they weigh what the generated ones find.
+        self.weighed = runner.new_part(judged)
         # Hosts that are no engines belong to this process.
         self.foreign = foreign
         self._own: dict[int, Part] = {}
@@ -177,11 +187,27 @@ class _Campaign:
                 if own.errors:
                     self.part.errors[number] = own.errors[0]
                 self._own[number] = own
+        self._weigh(deadline)
         judged = [
             self._judged(number) for number in range(len(self.judged)) if number not in self.part.errors
         ]
         if self._late() and min(judged, default=settings.cases) < settings.cases:
             self.ended = "time"
+
+    def _weigh(self, deadline: float | None) -> None:
+        """Judge conversations of real use on all targets that could be judged."""
+        settings = self.runner.settings
+        live = [number for number in range(len(self.judged)) if number not in self.part.errors]
+        if settings.workload is not None and live and not self._late():
+            part = Part([self.weighed.tallies[number] for number in live], self.weighed.coverage)
+            try:
+                self._judge(live, part, 0, settings.weighed, Hints(), deadline, settings.workload)
+            finally:
+                self.weighed.cases = part.cases
+                for number in live:
+                    self.part.tallies[number].weigh(
+                        self.weighed.tallies[number], shown=settings.workload.shown
+                    )
 
     def _late(self) -> bool:
         """Return whether the time of the whole run is over."""
@@ -207,16 +233,25 @@ class _Campaign:
         return f"nothing diverged in {judged:,} of {asked:,} conversations, then {why}: too few for a verdict"
 
     def _judge(
-        self, numbers: list[int], part: Part, start: int, stop: int, hints: Hints, deadline: float | None
+        self,
+        numbers: list[int],
+        part: Part,
+        start: int,
+        stop: int,
+        hints: Hints,
+        deadline: float | None,
+        source: Workload | None = None,
     ) -> None:
         """Judge a range of cases on some of the targets, in this process or in several."""
         settings = self.runner.settings
+        before = start if source is None else settings.cases
+        total = settings.cases + settings.weighed
         targets = [self.judged[number] for number in numbers]
 
         def progress(_done: int) -> None:
             for number in numbers:
                 if number not in self.part.errors:
-                    self.listener.progress(self.judged[number], start + part.cases, settings.cases)
+                    self.listener.progress(self.judged[number], before + part.cases, total)
 
         def merged() -> None:
             progress(part.cases)
@@ -224,7 +259,7 @@ class _Campaign:
                 self._tell(number, list(tally.rules), tally)
 
         if settings.jobs > 1 and not self.foreign:
-            chosen = replace(settings, hints=hints)
+            chosen = replace(settings, hints=hints, source=source)
             run_parallel(chosen, targets, part, start, stop, deadline=deadline, on_merged=merged)
         else:
             self.runner.run(
@@ -234,9 +269,10 @@ class _Campaign:
                 deadline=deadline,
                 on_found=lambda position, news, tally: self._tell(numbers[position], news, tally),
                 on_progress=progress,
-                on_drawn=self.sample.keep,
+                on_drawn=self.sample.keep if source is None else None,
                 part=part,
                 hints=hints,
+                source=source,
             )
 
     @property
@@ -267,8 +303,10 @@ class _Campaign:
     def _divergence(
         self, number: int, seen: RuleTally, shown: assemble.Shown, *, parse: bool = True
     ) -> Divergence:
-        total = self.part.tallies[number].total
-        return assemble.divergence(shown.found.rule, seen, total, shown, self._coverage(number), parse=parse)
+        total, weighed = self.part.tallies[number].total, self.weighed.tallies[number].total
+        return assemble.divergence(
+            shown.found.rule, seen, total, shown, self._coverage(number), weighed=weighed, parse=parse
+        )
 
     def _coverage(self, number: int) -> CoverageCounter:
         """Return the coverage of one target's cases: those all targets share and its own."""
@@ -280,6 +318,7 @@ class _Campaign:
 
     def finish(self, *, shrink: bool) -> None:
         """Make the records of all targets that have none yet."""
+        workload = self.runner.settings.workload
         for number, target in enumerate(self.judged):
             if number in self.targets:
                 continue
@@ -291,7 +330,7 @@ class _Campaign:
             divergences = [self._divergence(number, seen, example) for seen, example in shown]
             if deeper and number not in self.part.errors:
                 divergences += self.examples.masks(target, self.part.cases)
-            divergences.sort(key=lambda d: (-d.count, d.code))
+            divergences.sort(key=lambda d: (-(d.workload_count or 0), -d.count, d.code))
             result = assemble.target(
                 target,
                 tally,
@@ -305,9 +344,10 @@ class _Campaign:
                 profiles=self.runner.judge.names,
                 aliases=self.aliases[number],
                 findings=self.findings.get(target.sha256, []),
-                refusals=assemble.refusals(tally),
+                refusals=self.examples.refusals(tally),
                 error=self.part.errors.get(number),
                 short=self._short(number),
+                weighed=None if workload is None else (workload.name, self.weighed.tallies[number]),
             )
             self.targets[number] = result
             self.listener.finished(result)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
+from conformance.as_sent import SentCase
 from conformance.campaign import assemble
 from conformance.campaign.apart import causes
+from conformance.campaign.causes import plain
 from conformance.campaign.locate import Locator, mended
 from conformance.campaign.mask import check_mask
+from conformance.campaign.reduce_sent import like
 from conformance.campaign.runner import Runner
 from conformance.campaign.shrink import Shrinker
-from conformance.campaign.tally import RuleTally, Sighting
+from conformance.campaign.tally import RefusalTally, RuleTally, Sighting, Tally
+from conformance.conversation import Case, Conversation
+from conformance.engines.base import Refused
 from conformance.engines.host import Host
-from conformance.errors import UnjudgedError
-from conformance.report.model import Divergence
+from conformance.errors import UnjudgedError, UsageError
+from conformance.logged.words import Words
+from conformance.report.model import Divergence, Refusal
 from conformance.rules.behaviour import DOES_NOT_COMPILE, RESOURCE_LIMIT
 from conformance.shapes import shapes
 from conformance.targets.base import Target
 
 # A third of so many conversations is trained on.
 _MASKED_CASES = 600
+# In so many wordings a request is tried; where it needs its own words, others do not help.
+_WORDINGS = 4
 # Each smaller case would cost the whole limit once more; no case is to blame for the other.
 _NOT_SHRUNK = frozenset({RESOURCE_LIMIT.slug, DOES_NOT_COMPILE.slug})
 
@@ -48,6 +58,7 @@ class Examples:
             smallest.found,
             reproduce=target.reproduce(request),
             request=request,
+            withheld=self._runner.settings.anonymised,
         )
 
     def smallest(self, target: Target, rules: dict[str, RuleTally]) -> list[tuple[RuleTally, assemble.Shown]]:
@@ -100,6 +111,8 @@ class Examples:
         shrinker = self._shrinker(target, host, smallest, late)
         unexplained = not seen.explained and not smallest.found.readings
         small = shrinker.shrink(smallest.case, shape, key, unexplained=unexplained, place=place)
+        if small is not None and self._runner.settings.anonymised:
+            small = shrinker.in_other_words(small, _in_other_words(small.case))
         if small is None:
             return None
         line, origin = None, None
@@ -126,7 +139,25 @@ class Examples:
             () if self._foreign else shrinker.needed_shapes(small, key),
             origin,
             target.reproduce(request),
-            request,
+            request=request,
+        )
+
+    def refusals(self, tally: Tally) -> list[Refusal]:
+        """Return what a target refused; where no words may be shown, of the same request in others."""
+        if self._runner.settings.anonymised:
+            tally.refusals = {cause: self._reworded(cause, seen) for cause, seen in tally.refusals.items()}
+        return assemble.refusals(tally)
+
+    def _reworded(self, cause: str, seen: RefusalTally) -> RefusalTally:
+        for case in _in_other_words(seen.case):
+            request = shapes([seen.shape])[0][0].request(case)
+            for host in self._runner.hosts.values():
+                outcome = host.collect(host.submit("", [request]))[0]
+                if isinstance(outcome, Refused) and plain(outcome.message) == cause:
+                    return replace(seen, case=case, message=outcome.message)
+        # What it says may quote the request.
+        return replace(
+            seen, case=Case(conversation=Conversation()), message="(it said so in the request's words)"
         )
 
     def masks(self, target: Target, judged: int) -> list[Divergence]:
@@ -134,7 +165,14 @@ class Examples:
         if target.text is None or "transformers" not in self._runner.hosts:
             return []
         drawn = (self._runner.drawn(index) for index in range(min(_MASKED_CASES, judged)))
-        cases = [(item.case, item.shape) for item in drawn if item.lost is None]
+        # What was sent is asked for as it was sent: nobody trains on it.
+        cases = [
+            (item.case, item.shape)
+            for item in drawn
+            if item.lost is None and not isinstance(item.case, SentCase)
+        ]
+        if not cases:
+            return []
         limits = self._runner.settings.limits
         try:
             return check_mask(
@@ -146,3 +184,12 @@ class Examples:
     def close(self) -> None:
         """End the workers that find lines."""
         self._locator.close()
+
+
+def _in_other_words(case: Case) -> Iterator[SentCase]:
+    """Yield a request in other words, in some wordings; none for a case that is no request."""
+    if not isinstance(case, SentCase):
+        return
+    for seed in range(_WORDINGS):
+        with contextlib.suppress(UsageError):
+            yield like(case, Words(seed).body(case.body))

@@ -26,7 +26,6 @@ from msgspec.structs import replace
 from conformance.conversation import (
     Assistant,
     Case,
-    Conversation,
     Instructions,
     Message,
     Options,
@@ -63,7 +62,7 @@ def keep_messages(case: Case, kept: set[int]) -> Case:
     for index, message in enumerate(case.conversation.messages):
         calls = len(message.calls) if isinstance(message, Assistant) else 0
         if index in kept:
-            if isinstance(message, ToolResult):
+            if isinstance(message, ToolResult) and message.call is not None:
                 if message.call not in renumbered:
                     continue
                 message = replace(message, call=renumbered[message.call])
@@ -127,7 +126,7 @@ def _without_call(case: Case, index: int, position: int, number: int) -> Case:
         if isinstance(message, ToolResult):
             if message.call == number:
                 continue
-            if message.call > number:
+            if message.call is not None and message.call > number:
                 message = replace(message, call=message.call - 1)
         elif at == index and isinstance(message, Assistant):
             message = replace(message, calls=_without(message.calls, position))
@@ -145,6 +144,15 @@ def fewer_parts(case: Case) -> Iterator[Case]:
                     yield _with(case, messages=_put(messages, index, replace(message, **{name: None})))
         elif isinstance(message, Instructions) and message.role != "system":
             yield _with(case, messages=_put(messages, index, replace(message, role="system")))
+        elif isinstance(message, User) and message.name is not None:
+            yield _with(case, messages=_put(messages, index, replace(message, name=None)))
+    formats = case.conversation.response_formats
+    for index, form in enumerate(formats):
+        yield _with(case, response_formats=_without(formats, index))
+        if form.description is not None:
+            yield _with(case, response_formats=_put(formats, index, replace(form, description=None)))
+        if form.schema:
+            yield _with(case, response_formats=_put(formats, index, replace(form, schema={})))
     tools = case.conversation.tools
     for index, tool in enumerate(tools):
         if tool.parameters is not None:
@@ -158,7 +166,7 @@ def simpler_schemas(case: Case) -> Iterator[Case]:
     tools = case.conversation.tools
     for index, tool in enumerate(tools):
         if tool.parameters is not None:
-            for schema in _schema(tool.parameters, top=True):
+            for schema in simpler_schema(tool.parameters, top=True):
                 yield _with(case, tools=_put(tools, index, replace(tool, parameters=schema)))
 
 
@@ -169,7 +177,7 @@ def simpler_arguments(case: Case) -> Iterator[Case]:
         if not isinstance(message, Assistant):
             continue
         for position, call in enumerate(message.calls):
-            for value in _value(call.arguments):
+            for value in simpler_value(call.arguments):
                 if isinstance(value, dict | str):
                     changed = replace(call, arguments=value)
                     step = replace(message, calls=_put(message.calls, position, changed))
@@ -183,15 +191,15 @@ def simpler_texts(case: Case) -> Iterator[Case]:
         for name in _TEXT_FIELDS[type(message)]:
             text = getattr(message, name)
             if text is not None:
-                for shorter in _text(text):
+                for shorter in shorter_text(text):
                     yield _with(case, messages=_put(messages, index, replace(message, **{name: shorter})))
     tools = case.conversation.tools
     for index, tool in enumerate(tools):
         if tool.description is not None:
-            for shorter in _text(tool.description):
+            for shorter in shorter_text(tool.description):
                 yield _with(case, tools=_put(tools, index, replace(tool, description=shorter)))
     if case.options.model_identity is not None:
-        for shorter in _text(case.options.model_identity):
+        for shorter in shorter_text(case.options.model_identity):
             yield replace(case, options=replace(case.options, model_identity=shorter))
 
 
@@ -231,10 +239,10 @@ def _renamed(case: Case, names: dict[str, str]) -> Case:
         for message in case.conversation.messages
     )
     tools = tuple(replace(tool, name=names.get(tool.name, tool.name)) for tool in case.conversation.tools)
-    return replace(case, conversation=Conversation(messages=messages, tools=tools))
+    return _with(case, messages=messages, tools=tools)
 
 
-def _text(text: str) -> Iterator[str]:
+def shorter_text(text: str) -> Iterator[str]:
     """Yield simpler texts: nothing, one letter, halves, without a line or character, other letters for odd ones."""
     if not text:
         return
@@ -271,10 +279,10 @@ def _text(text: str) -> Iterator[str]:
                 yield f"{text[:index]}a{text[index + 1 :]}"
 
 
-def _value(value: Any) -> Iterator[Any]:
+def simpler_value(value: Any) -> Iterator[Any]:
     """Yield simpler JSON values."""
     if isinstance(value, str):
-        yield from _text(value)
+        yield from shorter_text(value)
     elif isinstance(value, bool):
         if value:
             yield False
@@ -286,12 +294,12 @@ def _value(value: Any) -> Iterator[Any]:
     elif isinstance(value, dict):
         if value:
             yield {}
-        yield from _entries(value, _value)
+        yield from _entries(value, simpler_value)
         yield from _renamed_keys(value)
     elif isinstance(value, list):
         if value:
             yield []
-        yield from _items(value, _value)
+        yield from _items(value, simpler_value)
 
 
 def _entries(value: dict[str, Any], inner: Callable[[Any], Iterator[Any]]) -> Iterator[dict[str, Any]]:
@@ -319,7 +327,7 @@ def _renamed_keys(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {(plain if k == key else k): v for k, v in value.items()}
 
 
-def _schema(schema: Any, *, top: bool = False) -> Iterator[Any]:
+def simpler_schema(schema: Any, *, top: bool = False) -> Iterator[Any]:
     """Yield simpler schemas: the plainest first, then without a keyword, then with a simpler keyword."""
     if not isinstance(schema, dict):
         if not top:
@@ -342,12 +350,12 @@ def _keyword(key: str, value: Any) -> Iterator[Any]:
     if key == "properties" and isinstance(value, dict):
         if value:
             yield {}
-        yield from _entries(value, _schema)
+        yield from _entries(value, simpler_schema)
         yield from _renamed_keys(value)
     elif key in ("oneOf", "anyOf", "allOf") and isinstance(value, list):
-        yield from _items(value, _schema)
+        yield from _items(value, simpler_schema)
     elif key == "items":
-        yield from _schema(value)
+        yield from simpler_schema(value)
     elif key == "type":
         if isinstance(value, list):
             yield from (simpler for simpler in _items(value, lambda _: iter(())))
@@ -356,7 +364,7 @@ def _keyword(key: str, value: Any) -> Iterator[Any]:
     elif key == "required":
         yield from _items(value, lambda _: iter(())) if isinstance(value, list) else iter(())
     else:
-        yield from _value(value)
+        yield from simpler_value(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from msgspec.structs import replace
 
+from conformance.as_sent import SentCase
 from conformance.campaign.agreement import disagreements
 from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.tally import Part, Tally
@@ -25,7 +26,7 @@ from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.library import OracleRefusedError
 from conformance.oracles.profile import profile
-from conformance.shapes import Shape, draw, shapes
+from conformance.shapes import AS_SENT, Shape, draw, shapes
 from conformance.targets.base import Target
 
 DEFAULT_CASES = 2_000
@@ -35,13 +36,37 @@ _TIME_LIMITS = 5
 CASE_LIMITS = Limits(time_s=2.0)
 
 
+class Workload(Protocol):
+    """Conversations of real use, beside the generated ones; `cases` is how many it has, None for any number.
+
+    It travels to other processes, and gives the same case for the same seed and index in each.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+
+    @property
+    def cases(self) -> int | None:
+        """How many cases it has."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether its conversations may be shown as examples; those of a log are somebody's own."""
+
+    def case(self, seed: int, index: int) -> Case:
+        """Return one case."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a campaign runs: how many cases of which seed, in which shapes, engines and profile, judged by whom.
 
     `seconds` ends the campaign early, and `at_least` says how many cases are enough then (None: all); `jobs` is the
     number of processes that judge, `replayed` are cases that come before the generated ones, each once for every
-    family of shapes. `date` is the day of all cases where the target has a clock of its own.
+    family of shapes. `date` is the day of all cases where the target has a clock of its own. `workload` says how much
+    what is found weighs in real use; `source`, where it is given, is where all cases come from. With `anonymised`
+    no example has a word of the case that it is made of.
     """
 
     seed: int = 0
@@ -57,6 +82,17 @@ class Settings:
     hints: Hints = field(default_factory=Hints)
     replayed: tuple[Case, ...] = ()
     date: str | None = None
+    anonymised: bool = False
+    workload: Workload | None = None
+    source: Workload | None = None
+
+    @property
+    def weighed(self) -> int:
+        """How many conversations of the workload are judged: a quarter as many as are generated, or all it has."""
+        if self.workload is None:
+            return 0
+        wanted = -(-self.cases // 4)
+        return wanted if self.workload.cases is None else min(self.workload.cases, self.cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +209,26 @@ class Runner:
         choosy = [loses for name in engines if (loses := self.hosts[name].loses) is not None]
         return (lambda request: all(loses(request) is None for loses in choosy)) if choosy else None
 
-    def drawn(self, index: int, hints: Hints | None = None, *, seed: int | None = None) -> Drawn:
+    def drawn(
+        self,
+        index: int,
+        hints: Hints | None = None,
+        *,
+        seed: int | None = None,
+        source: Workload | None = None,
+    ) -> Drawn:
         """Return case number `index` of the campaign, or of the same campaign with another seed, and its shape."""
-        if index < len(self._replayed):
+        source = source or self.settings.source
+        if source is not None:
+            case = source.case(self.settings.seed if seed is None else seed, index)
+        elif index < len(self._replayed):
             case = self._replayed[index]
         else:
             case = case_at(self.settings.seed if seed is None else seed, index, hints or self.settings.hints)
         if self.settings.date is not None:
             case = replace(case, options=replace(case.options, date=self.settings.date))
-        shape = draw(self.choices, index)
+        # What was sent by somebody is handed over as it was sent.
+        shape = AS_SENT if isinstance(case, SentCase) else draw(self.choices, index)
         return Drawn(index, case, shape, shape.loses(case))
 
     def run(
@@ -196,10 +243,12 @@ class Runner:
         on_drawn: Callable[[Drawn], None] | None = None,
         part: Part | None = None,
         hints: Hints | None = None,
+        source: Workload | None = None,
     ) -> Part:
         """Judge the cases from `start` up to `stop` on all targets; `deadline` is a time.monotonic() to end at.
 
-        `hints` steer the generator. What was found is in `part` even when this is interrupted.
+        `hints` steer the generator, `source` gives other cases than it. What was found is in `part` even when this
+        is interrupted.
         """
         if part is None:
             part = self.new_part(targets)
@@ -210,7 +259,7 @@ class Runner:
             coming: _Batch | None = None
             if position < stop and (deadline is None or time.monotonic() < deadline):
                 end = min(stop, position + size)
-                drawn = [self.drawn(i, hints) for i in range(position, end)]
+                drawn = [self.drawn(i, hints, source=source) for i in range(position, end)]
                 if on_drawn is not None:
                     for item in drawn:
                         on_drawn(item)
@@ -267,11 +316,14 @@ class Runner:
 
     def _judge(self, batch: _Batch, part: Part, on_found: OnFound | None) -> None:
         answers: list[tuple[Drawn, Answer | None, int]] = []
+        given = [sent.lost for sent in batch.sent]
         for item in batch.drawn:
             mask = part.coverage.add(item.case)
             part.cases += 1
             if item.lost is None:
-                answers.append((item, self._ask(item.case, part), mask))
+                # What nobody can be asked needs no right answer: of a server's cases that is a third.
+                asked = any(lost[len(answers)] is None for lost in given)
+                answers.append((item, self._ask(item.case, part) if asked else None, mask))
         lost = len(batch.drawn) - len(answers)
         results: dict[int, list[_Results]] = {}
         for sent in batch.sent:
@@ -284,15 +336,18 @@ class Runner:
             tally = part.tallies[number]
             tally.inexpressible += lost
             for position, (item, answer, mask) in enumerate(answers):
+                outcomes = [
+                    (name, outcome) for name, made in by_engine if (outcome := made[position]) is not None
+                ]
+                if not outcomes:
+                    tally.inexpressible += 1
+                    continue
                 if answer is None:
                     continue
                 try:
-                    judgements = self._judge_one(answer, position, by_engine)
+                    judgements = self._judge_one(answer, outcomes)
                 except OracleRefusedError as error:  # it failed on the template's text
                     part.no_answer(str(error))
-                    continue
-                if not judgements:
-                    tally.inexpressible += 1
                     continue
                 news = tally.add(
                     item.index, item.case, (item.shape.name, item.shape.family), mask, judgements
@@ -311,12 +366,9 @@ class Runner:
         return answer
 
     def _judge_one(
-        self, answer: Answer, position: int, by_engine: Sequence[_Results]
+        self, answer: Answer, outcomes: Sequence[tuple[str, Outcome | SyntaxProblem]]
     ) -> list[tuple[str, Judgement]]:
         """Judge one case on every engine that can express it, then the engines against each other."""
-        outcomes = [
-            (name, outcome) for name, results in by_engine if (outcome := results[position]) is not None
-        ]
         judgements = [(name, self.judge.judge(answer, outcome)) for name, outcome in outcomes]
         if len(outcomes) > 1:
             for number, found in disagreements(outcomes):

@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from conformance.as_sent import SentCase
 from conformance.campaign.agreement import disagreements
 from conformance.campaign.judge import EQUAL, Answer, Judge, Judgement
 from conformance.campaign.reduce import STEPS
+from conformance.campaign.reduce_sent import SENT_STEPS
 from conformance.compare.base import Found
 from conformance.conversation import Case, check_case
 from conformance.engines.base import LimitExceeded, Outcome, Request
@@ -97,15 +99,24 @@ class Shrinker:
         if best is None:
             return None
         minimal = False
+        steps = SENT_STEPS if isinstance(case, SentCase) else STEPS
         while not minimal and self._going():
             minimal = True
-            for step in STEPS:
+            for step in steps:
                 while (smaller := self._first(step.cases(best.case), shape, rule, best)) is not None:
                     best = smaller
                     minimal = False
         minimal = minimal and self._going()
         best.minimal, best.renders = minimal, self._renders
         return best
+
+    def in_other_words(self, small: Shrunk, cases: Iterable[Case]) -> Shrunk | None:
+        """Return the first of these cases in which the same thing is found in the same shape; None where in none."""
+        self._renders = self._limits = 0
+        found = self._first(cases, small.shape, small.found.key, small)
+        if found is not None:
+            found.minimal = small.minimal
+        return found
 
     def needed_shapes(self, small: Shrunk, rule: str) -> list[str]:
         """Return the shape families in whose plain member the shrunk case shows the rule, empty when in all.

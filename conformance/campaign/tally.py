@@ -43,8 +43,9 @@ class RuleTally:
 
     `features` is the mask of features that every such case has; `vanishes` the profiles under which every
     one of the divergences vanishes; `readings` has for every setting that explains some of them the values that
-    explain all those; `unexplained` counts the cases that no reading explains. `places` has the same of each place in
-    which the rule was seen, and `sets` how many cases have which of them.
+    explain all those; `unexplained` counts the cases that no reading explains. `weighed` counts conversations of real
+    use, which `count` does not hold. `places` has the same of each place in which the rule was seen, and `sets` how
+    many cases have which of them.
     """
 
     smallest: Sighting
@@ -57,6 +58,7 @@ class RuleTally:
     engines: set[str] = field(default_factory=set)
     places: dict[str, RuleTally] = field(default_factory=dict)
     sets: Counter[frozenset[str]] = field(default_factory=Counter)
+    weighed: int = 0
 
     @property
     def explained(self) -> list[Reading]:
@@ -100,8 +102,18 @@ class RuleTally:
         whole = together([self.places[name] for name in chosen])
         met = sum(count for names, count in self.sets.items() if not names.isdisjoint(chosen))
         whole.count = max(met, *(self.places[name].count for name in chosen))
+        whole.weighed = min(whole.weighed, self.weighed)
         whole.smallest.found.cause = cause
         return whole
+
+    def weigh(self, other: RuleTally, *, shown: bool) -> None:
+        """Count conversations of real use, and where; a place that only they have is left out unless `shown`."""
+        self.weighed += other.count
+        for name, tally in other.places.items():
+            if name in self.places:
+                self.places[name].weighed += tally.count
+            elif shown:
+                self.places[name] = _of_real_use(tally)
 
     def merge(self, other: RuleTally) -> None:
         """Add what another part of the campaign saw."""
@@ -114,11 +126,16 @@ class RuleTally:
         self.unexplained += other.unexplained
         self._explain(other.readings)
         self.count += other.count
+        self.weighed += other.weighed
         self.features &= other.features
         self.vanishes &= other.vanishes
         self.shapes |= other.shapes
         self.engines |= other.engines
         self.smallest = min(self.smallest, other.smallest, key=Sighting.key)
+
+
+def _of_real_use(tally: RuleTally) -> RuleTally:
+    return replace(together([tally]), count=0, weighed=tally.count)
 
 
 def together(tallies: Sequence[RuleTally]) -> RuleTally:
@@ -295,7 +312,9 @@ class Tally:
                 by_rule.setdefault(seen.smallest.found.rule, []).append(seen)
         found = dict(self.rules)
         for causes in by_rule.values():
-            rest = sorted(causes, key=lambda seen: (-seen.count, seen.smallest.found.cause))[most:]
+            rest = sorted(causes, key=lambda seen: (-seen.weighed, -seen.count, seen.smallest.found.cause))[
+                most:
+            ]
             if len(rest) < 2:
                 continue
             for seen in rest:
@@ -304,6 +323,22 @@ class Tally:
             whole.smallest.found.cause = f"{len(rest)} more causes"
             found[whole.smallest.found.key] = whole
         return found
+
+    def weigh(self, other: Tally, *, shown: bool) -> None:
+        """Take in which rules conversations of real use show, and how many; they are counted apart.
+
+        Where none of them may be `shown`, what only they show has no example and is left out.
+        """
+        for key, tally in other.rules.items():
+            if not shown:
+                if key in self.rules:
+                    self.rules[key].weigh(tally, shown=False)
+            elif key in self.rules:
+                self.rules[key].merge(_of_real_use(tally))
+                self.rules[key].weigh(replace(tally, count=0), shown=True)
+            else:
+                self.rules[key] = _of_real_use(tally)
+                self.rules[key].weigh(replace(tally, count=0), shown=True)
 
     def merge(self, other: Tally) -> None:
         """Add what another part of the campaign counted."""

@@ -195,6 +195,7 @@ def _in_words(conversation: Conversation) -> Conversation:
             case User():
                 messages.append(_user(count("user")))
             case ToolResult(call=call):
+                assert call is not None  # `_usual` took none without
                 messages.append(_result(call + 1))
             case Assistant(thinking=thinking, preamble=preamble, calls=calls):
                 step = count("step")

@@ -124,7 +124,7 @@ def _among_several(messages: tuple[Message, ...], result: ToolResult) -> bool:
     made = 0
     for message in messages:
         if isinstance(message, Assistant):
-            if made <= result.call < made + len(message.calls):
+            if result.call is not None and made <= result.call < made + len(message.calls):
                 return len(message.calls) > 1
             made += len(message.calls)
     return False

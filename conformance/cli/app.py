@@ -35,10 +35,13 @@ COMMANDS = {
     "diff": Command(
         "conformance.cli.diff:diff", "Show one conversation as Harmony and as a target write it."
     ),
+    "requests": Command(
+        "conformance.cli.requests:requests", "Judge logged requests as they were sent, one body on each line."
+    ),
     "replay": Command("conformance.cli.replay:replay", "Show a reported case again."),
     "fix": Command(
         "conformance.cli.fix:fix",
-        "Repair a template, as far as a campaign before and after proves it; the target itself is never changed.",
+        "Repair a template, as far as a campaign before and after proves it; only --in-place changes the target.",
     ),
     "upload": Command(
         "conformance.cli.upload:upload",
@@ -56,6 +59,14 @@ COMMANDS = {
         "conformance.cli.authorities:app", "The libraries that say what is right, and where they differ."
     ),
     "engines": Command("conformance.cli.engines:app", "The programs that execute templates."),
+    "workload": Command(
+        "conformance.cli.workload:app",
+        "Realistic conversations: the public sets, their mix, and one of them.",
+    ),
+    "renderers": Command(
+        "conformance.cli.renderers:app",
+        "Programs that make gpt-oss's prompt without a template, and how right they are.",
+    ),
     "precision": Command(
         "conformance.precision.cli:app",
         "Does an MoE forward pass, in this precision and on this device, compute what the weights say?",

@@ -84,7 +84,7 @@ def run_check_any(
 def _validate(engines: Sequence[str], seed: int, examples: int | None, unused: Sequence[str]) -> None:
     if unused:
         raise UsageError(
-            f"--{unused[0].replace('_', '-')} is for the comparison with the oracle; leave it out, or leave out --any."
+            f"--{unused[0].replace('_', '-')} is for the comparison with Harmony; leave it out, or leave out --any."
         )
     if examples is not None and examples < 0:
         raise UsageError(f"--examples is {examples}; give 0 or more.")

@@ -11,9 +11,8 @@ def targets(incomplete: str) -> list[str]:
     """Return catalogue names; where none fits, the shell goes on with files."""
     from conformance.sources import catalogue
 
-    return _beginning(
-        [name for entry in catalogue.entries() for name in (entry.name, *entry.aliases)], incomplete
-    )
+    templates = [name for entry in catalogue.entries() for name in (entry.name, *entry.aliases)]
+    return _beginning([*templates, *(f"renderer:{name}" for name in renderers(""))], incomplete)
 
 
 def rules(incomplete: str) -> list[str]:
@@ -58,8 +57,20 @@ def protocols(incomplete: str) -> list[str]:
     return _beginning(protocol_names(), incomplete)
 
 
+def renderers(incomplete: str) -> list[str]:
+    """Return the names of the renderers that can be fetched."""
+    from conformance.renderers.known import known
+
+    return _beginning(list(known()), incomplete)
+
+
 def authorities(incomplete: str) -> list[str]:
     """Return the names of authorities."""
     from conformance.oracles.authorities import pinned
 
     return _beginning(list(pinned()), incomplete)
+
+
+def workloads(incomplete: str) -> list[str]:
+    """Return the names of workloads."""
+    return _beginning(["fuzz", "realistic"], incomplete)

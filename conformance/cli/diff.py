@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from msgspec.structs import replace
 from rich.console import Console
 from rich.text import Text
 
-from conformance.as_sent import as_sent, continues, ignored
+from conformance.as_sent import SentCase, ignored
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.judge import REFUSED
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings, own_shapes
@@ -32,13 +31,10 @@ from conformance.cli.options import (
 )
 from conformance.cli.targets import obtain_authority
 from conformance.compare.align import align, side_by_side
-from conformance.conversation import Case, case_id
-from conformance.engines.base import Outcome, Request
-from conformance.engines.host import Host
+from conformance.conversation import Case, case_id, plain_case
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
 from conformance.importers import read_given
 from conformance.oracles.authorities import DEFAULT
-from conformance.oracles.base import without_end
 from conformance.oracles.library import OracleFailedError, OracleRefusedError
 from conformance.oracles.profile import written
 from conformance.report.diff_view import Finding, plain_diff, render_diff
@@ -47,11 +43,8 @@ from conformance.report.terminal import TerminalWriter
 from conformance.report.visible import glyphs_for, inert
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
 from conformance.servers.client import KEY_VARIABLE
-from conformance.servers.host import ServerHost
-from conformance.shapes import Shape, families, shapes
+from conformance.shapes import AS_SENT, families, shapes
 from conformance.targets.base import Group
-from conformance.targets.base import Target as Judged
-from conformance.targets.renderer import RendererHost
 
 
 def diff(
@@ -83,25 +76,27 @@ def diff(
     """Show one conversation as Harmony and as a target write it."""
     chosen = (shape,) if shape else ()
     validate(Settings(engines=(engine,), shapes=chosen, profile=profile, authority=authority))
-    read, body = read_given(case)
-    servers, console = ServerOptions(server, model, timeout, key_variable=api_key_variable), new_console()
+    read = read_given(case)
+    servers = ServerOptions(server, model, timeout, key_variable=api_key_variable, readings=profile)
+    console = new_console()
     with one_group(target, servers, offline=offline) as group:
         code, failed = EXIT_CONFORMS, False
         if group.others:
             say(console, f"The template {group.targets[0].name}; not shown: {', '.join(group.others)}.")
-        if body is not None and not chosen:
+        body = read.body if isinstance(read, SentCase) and not chosen else None
+        if body is not None:
             say(console, "As sent: the request's own messages, tools and options.")
             if left := ignored(body):
                 say(console, f"Not looked at: {', '.join(left)}.")
             code, failed = run_diff(
-                group, read, body=body, shape_name=None, engine=engine, profile=profile, authority=authority,
+                group, read, shape_name=None, engine=engine, profile=profile, authority=authority,
                 plain=plain, offline=offline, console=console,
             )  # fmt: skip
-        if body is None or chosen or failed:
+        if body is None or failed:
             if failed:
                 say(console, "And the same conversation as this project writes it, not as it was sent:")
             second, _ = run_diff(
-                group, read, shape_name=shape, engine=engine, profile=profile, authority=authority,
+                group, plain_case(read), shape_name=shape, engine=engine, profile=profile, authority=authority,
                 plain=plain, offline=offline, console=console,
             )  # fmt: skip
             code = max(code, second)
@@ -124,12 +119,11 @@ def run_diff(
     plain: bool,
     offline: bool,
     console: Console,
-    body: dict[str, Any] | None = None,
 ) -> tuple[int, bool]:
     """Render one case with the oracle and with a group's one target, and print both.
 
-    With `body` the target is handed that request as it was sent. Returns the exit code, and whether the target wrote
-    nothing.
+    A case that was read from a request is handed over as it was sent. Returns the exit code, and whether the target
+    wrote nothing.
     """
     target = group.targets[0]
     if group.date is not None and case.options.date != group.date:
@@ -137,9 +131,11 @@ def run_diff(
         case = replace(case, options=replace(case.options, date=group.date))
     engine = next(iter(group.hosts), engine)
     names = [shape_name] if shape_name else list(group.shapes or (*own_shapes([engine]), *families()))
+    if isinstance(case, SentCase):
+        names = [AS_SENT.name]
     candidates = [shape for name in names for shape in shapes([name])[0]]
     shape = next((shape for shape in candidates if not shape.loses(case)), None)
-    if shape is None and body is None:
+    if shape is None:
         first = candidates[0]
         raise UsageError(
             f"The shape {first.name} cannot carry this case: {first.loses(case)}; choose another --shape."
@@ -157,10 +153,8 @@ def run_diff(
                 f"Harmony refuses this case, so there is nothing to compare the target with ({error})."
             ) from None
         host = runner.hosts[engine]
-        request = _request(host, case, shape, body)
-        outcome = _outcome(host, target, request, body)
-        if body is not None and continues(body):
-            answer.rendering = without_end(answer.rendering)
+        request = shape.request(case)
+        outcome = host.collect(host.submit(target.text or "", [request]))[0]
         try:
             judgement = runner.judge.judge(answer, outcome)
         except OracleRefusedError as error:
@@ -186,12 +180,12 @@ def run_diff(
     messages = None
     if judgement.text is not None:
         messages = side_by_side(answer.rendering, align(answer.rendering, judgement.text))
-    handed = to_json(body if request is None else request.handed).decode("utf-8", "replace")
+    handed = to_json(request.handed).decode("utf-8", "replace")
     if plain or not console.is_terminal:
         text = plain_diff(messages, findings=findings, failure=failure, structure=read, handed=handed)
         console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
     else:
-        how = "as sent" if body is not None or shape is None else f"shape {shape.name}"
+        how = "as sent" if shape is AS_SENT else f"shape {shape.name}"
         title = f"{target.name} · case {case_id(case)} · {how} · engine {engine}"
         writer = TerminalWriter(console)
         writer.print(title)
@@ -200,24 +194,3 @@ def run_diff(
         )
     worse = any(finding.severity != "note" for finding in findings)
     return EXIT_DIVERGES if worse else EXIT_CONFORMS, judgement.text is None
-
-
-def _request(host: Host, case: Case, shape: Shape | None, body: dict[str, Any] | None) -> Request | None:
-    """Return what the target is handed: the body as it was sent, where there is one, else the case in a shape.
-
-    None where a server takes the body itself.
-    """
-    if body is not None and isinstance(host, ServerHost) and host.protocol.chat:
-        return None
-    if body is None or isinstance(host, RendererHost):
-        assert shape is not None
-        return shape.request(case)
-    return as_sent(body, case.options.date)
-
-
-def _outcome(host: Host, target: Judged, request: Request | None, body: dict[str, Any] | None) -> Outcome:
-    """Ask for one prompt."""
-    if request is not None:
-        return host.collect(host.submit(target.text or "", [request]))[0]
-    assert isinstance(host, ServerHost)
-    return host.ask(json.dumps(body).encode("ascii"))

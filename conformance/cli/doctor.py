@@ -13,6 +13,7 @@ from conformance import __version__
 from conformance.cli.console import new_console
 from conformance.cli.runs import runs_folder
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, ConformanceError
+from conformance.renderers.known import Known
 from conformance.report.terminal import TerminalWriter
 from conformance.sources import catalogue
 
@@ -117,14 +118,29 @@ def _confinement() -> list[tuple[str, str, str]]:
 
 
 def _servers() -> list[tuple[str, str, str]]:
+    from conformance.renderers.environments import installed
+    from conformance.renderers.known import known
     from conformance.servers import llama_local
 
     reason = llama_local.available()
-    return [
+    rows = [
         ("llama-server", "optional", reason)
         if reason
         else ("llama-server", "ok", llama_local.package_version())
     ]
+    for entry in known().values():
+        here = installed(entry)
+        hint = f"{entry}: `conformance renderers fetch {entry.name}` ({entry.size})"
+        rows.append(
+            (f"renderer {entry.name}", "optional", hint) if here is None else _renderer(entry, here.own)
+        )
+    return rows
+
+
+def _renderer(entry: Known, own: bool) -> tuple[str, str, str]:
+    served = "; its render server can be started, `nox -s servers` does" if entry.name == "vllm" else ""
+    where = "" if own else ", in an environment of yours"
+    return (f"renderer {entry.name}", "ok", f"{entry}{where}{served}")
 
 
 def _packages() -> list[tuple[str, str, str]]:

@@ -12,22 +12,26 @@ from conformance.report.model import LeftOut
 from conformance.servers.client import KEY_VARIABLE, Access
 from conformance.sources import resolve
 from conformance.targets.base import Group
+from conformance.targets.renderer import is_known, open_known
 from conformance.targets.server import is_address, open_server
 
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How servers among the targets are asked."""
+    """How servers and renderers among the targets are asked; `readings` is the profile that a renderer is told."""
 
     protocol: str | None = None
     model: str | None = None
     timeout_s: float = 30.0
     concurrency: int = 4
     key_variable: str = KEY_VARIABLE
+    readings: str = "harmony"
 
-    def open(self, address: str) -> Group:
-        """Recognise a server and make ready to judge it; raises ConformanceError where that fails."""
-        access = Access(address, self.timeout_s, self.key_variable, self.concurrency)
+    def open(self, target: str) -> Group:
+        """Make ready to judge a server or a known renderer; raises ConformanceError where that fails."""
+        if is_known(target):
+            return open_known(target, limit_s=self.timeout_s, readings=self.readings)
+        access = Access(target, self.timeout_s, self.key_variable, self.concurrency)
         return open_server(access, server=self.protocol, model=self.model)
 
 
@@ -45,6 +49,10 @@ class Loaded:
         self.exit_code = max(self.exit_code, error.exit_code)
 
 
+def _is_running(target: str) -> bool:
+    return is_address(target) or is_known(target)
+
+
 @contextlib.contextmanager
 def load_groups(
     targets: Sequence[str], servers: ServerOptions, *, offline: bool, program: Group | None = None
@@ -55,13 +63,13 @@ def load_groups(
     """
     loaded = Loaded()
     names = list(dict.fromkeys(targets))
-    addresses = [name for name in names if is_address(name)]
+    running = [name for name in names if _is_running(name)]
     problem: ConformanceError | None = None
     with contextlib.ExitStack() as stack:
         if program is not None:
             stack.callback(program.close)
             loaded.groups.append(program)
-        if templates := [name for name in names if name not in addresses]:
+        if templates := [name for name in names if name not in running]:
             try:
                 found, left_out = load_templates(templates, offline=offline)
                 loaded.groups.append(Group(found))
@@ -71,12 +79,12 @@ def load_groups(
             except ConformanceError as error:
                 problem = error
                 loaded.leave_out(", ".join(templates), error)
-        for address in addresses:
+        for name in running:
             try:
-                group = servers.open(address)
+                group = servers.open(name)
             except ConformanceError as error:
                 problem = error
-                loaded.leave_out(address, error)
+                loaded.leave_out(name, error)
                 continue
             stack.callback(group.close)
             loaded.groups.append(group)
@@ -89,7 +97,7 @@ def load_groups(
 @contextlib.contextmanager
 def one_group(target: str, servers: ServerOptions, *, offline: bool) -> Iterator[Group]:
     """Load the one target of a command (the first template of several), and close it when the block ends."""
-    if not is_address(target):
+    if not _is_running(target):
         found = resolve(target, offline=offline)
         yield Group(found[:1], others=[template.name for template in found[1:]])
         return

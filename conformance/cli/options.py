@@ -16,7 +16,8 @@ DEFAULT_ENGINES = ("transformers",)
 
 _TARGETS_HELP = (
     "A .jinja file, a model folder, a .gguf file, hf://org/name[@revision], "
-    "wheel://package==version/path, a catalogue name, or the http(s):// address of a running server."
+    "wheel://package==version/path, a catalogue name, the http(s):// address of a running server, or renderer:NAME "
+    "(`conformance renderers list`)."
 )
 Targets = Annotated[
     list[str],
@@ -64,7 +65,7 @@ Profile = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=completion.profiles,
-        help="How the oracle reads what is contested: a profile, SETTING=VALUE,… or a .toml file "
+        help="How the format is read where it is contested: a profile, SETTING=VALUE,… or a .toml file "
         "(`conformance settings` lists them).",
     ),
 ]
@@ -105,6 +106,16 @@ AtLeast = Annotated[
         "--at-least",
         metavar="N",
         help="With --seconds: so many conversations are enough for a verdict; else all of --examples must be judged.",
+    ),
+]
+WorkloadName = Annotated[
+    str | None,
+    typer.Option(
+        "--workload",
+        metavar="NAME",
+        autocompletion=completion.workloads,
+        help="Real use that findings are weighed with: realistic (public sets of tools and dialogues), a log of "
+        "requests (FILE.jsonl), or fuzz for none. Default: realistic where its sets are in the cache.",
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]

@@ -128,10 +128,10 @@ class Publisher(Destinations):
         """Return the folder named, or a new one for a run with this label."""
         return self._output or new_run_folder(label, self._keep_runs)
 
-    def publish(self, report: Report, folder: Path) -> None:
-        """Write the report into its folder and in every format, and say where it is."""
+    def publish(self, report: Report, folder: Path, *, shown: Report | None = None) -> None:
+        """Write the report into its folder and in every format, and say where it is; `shown` leaves the folder."""
         keep(report, folder)
-        self.write(report, folder)
+        self.write(shown or report, folder)
         if self._lock is not None:
             self._lock.release()
         if self.shows:

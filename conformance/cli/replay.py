@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from conformance.as_sent import SentCase
 from conformance.cli.console import new_console
 from conformance.cli.diff import run_diff
 from conformance.cli.groups import ServerOptions, one_group
@@ -21,7 +22,9 @@ from conformance.oracles.authorities import DEFAULT
 from conformance.report.json_file import find_example, read
 from conformance.report.model import Divergence, Report, Target
 from conformance.servers.client import KEY_VARIABLE
+from conformance.shapes import AS_SENT
 from conformance.targets.base import Group
+from conformance.targets.renderer import is_known
 
 
 def replay(
@@ -60,14 +63,20 @@ def replay(
             )[0]  # fmt: skip
     report, reported, divergence = _reported(case, target, run, shape, engine)
     shown = divergence.example
-    if reported.source.get("kind") != "server":
+    if reported.source.get("kind") != "server" and not is_known(reported.source.get("location", "")):
         # What a report names is not run unless it is an engine of this installation.
         check_engines([shown.engine])
+    servers = replace(servers, readings=report.run.profile)
     with _again(reported, servers, Path(report.run.directory), offline=offline) as group:
         if group.targets[0].sha256 != reported.sha256:
             console.print(f"Note: {reported.name} has changed since that run.", markup=False, highlight=False)
+        case_shown = shown.case
+        if shown.shape == AS_SENT.name:
+            case_shown = SentCase(
+                conversation=case_shown.conversation, options=case_shown.options, body=shown.handed
+            )
         return run_diff(
-            group, shown.case, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
+            group, case_shown, shape_name=shown.shape, engine=shown.engine, profile=report.run.profile,
             authority=DEFAULT if report.authority is None else report.authority.name,
             plain=plain, offline=offline, console=console,
         )[0]  # fmt: skip
@@ -100,7 +109,8 @@ def _reported(
 def _again(
     reported: Target, servers: ServerOptions, directory: Path, *, offline: bool
 ) -> AbstractContextManager[Group]:
-    """Return a reported target once more: a server asked again, a template from its place or from the catalogue.
+    """Return a reported target once more: a server or known renderer asked again, a template from its place or from the
+    catalogue.
 
     `directory` is the folder that the run was started in, to which a relative place belongs.
     """
@@ -108,6 +118,8 @@ def _again(
     if source.get("kind") == "server":
         same = replace(servers, protocol=source["protocol"])
         return one_group(source["location"], same, offline=offline)
+    if is_known(source.get("location", "")):
+        return one_group(source["location"], servers, offline=offline)
     problems = []
     location = source.get("location", name)
     there = (

@@ -109,5 +109,5 @@ def _card(console: Console, target: Target, divergence: Divergence, command: str
         return made
     again = f"conformance vectors check --id {divergence.example.case_id} --command {shlex.quote(command)}"
     text = inert(again, glyphs=glyphs_for(console))
-    line = Text("  ", no_wrap=True, overflow="ignore").append("Again ", "bold").append(text, "cyan")
+    line = Text("  ", no_wrap=True, overflow="ignore").append("Reproduce with ", "bold").append(text, "cyan")
     return Group(*made.renderables[:-1], line)

@@ -21,6 +21,7 @@ _OPENING = "namespace functions {\n"
 _LOOSE_OPENING = re.compile(r"^[ \t]*namespace\s+functions\s*\{[ \t]*\n?", re.MULTILINE)
 _BROKEN_OPENING = re.compile(r"(?<!// )namespace\W+functions(?:\W*\{)?\n?", re.IGNORECASE)
 _TOOLS = "# Tools"
+_FORMATS = "# Response Formats"
 _FRAME_END = "} // namespace functions"
 _MESSAGE = "<|message|>"
 
@@ -35,6 +36,7 @@ class _Parts:
     tools_heading: str = ""
     opening: str = ""
     closing: str = ""
+    formats: str = ""
     end: str = ""
 
     @property
@@ -60,6 +62,8 @@ def _parts(pieces: list[Piece]) -> tuple[_Parts, list[Piece]]:
             parts.opening = text
         elif region == "namespace":
             parts.closing = text
+        elif region == "response-formats":
+            parts.formats = text
         elif region == "end":
             parts.end = text
         else:
@@ -82,6 +86,10 @@ def compare_developer(pair: Pair, tools: Sequence[Tool]) -> Iterator[Named]:
     expected_end = len(block.text) - len(parts.end)
     expected = block.text[len(parts.header) : expected_end]
     body = whole.part("message", "", expected, actual[at:end], len(parts.header), at)
+    if parts.formats:
+        body, found = _without_formats(body, parts.formats)
+        if found is not None:
+            yield rules.RESPONSE_FORMATS, found
     yield from _compare_body(body, parts, inner, tools)
     if actual[end:] != parts.end:
         found = whole.part("end", "", parts.end, actual[end:], expected_end, end)
@@ -93,6 +101,17 @@ def _body_end(actual: str, start: int, end: str) -> int:
         return len(actual) - len(end)
     found = max(actual.rfind(mark, start) for mark in ("<|end|>", "<|return|>", "<|call|>"))
     return found if found >= 0 else len(actual)
+
+
+def _without_formats(body: Difference, formats: str) -> tuple[Difference, Difference | None]:
+    """Return the message without the formats at its end, and how these differ, None where they do not."""
+    cut = len(body.expected) - len(formats)
+    at, found = len(body.actual) - len(formats), None
+    if not body.actual.endswith(formats):
+        heading = body.actual.rfind(_FORMATS)
+        at = len(body.actual[:heading].rstrip("\n")) if heading >= 0 else len(body.actual)
+        found = body.part("response-formats", "", formats, body.actual[at:], cut, at)
+    return body.part("message", "", body.expected[:cut], body.actual[:at]), found
 
 
 def _compare_body(

@@ -13,7 +13,7 @@ from conformance.conversation import Assistant, Case, Instructions
 from conformance.oracles.base import Block, Kind
 from conformance.rules import calls, messages
 from conformance.rules.base import Rule
-from conformance.rules.system import EMPTY_INSTRUCTIONS, INSTRUCTIONS_ALTERED
+from conformance.rules.system import EMPTY_INSTRUCTIONS, INSTRUCTIONS_ALTERED, RESPONSE_FORMATS
 
 _START, _MESSAGE = "<|start|>", "<|message|>"
 _HEAD = re.compile(r"(<\|start\|>)?(.*?)<\|message\|>", re.DOTALL)
@@ -81,6 +81,8 @@ def name_dropped(case: Case, pair: Pair, pairs: list[Pair]) -> Named:
 def _dropped_rule(case: Case, block: Block, pairs: list[Pair]) -> Rule:
     if block.kind == "prompt":
         return messages.GENERATION_PROMPT
+    if block.kind == "developer" and block.pieces[1][0] == "response-formats":
+        return RESPONSE_FORMATS
     if block.kind == "call":
         step = case.conversation.messages[block.index]
         count = len(step.calls) if isinstance(step, Assistant) else 0
@@ -111,7 +113,8 @@ def compare_message(pair: Pair) -> Iterator[Named]:
             return
     head, _, _ = _parts(block.text)
     content = "".join([text for region, _, text in block.pieces if region == "content"])
-    end = block.pieces[-1][2]
+    # A message that is to be continued has none.
+    end = block.pieces[-1][2] if block.pieces[-1][0] == "end" else ""
     shown_head, shown, shown_end = _parts_like(actual, content)
     body_at = actual.find(_MESSAGE) + len(_MESSAGE)
     if _MESSAGE not in actual:

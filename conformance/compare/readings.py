@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from conformance.compare.align import Pair, align
 from conformance.compare.base import Found, Named
-from conformance.conversation import Assistant, Case, Instructions, ToolResult
+from conformance.conversation import Assistant, Case, Instructions, ToolResult, User
 from conformance.oracles.base import Block, Rendering
 from conformance.oracles.departures import has_exponent
 from conformance.oracles.plan import plan, takes_nothing
@@ -65,6 +65,9 @@ _EXPLAINS: dict[str, tuple[Rule, ...]] = {
     ),
     "exponents": _DEFAULTS,
     "arguments_json": (calls.ARGUMENTS_FORMATTING,),
+    "builtin_content_type": (calls.CONTENT_TYPE_MARKER,),
+    "user_name": (messages.ROLE_HEADER,),
+    "response_formats": (system.RESPONSE_FORMATS,),
 }
 _SETTINGS: dict[Slug, tuple[str, ...]] = {
     rule.slug: tuple(setting for setting, rules in _EXPLAINS.items() if rule in rules)
@@ -79,9 +82,12 @@ _SIGNS: dict[Reading, str] = {
     ("content_type", "constrain-spaced"): "<|constrain|> json<|message|>",
     ("no_arguments", "none"): " = () => any;",
     ("exponents", "1e+20"): "e+",
+    ("builtin_content_type", "constrain"): "<|constrain|>code<|message|>",
 }
 # Settings that change the developer message or what stands around it.
-_OF_DEVELOPER = frozenset({"later_instructions", "empty_instructions", "no_arguments", "exponents"})
+_OF_DEVELOPER = frozenset(
+    {"later_instructions", "empty_instructions", "no_arguments", "exponents", "response_formats"}
+)
 # So many combinations of explaining readings are tried for one case.
 _MOST = 24
 
@@ -101,15 +107,25 @@ def contested(case: Case, expected: Rendering) -> frozenset[str]:
                 settings |= {"preamble_channel", retention}
                 if message.thinking:
                     settings.add("preamble_place")
-            if message.calls:
+            if any(call.builtin for call in message.calls):
+                # Their channel is analysis, too.
+                settings |= {"builtin_content_type", "arguments_json", retention}
+            if not all(call.builtin for call in message.calls):
                 settings |= {"content_type", "arguments_json", "recipient"}
+        elif isinstance(message, User):
+            if message.name is not None:
+                settings.add("user_name")
         elif isinstance(message, ToolResult):
+            if message.builtin:
+                settings.add(retention)
             settings.add("result_recipient")
         elif isinstance(message, Instructions):
             if number:
                 settings.add("later_instructions")
             if not message.text:
                 settings.add("empty_instructions")
+    if case.conversation.response_formats:
+        settings.add("response_formats")
     if any(takes_nothing(tool) for tool in case.conversation.tools):
         settings.add("no_arguments")
     if any(block.kind == "developer" and has_exponent(block) for block in expected.blocks[:2]):

@@ -55,7 +55,7 @@ def _kept(case: Case, profile: Profile, retention: str, mode: Mode | None = None
 
 def _written(case: Case, pairs: list[Pair], profile: Profile) -> set[int]:
     """Return the messages whose thinking the template wrote."""
-    own = profile.thinking_inference if case.options.mode == "generation" else profile.thinking_training
+    own = profile.thinking_training if case.options.mode == "training" else profile.thinking_inference
     lost = {pair.block.index for pair in pairs if pair.block is not None and not pair.dropped}
     added = {pair.block.index for pair in pairs if pair.block is not None and pair.dropped}
     return (_kept(case, profile, own) - lost) | added

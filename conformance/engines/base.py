@@ -105,6 +105,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
                 raise UsageError(f"The limit {name} must be greater than 0.")
 
 
+def cut_by_caller(request: Request) -> str | None:
+    """Return why a request is no matter of an engine's whose callers do not cut its prompts, or None."""
+    if request.kwargs.get("continue_final_message"):
+        return "only transformers cuts the prompt of a message that is to be continued"
+    return None
+
+
 class Engine(Protocol):
     """A program that executes Jinja templates; subclass it, set `name` and decorate with `register`.
 
@@ -180,6 +187,7 @@ ENGINES: Registry[type[Engine]] = Registry(
         "llama.cpp": "conformance.engines.llama_cpp",
         "llama.cpp-raw": "conformance.engines.llama_cpp",
         "huggingface-js": "conformance.engines.huggingface_js",
+        "huggingface-js-0.5.5": "conformance.engines.huggingface_js",
     },
     check=_check,
 )

@@ -28,6 +28,7 @@ from conformance.engines.base import (
     Rendered,
     Request,
     SyntaxProblem,
+    cut_by_caller,
     register,
 )
 from conformance.engines.javascript_values import losses
@@ -41,6 +42,14 @@ PACKAGE = NpmPackage(
     integrity="sha512-YzEzwM5oQf4r0vs7ifWQ+yuVR1YkAHrjERQ+a8WRsStHHp4NRBg+NesjiFc+X2AFUpRvvrIeHDS1xFy9jY/IjQ==",
     member="package/dist/index.js",
     sha256="c8871915dfa68f976c11540c33fc9341c0810ebe29adb7027b8d51f2a8044936",
+)
+# Of February 2026, as LM Studio shipped it: without the test `sequence`, for one.
+OLD_PACKAGE = NpmPackage(
+    name="@huggingface/jinja",
+    version="0.5.5",
+    integrity="sha512-xRlzazC+QZwr6z4ixEqYHo9fgwhTZ3xNSdljlKfUFGZSdlvt166DljRELFUfFytlYOYvo3vTisA/AFOuOAzFQQ==",
+    member="package/dist/index.js",
+    sha256="6b1fd9d6250602b894228b5f5a0827f57cd9f771bfef7617ea4afba8f2bac968",
 )
 
 _DRIVER = Path(__file__).with_suffix(".mjs")
@@ -63,6 +72,7 @@ class HuggingFaceJsEngine(Engine):
     name: ClassVar[str] = "huggingface-js"
     shapes: ClassVar[tuple[str, ...]] = ("lm-studio",)
     own_memory_limit: ClassVar[bool] = True
+    package: ClassVar[NpmPackage] = PACKAGE
 
     def __init__(self) -> None:
         self._command: list[str] = []
@@ -71,14 +81,14 @@ class HuggingFaceJsEngine(Engine):
 
     def version(self) -> str:
         """Return the version of the package."""
-        return PACKAGE.version
+        return self.package.version
 
     def available(self) -> str | None:
         """Return what is missing, node or the package, and how to get it."""
         if shutil.which("node") is None:
             return "node is not installed: install Node.js 18 or newer"
-        if PACKAGE.read() is None:
-            return f"{PACKAGE.name} is not fetched: conformance engines fetch {self.name}"
+        if self.package.read() is None:
+            return f"{self.package.name} is not fetched: conformance engines fetch {self.name}"
         return None
 
     def fetch(self) -> bool:
@@ -86,11 +96,11 @@ class HuggingFaceJsEngine(Engine):
 
         Raises UsageError saying why it cannot be had.
         """
-        return PACKAGE.fetch()
+        return self.package.fetch()
 
     def loses(self, request: Request) -> str | None:
         """Return what of the arguments and defaults of a request JavaScript cannot carry, or None."""
-        return next(losses(request), None)
+        return cut_by_caller(request) or next(losses(request), None)
 
     def programs(self) -> Sequence[str]:
         """Return node's path."""
@@ -101,10 +111,10 @@ class HuggingFaceJsEngine(Engine):
 
         Raises UnjudgedError when node is too old, or the package is missing or altered.
         """
-        source = PACKAGE.read()
+        source = self.package.read()
         if source is None:
             raise UnjudgedError(
-                f"The engine {self.name} cannot be used: {PACKAGE.path()} is missing or altered; "
+                f"The engine {self.name} cannot be used: {self.package.path()} is missing or altered; "
                 f"run `conformance engines fetch {self.name}`."
             )
         self._command = _node_command()
@@ -170,6 +180,14 @@ class HuggingFaceJsEngine(Engine):
         if self._node is not None:
             self._node.close()
             self._node = None
+
+
+@register
+class OldHuggingFaceJsEngine(HuggingFaceJsEngine):
+    """The same in an older version of the package: programs keep one for months after the next is out."""
+
+    name: ClassVar[str] = "huggingface-js-0.5.5"
+    package: ClassVar[NpmPackage] = OLD_PACKAGE
 
 
 class _NodeDiedError(Exception):

@@ -11,7 +11,7 @@ import jinja2.ext
 from jinja2.exceptions import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from conformance.engines.base import Engine, Outcome, Request, SyntaxProblem, register
+from conformance.engines.base import Engine, Outcome, Request, SyntaxProblem, cut_by_caller, register
 from conformance.engines.jinja_common import SPECIAL_TOKENS, FrozenClock, compile_problem, failed, rendered
 
 
@@ -48,6 +48,10 @@ class PlainJinja2Engine(Engine):
     def version(self) -> str:
         """Return the installed version of Jinja2."""
         return jinja2.__version__
+
+    def loses(self, request: Request) -> str | None:
+        """Return that the prompt would have to be cut, or None."""
+        return cut_by_caller(request)
 
     def load(self) -> None:
         """Render once, so that Jinja's lazy imports are done before any limit holds."""

@@ -16,6 +16,7 @@ from conformance.engines.base import (
     Rendered,
     Request,
     SyntaxProblem,
+    cut_by_caller,
     register,
 )
 from conformance.engines.jinja_common import SPECIAL_TOKENS
@@ -95,6 +96,8 @@ class LlamaCppEngine(Engine):
 
     def loses(self, request: Request) -> str | None:
         """Return which number llama.cpp cannot write, or what its normaliser refuses, or None."""
+        if (cut := cut_by_caller(request)) is not None:
+            return cut
         if self.normalize and any(map(_has_bare_part, request.messages)):
             return "a content part that is bare text"
         for number in argument_numbers(request):

@@ -20,6 +20,7 @@ from conformance.engines.base import (
     Rendered,
     Request,
     SyntaxProblem,
+    cut_by_caller,
     register,
 )
 from conformance.engines.jinja_common import SPECIAL_TOKENS, FrozenClock, describe
@@ -84,10 +85,12 @@ class MiniJinjaEngine(Engine):
         return None
 
     def loses(self, request: Request) -> str | None:
-        """Return that an integer becomes a float which is written in another way, or None.
+        """Return that an integer becomes a float which is written in another way, that the prompt is cut, or None.
 
         In a default a float is no loss where Harmony, which reads it with serde_json, makes the same one of it.
         """
+        if (cut := cut_by_caller(request)) is not None:
+            return cut
         if any(map(self._too_large, argument_numbers(request))):
             return f"an integer outside of {self.smallest} to {self.largest} in arguments"
         if any(

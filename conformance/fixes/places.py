@@ -153,11 +153,11 @@ def tools_loop(source: Source) -> tuple[list[Part], Block]:
 
 
 def refuse_media(source: Source, parts: Iterable[Part], where: str) -> None:
-    """Raise SkippedError when some parts handle images, sound or video, which the oracle cannot judge."""
+    """Raise SkippedError when some parts handle images, sound or video, which Harmony cannot judge."""
     for tag in reach(source, parts):
         words = {c.value for c in tag_tree(tag).find_all(nodes.Const) if isinstance(c.value, str)}
         if tag.kind == "statement" and (media := words & _MEDIA):
-            raise SkippedError(f"{where} handles {min(media)!r} parts, which the oracle cannot judge")
+            raise SkippedError(f"{where} handles {min(media)!r} parts, which Harmony cannot judge")
 
 
 def refuse_unknown_keys(
@@ -175,7 +175,7 @@ def refuse_unknown_keys(
                 continue
             key = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", None)
             if isinstance(key, str) and key not in known and key not in ("get", "items", "keys"):
-                raise SkippedError(f"{where} reads {variable}.{key}, which the oracle cannot judge")
+                raise SkippedError(f"{where} reads {variable}.{key}, which Harmony cannot judge")
 
 
 def refuse_unknown_names(source: Source, parts: list[Part], known: Iterable[str], where: str) -> None:
@@ -190,4 +190,4 @@ def refuse_unknown_names(source: Source, parts: list[Part], known: Iterable[str]
             name.name for name in tag_tree(macro.arms[0].tag).find_all(nodes.Name) if name.ctx != "load"
         )
     if unknown := read - own - set(known):
-        raise SkippedError(f"{where} reads {min(unknown)}, which the oracle cannot judge")
+        raise SkippedError(f"{where} reads {min(unknown)}, which Harmony cannot judge")

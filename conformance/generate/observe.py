@@ -89,9 +89,10 @@ def _messages(conversation: Conversation) -> int:
                     mask |= BIT["calls-several-steps"]
         elif isinstance(message, ToolResult):
             mask |= _result(message.content)
-            if answered and message.call < max(answered):
-                mask |= BIT["results-out-of-order"]
-            answered.add(message.call)
+            if message.call is not None:
+                if answered and message.call < max(answered):
+                    mask |= BIT["results-out-of-order"]
+                answered.add(message.call)
         else:
             mask |= _instructions(message, first=not instructed)
             instructed = True

@@ -19,7 +19,7 @@ Region: TypeAlias = Literal[
     # the system message
     "identity", "cutoff", "current-date", "reasoning-effort", "builtin-tools", "channels", "functions-note",
     # the developer message
-    "instructions-heading", "instructions", "tools-heading", "namespace",
+    "instructions-heading", "instructions", "tools-heading", "namespace", "response-formats",
     # a tool
     "tool", "tool-description", "no-parameters",
     # a property
@@ -109,14 +109,3 @@ class Rendering:
             left -= len(piece[2])
         index = block.index if block.index >= 0 else None
         return Place(number, block.kind, index, region, path)
-
-
-def without_end(rendering: Rendering) -> Rendering:
-    """Return a rendering whose last message is to be continued: the token that ends it is left out."""
-    last = rendering.blocks[-1]
-    if not last.pieces or last.pieces[-1][0] != "end":
-        return rendering
-    end = last.pieces[-1][2]
-    block = Block(last.kind, last.index, last.pieces[:-1], last.call)
-    blocks = [*rendering.blocks[:-1], block]
-    return Rendering(rendering.text[: -len(end)], rendering.tokens[:-1], blocks, rendering.dropped)

@@ -42,7 +42,12 @@ def has_exponent(block: Block) -> bool:
 
 
 def departs(block: Block, profile: Profile) -> bool:
-    """Say whether a profile reads the header of a message otherwise than the library writes it."""
+    """Say whether a profile reads the header of a message otherwise than the library writes it.
+
+    These readings are of function calls; those of built-in tools, in the analysis channel, all libraries write alike.
+    """
+    if "<|channel|>commentary" not in {text for region, _, text in block.pieces[:3] if region == "channel"}:
+        return False
     if block.kind == "call":
         return profile.recipient == "channel"
     return block.kind == "result" and profile.result_recipient == "channel"

@@ -64,7 +64,19 @@ class HarmonyOracle:
 
         Raises OracleRefusedError when it does not accept it, crashes or hangs.
         """
-        return self._library.render(made.messages, training=mode == "training", auto_drop=made.auto_drop)
+        said = made.messages[: len(made.messages) - made.open]
+        tokens = self._library.render(said, training=mode == "training", auto_drop=made.auto_drop)
+        return [*tokens, *self._opened(made, tokens)] if made.open else tokens
+
+    def _opened(self, made: Plan, prompt: list[int]) -> list[int]:
+        """Return the tokens of the messages that the model is writing, as they go on after a prompt."""
+        out: list[int] = []
+        for raw in made.messages[-made.open :]:
+            out += self._library.render_message(raw, function_tools=False)
+        begun = prompt[len(prompt) - prompt[::-1].index(_START) - 1 :]
+        if out[: len(begun)] != begun:
+            raise OracleRefusedError("the message to be continued does not begin as the prompt ends")
+        return out[len(begun) : -1]
 
     def layout(self, case: Case) -> str:
         """Return the text a case should have by the layout alone, which costs a twentieth of asking Harmony."""
@@ -124,8 +136,8 @@ class HarmonyOracle:
             if raw is not None:
                 tokens = self._library.render_message(raw, function_tools=note)
                 length = len(self._library.decode_utf8(tokens))
+            # The last one may end otherwise, or not at all.
             stretch = text[offset : offset + length]
-            # `<|return|>` is longer than the `<|end|>` that a message by itself ends in.
             if block is made.kept[-1]:
                 stretch = text[offset:]
             blocks.append(Block(block.kind, block.index, [("message", "", stretch)], block.call, stretch))

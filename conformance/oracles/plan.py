@@ -17,6 +17,7 @@ from conformance.conversation import (
     Conversation,
     Instructions,
     Options,
+    ResponseFormat,
     Tool,
     ToolCall,
     ToolResult,
@@ -38,6 +39,7 @@ _CONTENT_TYPE = {
     "constrain-spaced": "<|constrain|> json",
     "none": None,
 }
+_BUILTIN_CONTENT_TYPE = {"code": "code", "constrain": "<|constrain|>code"}
 # Between the texts of several instructions that are merged into one.
 _BETWEEN = "\n\n"
 _END: Piece = ("end", "", "<|end|>")
@@ -61,6 +63,7 @@ class Plan:
     dropped: list[tuple[int, Block]]
     auto_drop: bool
     written: list[Block]
+    open: int = 0
 
 
 @lru_cache(maxsize=2)
@@ -91,21 +94,19 @@ def plan(case: Case, profile: Profile) -> Plan:
         messages.append(developer)
         blocks.append(block)
     calls: list[ToolCall] = []
-    for index, message in enumerate(conversation.messages):
+    training, continued = options.mode == "training", options.mode == "continue"
+    for index, message in enumerate(conversation.messages[:-1] if continued else conversation.messages):
         if isinstance(message, User):
-            _add(messages, blocks, "user", index, "user", message.text)
+            name = message.name if profile.user_name == "written" else None
+            author = "user" if name is None else f"user:{name}"
+            _add(messages, blocks, "user", index, author, message.text, role="user", name=name)
         elif isinstance(message, Assistant):
             _assistant(messages, blocks, index, message, calls, profile)
         elif isinstance(message, ToolResult):
-            author = f"functions.{calls[message.call].name}"
-            _add(
-                messages, blocks, "result", index, author, message.content,
-                role="tool", name=author, recipient="assistant", channel="commentary", call=message.call,
-            )  # fmt: skip
+            _result(messages, blocks, index, message, calls)
         elif index:
             _later_instructions(messages, blocks, index, message, profile)
-    retention = profile.thinking_inference if options.mode == "generation" else profile.thinking_training
-    training = options.mode == "training"
+    retention = profile.thinking_training if training else profile.thinking_inference
     kept = retained(messages, blocks, retention, training=training)
     dropped = _dropped(blocks, kept)
     if retention != "harmony" and len(kept) != len(blocks):
@@ -116,10 +117,19 @@ def plan(case: Case, profile: Profile) -> Plan:
         last = blocks[-1]
         last.pieces[-1] = ("end", "", "<|return|>")
         last.text = last.text[: -len("<|end|>")] + "<|return|>"
-    if not training:
+    open_ = 0
+    if continued:
+        step = conversation.messages[-1]
+        assert isinstance(step, Assistant)
+        written: list[Block] = []
+        _assistant(messages, written, len(conversation.messages) - 1, step, calls, profile)
+        last = written[-1]
+        written[-1] = Block(last.kind, last.index, last.pieces[:-1])
+        blocks, kept, open_ = [*blocks, *written], [*kept, *written], len(written)
+    elif not training:
         kept = [*kept, Block("prompt", -1, [("prompt", "", "<|start|>assistant")])]
     return Plan(
-        messages, blocks, kept, dropped, retention == "harmony", _written(kept, conversation, profile)
+        messages, blocks, kept, dropped, retention == "harmony", _written(kept, conversation, profile), open_
     )
 
 
@@ -230,7 +240,8 @@ def _developer(conversation: Conversation, profile: Profile, plus: str = "") -> 
     """Return the developer message, None where nothing is in it; `plus` is the sign of exponents above 0."""
     instructions, index = _instructions(conversation, profile)
     tools = conversation.tools
-    if instructions is None and not tools:
+    formats = conversation.response_formats if profile.response_formats == "section" else ()
+    if instructions is None and not tools and not formats:
         return None
     pieces: list[Piece] = [("header", "", "<|start|>developer<|message|>")]
     content: Raw = {"type": "developer_content"}
@@ -252,8 +263,40 @@ def _developer(conversation: Conversation, profile: Profile, plus: str = "") -> 
         heading = "# Tools\n\n" if instructions is None else "\n\n# Tools\n\n"
         pieces.append(("tools-heading", "", heading))
         write_namespace("functions", None, described, pieces, plus)
+    contents = [content] if len(pieces) > 1 else []
+    if formats:
+        # The library has no field for them: it is given their text, as what else the message says.
+        text = ("\n\n" if contents else "") + _response_formats(formats)
+        contents.append({"type": "text", "text": text})
+        pieces.append(("response-formats", "", text))
     pieces.append(_END)
-    return {"role": "developer", "content": [content]}, Block("developer", index, pieces)
+    return {"role": "developer", "content": contents}, Block("developer", index, pieces)
+
+
+def _response_formats(formats: tuple[ResponseFormat, ...]) -> str:
+    """Return the section as docs/format.md, "Structured output", has it; the schema is compact as in its example."""
+    parts = ["# Response Formats"]
+    for form in formats:
+        comment = "".join(
+            [f"// {line}\n" for line in (form.description or "").split("\n") if form.description]
+        )
+        schema = json.dumps(form.schema, ensure_ascii=False, separators=(",", ":"))
+        parts += [f"## {form.name}", comment + schema]
+    return "\n\n".join(parts)
+
+
+def _result(
+    messages: list[Raw], blocks: list[Block], index: int, result: ToolResult, calls: list[ToolCall]
+) -> None:
+    name, builtin = result.name or "", result.builtin
+    if result.call is not None:
+        name, builtin = calls[result.call].name, calls[result.call].builtin
+    author = name if builtin else f"functions.{name}"
+    _add(
+        messages, blocks, "result", index, author, result.content,
+        role="tool", name=author, recipient="assistant", channel="analysis" if builtin else "commentary",
+        call=-1 if result.call is None else result.call,
+    )  # fmt: skip
 
 
 def takes_nothing(tool: Tool) -> bool:
@@ -304,10 +347,22 @@ def _assistant(
             _add(messages, blocks, "thinking", index, "assistant", step.thinking, channel="analysis")
     for call in step.calls:
         text = arguments_text(call, profile.arguments_json)
+        kind: str | None
+        if call.builtin:
+            recipient, channel, kind = (
+                call.name,
+                "analysis",
+                _BUILTIN_CONTENT_TYPE[profile.builtin_content_type],
+            )
+        else:
+            recipient, channel, kind = (
+                f"functions.{call.name}",
+                "commentary",
+                _CONTENT_TYPE[profile.content_type],
+            )
         _add(
             messages, blocks, "call", index, "assistant", text,
-            recipient=f"functions.{call.name}", channel="commentary",
-            content_type=_CONTENT_TYPE[profile.content_type], call=len(calls),
+            recipient=recipient, channel=channel, content_type=kind, call=len(calls),
         )  # fmt: skip
         calls.append(call)
     if step.final:

@@ -22,6 +22,9 @@ PreambleChannel: TypeAlias = Literal["commentary", "analysis"]
 PreamblePlace: TypeAlias = Literal["after-thinking", "before-thinking"]
 Exponents: TypeAlias = Literal["1e20", "1e+20"]
 ArgumentsJson: TypeAlias = Literal["python", "compact"]
+BuiltinContentType: TypeAlias = Literal["code", "constrain"]
+UserName: TypeAlias = Literal["written", "omitted"]
+ResponseFormats: TypeAlias = Literal["section", "omitted"]
 
 # A reading: a setting and one of its values.
 Reading: TypeAlias = tuple[str, str]
@@ -47,6 +50,9 @@ class Profile:
     no_arguments: NoArguments = "object"
     preamble_place: PreamblePlace = "after-thinking"
     exponents: Exponents = "1e20"
+    builtin_content_type: BuiltinContentType = "code"
+    user_name: UserName = "written"
+    response_formats: ResponseFormats = "section"
 
     @lru_cache(maxsize=256)  # noqa: B019 (profiles are few, and live as long as the process)
     def differs_in(self, other: Profile) -> frozenset[str]:
@@ -71,6 +77,9 @@ class Profile:
             else self.result_recipient,
             exponents=own.exponents if own.exponents != "1e20" else self.exponents,
             content_type=own.content_type if given == "json" else given,
+            builtin_content_type=own.builtin_content_type
+            if own.builtin_content_type != "code"
+            else self.builtin_content_type,
         )
 
     def readings(self) -> dict[str, str]:

@@ -11,15 +11,19 @@ from msgspec.structs import asdict
 from conformance.conversation import Case, Instructions, Options
 from conformance.oracles.profile import (
     ArgumentsJson,
+    BuiltinContentType,
     ContentType,
     EmptyInstructions,
     Exponents,
     LaterInstructions,
+    NoArguments,
     Place,
     PreambleChannel,
     PreamblePlace,
     Profile,
+    ResponseFormats,
     Retention,
+    UserName,
     profiles,
 )
 
@@ -44,6 +48,10 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     empty_instructions: EmptyInstructions = "omitted"
     preamble_place: PreamblePlace = "after-thinking"
     exponents: Exponents = "1e20"
+    no_arguments: NoArguments = "object"
+    builtin_content_type: BuiltinContentType = "code"
+    user_name: UserName = "written"
+    response_formats: ResponseFormats = "section"
 
     def profile(self) -> Profile:
         """Return the oracle's profile with these settings."""

@@ -14,7 +14,7 @@ from conformance.errors import UsageError
 from conformance.report import compact, origin_words
 from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE, Excerpt, Parting, excerpt, parting
 from conformance.report.files import to_json
-from conformance.report.model import Divergence, Example, Target
+from conformance.report.model import REALISTIC, Divergence, Example, Target
 from conformance.report.property_card import LABELS, statement
 from conformance.report.property_card import again as own_target
 from conformance.report.visible import MARK_STYLE, Glyphs, glyphs_for, inert, inert_text
@@ -27,6 +27,7 @@ _LABEL = 9  # width of `template ` and `Harmony  `
 _HEAD = 14  # width of `Accepted under`
 _MOST_HANDED = 400  # characters of what the template was handed
 _SEEN = 4  # so many names of features, engines or rules are listed
+_NARROW = 60  # columns below which things stand one under the other
 _TEXT_WIDTH = 100  # wider lines of prose are hard to read
 _EXCERPT_WIDTH = 100
 
@@ -133,6 +134,12 @@ def _headline(target: Target, divergence: Divergence, width: int, glyphs: Glyphs
         middle.append(" line not traced", MARK_STYLE)
     table = Table.grid(padding=(0, 2), expand=False)
     table.width = min(width, _TEXT_WIDTH)
+    if width < _NARROW:
+        # Nothing is cut: what the rule is called matters more than how many lines it takes.
+        left.no_wrap, left.overflow = False, "fold"
+        for words in (left, middle, Text(_weight(divergence, glyphs), SEVERITY_STYLE[divergence.severity])):
+            table.add_row(words)
+        return table
     table.add_column(ratio=1, no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
@@ -173,7 +180,7 @@ def _conversation(example: Example, width: int, glyphs: Glyphs) -> RenderableTyp
 
 def _difference(example: Example, width: int, glyphs: Glyphs, labels: tuple[str, str]) -> RenderableType:
     if example.actual is None or example.failure is not None:
-        failure = inert(example.failure or "no text", max(width - _LABEL - 2, 20), glyphs=glyphs)
+        failure = inert(example.failure or "no text", _MOST_HANDED, glyphs=glyphs)
         return Text.assemble(("template", ACTUAL_STYLE), " ", failure)
     if example.offset is None and example.expected != example.actual:
         room = min(max(width - _LABEL - 2, 24), _EXCERPT_WIDTH)
@@ -226,35 +233,39 @@ def _caret(shown: Excerpt, told: str, width: int) -> Text:
 
 
 def _explanation(target: Target, divergence: Divergence, width: int, glyphs: Glyphs) -> Table:
+    """Return what is to say about a divergence: labels beside the words, on a narrow terminal above them."""
+    narrow = width < _NARROW
     table = Table.grid(padding=(0, 1))
     table.width = min(width - 2, _TEXT_WIDTH)
-    table.add_column(width=_HEAD, style="bold")
+    if not narrow:
+        table.add_column(width=_HEAD, style="bold")
     table.add_column(ratio=1, overflow="fold")
-    known = known_rule(divergence.rule)
+    for label, words in _facts(target, divergence, glyphs):
+        if narrow:
+            table.add_row(Text(label, "bold"))
+        table.add_row(*([words] if narrow else [label, words]))
+    return table
+
+
+def _facts(target: Target, divergence: Divergence, glyphs: Glyphs) -> Iterator[tuple[str, Text]]:
+    known, example = known_rule(divergence.rule), divergence.example
     if known is not None:
-        table.add_row("Why", Text(glyphs.plain(known.why)))
-        table.add_row("Spec", Text(glyphs.plain(known.citation)))
-        table.add_row(
-            "Try", Text(inert(divergence.fix, glyphs=glyphs) if divergence.fix else glyphs.plain(known.fix))
-        )
-    example = divergence.example
+        yield "Why", Text(glyphs.plain(known.why))
+        yield "Spec", Text(glyphs.plain(known.citation))
+        fix = inert(divergence.fix, glyphs=glyphs) if divergence.fix else glyphs.plain(known.fix)
+        yield "Try", Text(fix)
     if example.structure:
-        table.add_row(
-            "A model reads", Text("\n".join(inert(words, glyphs=glyphs) for words in example.structure))
-        )
+        yield "A model reads", Text("\n".join(inert(words, glyphs=glyphs) for words in example.structure))
     if (source := origin_words.sentence(example)) is not None:
-        table.add_row("Comes from", Text(source))
-    table.add_row("Frequency", _seen(target, divergence, glyphs))
+        yield "Comes from", Text(source)
+    yield "Frequency", _seen(target, divergence, glyphs)
     if divergence.readings or divergence.vanishes_under:
-        table.add_row("Accepted under", Text("\n".join(_readings(divergence, glyphs))))
+        yield "Accepted under", Text("\n".join(_readings(divergence, glyphs)))
     if example.also:
-        table.add_row("Also shows", Text(names(example.also, glyphs)))
+        yield "Also shows", Text(names(example.also, glyphs))
     if example.handed and compact.is_small(example.case):
         handed = inert(handed_json(example), _MOST_HANDED, glyphs=glyphs)
-        table.add_row(
-            "Handed over", Text.assemble((f"as {inert(example.shape, glyphs=glyphs)}: ", "dim"), handed)
-        )
-    return table
+        yield "Handed over", Text.assemble((f"as {inert(example.shape, glyphs=glyphs)}: ", "dim"), handed)
 
 
 def _readings(divergence: Divergence, glyphs: Glyphs) -> Iterator[str]:
@@ -266,9 +277,30 @@ def _readings(divergence: Divergence, glyphs: Glyphs) -> Iterator[str]:
         yield f"{noun} {names(divergence.vanishes_under, glyphs)}"
 
 
+def real_use(name: str) -> str:
+    """Return what the conversations of a workload are called behind their number, such as "realistic ones"."""
+    return "realistic ones" if name == REALISTIC else f"in {name}"
+
+
+def seen_in(target: Target, divergence: Divergence) -> str:
+    """Say in how many of the generated conversations a divergence is seen, and of those of real use."""
+    generated = f"{percent(divergence.share)} of {target.cases.total:,} generated conversations"
+    return f"in {generated}{of_real_use(target, divergence)}"
+
+
+def of_real_use(target: Target, divergence: Divergence) -> str:
+    """Return in how many conversations of real use a divergence is seen, as what follows the others; else nothing."""
+    if target.workload is None or divergence.workload_share is None:
+        return ""
+    used = target.workload
+    return f", {percent(divergence.workload_share)} of {used.cases.total:,} {real_use(used.name)}"
+
+
 def _seen(target: Target, divergence: Divergence, glyphs: Glyphs) -> Text:
     dot = f" {glyphs.dot} "
     text = Text(f"{percent(divergence.share)} of {compact.plural(target.cases.total, 'conversation')}")
+    if used := of_real_use(target, divergence):
+        text.append(inert(used, glyphs=glyphs))
     if divergence.engines:
         text.append(f"{dot}engine{'s'[: len(divergence.engines) > 1]} {names(divergence.engines, glyphs)}")
     if divergence.features:

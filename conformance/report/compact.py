@@ -22,6 +22,7 @@ from conformance.conversation import (
 # A longer conversation is no help on a card; `conformance replay` shows it.
 SMALL_MESSAGES = 6
 SMALL_TOOLS = 3
+_MODES = {"generation": "", "training": "training", "continue": "the last message is continued"}
 
 
 def plural(number: int, noun: str) -> str:
@@ -54,6 +55,9 @@ def lines(case: Case) -> Iterator[tuple[str, str]]:
         yield "options", options
     for tool in case.conversation.tools:
         yield "tool", _tool(tool)
+    for form in case.conversation.response_formats:
+        described = "" if form.description is None else f" {_text(form.description)}"
+        yield "format", f"{form.name}{described} {_json(form.schema)}"
     for message in case.conversation.messages:
         yield from _message(message)
 
@@ -64,7 +68,7 @@ def _options(options: Options) -> str:
         f"reasoning {options.reasoning_effort}" if options.reasoning_effort else "",
         f"identity {_text(options.model_identity)}" if options.model_identity is not None else "",
         f"built-in {', '.join(options.builtin_tools)}" if options.builtin_tools else "",
-        "training" if options.mode == "training" else "",
+        _MODES[options.mode],
     ]
     return ", ".join(filter(None, said))
 
@@ -90,10 +94,10 @@ def _message(message: Message) -> Iterator[tuple[str, str]]:
     match message:
         case Instructions(text=text, role=role):
             yield role, _text(text)
-        case User(text=text):
-            yield "user", _text(text)
-        case ToolResult(call=call, content=content):
-            yield "result", f"of call {call + 1}: {_text(content)}"
+        case User(text=text, name=name):
+            yield "user" if name is None else f"user {name}", _text(text)
+        case ToolResult(call=call, name=name, content=content):
+            yield "result", f"of {name if call is None else f'call {call + 1}'}: {_text(content)}"
         case Assistant(thinking=thinking, preamble=preamble, calls=calls, final=final):
             said = [
                 f"thinking {_text(thinking)}" if thinking is not None else "",
@@ -106,7 +110,7 @@ def _message(message: Message) -> Iterator[tuple[str, str]]:
 
 def _call(call: ToolCall) -> str:
     arguments = _text(call.arguments) if isinstance(call.arguments, str) else _json(call.arguments)
-    return f"calls {call.name}({arguments})"
+    return f"calls {'built-in ' * call.builtin}{call.name}({arguments})"
 
 
 def _text(text: str) -> str:

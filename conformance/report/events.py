@@ -135,9 +135,13 @@ class EventLog:
             if kind is None:
                 raise
         finally:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            file, self._file = self._file, None
+            try:
+                if file is not None:
+                    file.close()
+            except OSError as full:  # what was still in its buffer finds no room
+                if kind is None:
+                    raise _cannot_write(self.path, full) from full
 
     def target_started(self, name: str, sha256: str, cases: int) -> None:
         """Say that a target's campaign begins."""

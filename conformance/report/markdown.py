@@ -31,6 +31,12 @@ def cell(text: str) -> str:
     return escaped(inert(text))
 
 
+def excerpt_cell(text: str) -> str:
+    """Return a stretch of a prompt for a table's cell; of a long one its beginning and its end."""
+    kept = _CASE_WIDTH // 2
+    return cell(text if len(text) <= 2 * kept else f"{text[:kept]} […] {text[-kept:]}")
+
+
 def conversation(divergence: Divergence) -> str:
     """Return the conversation of a divergence's example for a table's cell; a large one only as its size."""
     return case_cell(divergence.example.case)

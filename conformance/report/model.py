@@ -10,6 +10,8 @@ from conformance.conversation import Case
 from conformance.oracles.authorities import Authority
 from conformance.rules.base import Severity
 
+REALISTIC: Final = "realistic"
+"""The name of the workload that is drawn from public sets."""
 SCHEMA: Final = "conformance-report/1"
 
 Verdict: TypeAlias = Literal["conforms", "diverges", "error"]
@@ -38,12 +40,27 @@ class Environment(_Part, frozen=True, kw_only=True):
     unguarded: list[str] | None = None
 
 
+class Workload(_Part, frozen=True, kw_only=True):
+    """Conversations of real use that say how much each rule weighs; `cases` is how many were judged.
+
+    `sources` are the packages that they are drawn from, with their hashes; `left_out` are lines of a log that are no
+    requests that can be judged. `missing` says why there were none.
+    """
+
+    name: str
+    cases: int = 0
+    sources: dict[str, str] = {}
+    left_out: int = 0
+    missing: str = ""
+
+
 class Run(_Part, frozen=True, kw_only=True):
     """How the campaign was run; `complete` is False when it ended early: `ended` says why.
 
-    `unanswered` counts conversations on which the authority gave no answer, by its reason: they are among `cases` and
-    judged nobody. In `layout_failures` of the others our layout does not explain the authority's text: they are judged
-    all the same, and what differs is placed by message, not by region. Relative paths are those of `directory`.
+    `unanswered` counts conversations on which the authority gave no answer, by its reason: they are among `cases`
+    and judged nobody. `workload` is what the rules were weighed with. In `layout_failures` of the others our layout
+    does not explain the authority's text: they are judged all the same, and what differs is placed by message, not
+    by region. Relative paths are those of `directory`.
     """
 
     seed: int
@@ -55,6 +72,7 @@ class Run(_Part, frozen=True, kw_only=True):
     unanswered: dict[str, int] = {}
     layout_failures: int = 0
     directory: str = ""
+    workload: Workload | None = None
 
 
 class CaseCounts(_Part, frozen=True, kw_only=True):
@@ -125,7 +143,8 @@ class Example(_Part, frozen=True, kw_only=True):
     `structure` says in short sentences what a model reads otherwise than Harmony meant, when a server has encoded
     `actual`: messages lost, extra or forged, other channels and recipients. `reproduce` is a command line that asks a
     server or program for the same prompt. `handed` holds the messages, tools and options that the template was handed,
-    empty where that was not kept. The tokens are those near the place where the texts part.
+    empty where that was not kept. The tokens are those near the place where the texts part. `line` is the line of
+    the log that a request is or was shrunk from.
     """
 
     case_id: str
@@ -150,6 +169,7 @@ class Example(_Part, frozen=True, kw_only=True):
     handed: dict[str, Any] = {}
     expected_tokens: list[Token] = []
     actual_tokens: list[Token] = []
+    line: int | None = None
 
 
 class Reading(_Part, frozen=True, kw_only=True):
@@ -166,13 +186,14 @@ class Reading(_Part, frozen=True, kw_only=True):
 class Divergence(_Part, frozen=True, kw_only=True):
     """One rule that a target breaks, with how many conversations show it and the smallest example.
 
-    `features` lists the case features that every conversation showing it has, most telling first.
-    `readings` are the cited readings that explain it everywhere, one value of each setting; `vanishes_under` the
-    profiles that have them. `needs_shapes` lists the shapes in which the example shows it, empty when every shape
-    does. A rule has one record for each `cause`, where it has several: line and error of a failure, or why engines
-    disagree; then the example's `expected` is the other engine's text. `fix` is given where it says more than the
-    rule's own. `impact` is what the model loses (structure, content, wording, white space); `accepted` is the reason
-    of a baseline that knows it.
+    `features` lists the case features that every conversation showing it has, most telling first. `readings` are
+    the cited readings that explain it everywhere, one value of each setting; `vanishes_under` the profiles that
+    have them. `needs_shapes` lists the shapes in which the example shows it, empty when every shape does. A rule
+    has one record for each `cause`, where it has several: line and error of a failure, or why engines disagree;
+    then the example's `expected` is the other engine's text. `fix` is given where it says more than the rule's own.
+    `workload_count` and `workload_share` are the same of the conversations of real use, None where none were
+    judged; a rule that only they show has the count 0. `impact` is what the model loses (structure, content,
+    wording, white space); `accepted` is the reason of a baseline that knows it.
     """
 
     rule: str
@@ -192,6 +213,8 @@ class Divergence(_Part, frozen=True, kw_only=True):
     fix: str = ""
     impact: str = ""
     accepted: str = ""
+    workload_count: int | None = None
+    workload_share: float | None = None
 
     @property
     def key(self) -> str:
@@ -247,13 +270,24 @@ class Refusal(_Part, frozen=True, kw_only=True):
     case_id: str
     case: Case
     shape: str
+    line: int | None = None
+
+
+class Weighed(_Part, frozen=True, kw_only=True):
+    """What a target made of the conversations of real use; `name` is the workload's."""
+
+    name: str
+    cases: CaseCounts
+    right_under: dict[str, float]
+    right_under_readings: float | None = None
 
 
 class Target(_Part, frozen=True, kw_only=True):
     """One template and what the campaign found about it; `findings` are about the package around it.
 
     `right_under_readings` is the share of conversations that are right under some cited readings taken together.
-    `ignored` are rules that a gate was told not to look at, `passes` what it said: None where there was no gate.
+    `workload` is the same of conversations of real use. `ignored` are rules that a gate was told not to look at,
+    `passes` what it said: None where there was no gate.
     """
 
     name: str
@@ -276,6 +310,7 @@ class Target(_Part, frozen=True, kw_only=True):
     ignored: list[str] = []
     passes: bool | None = None
     refusals: list[Refusal] = []
+    workload: Weighed | None = None
 
 
 def found_in(target: Target) -> list[Divergence | Finding]:
@@ -290,6 +325,33 @@ class LeftOut(_Part, frozen=True, kw_only=True):
     reason: str
 
 
+class LoggedCause(_Part, frozen=True, kw_only=True):
+    """Why lines of a log were not judged, without the names and numbers of one line; `first` is the first of them."""
+
+    reason: str
+    count: int
+    first: int
+
+
+class Logged(_Part, frozen=True, kw_only=True):
+    """The log that requests were read from: `requests` of its `lines` were judged.
+
+    `unreadable` are lines that are no requests, `inexpressible` requests that cannot be said to gpt-oss. `translated`
+    counts bodies of other interfaces, `ignored` what of bodies was not looked at although it may be meant for the
+    prompt. With `anonymised` the words of examples are others than those of the log.
+    """
+
+    file: str
+    lines: int
+    requests: int
+    unreadable: list[LoggedCause] = []
+    inexpressible: list[LoggedCause] = []
+    translated: dict[str, int] = {}
+    ignored: dict[str, int] = {}
+    anonymised: bool = False
+    left_over: bool = False
+
+
 class Report(_Part, frozen=True, kw_only=True, rename={"schema_": "schema"}):
     """The whole report; `authority` is None where nothing was compared with one."""
 
@@ -301,6 +363,7 @@ class Report(_Part, frozen=True, kw_only=True, rename={"schema_": "schema"}):
     left_out: list[LeftOut] = []
     authority: Authority | None = None
     precision: dict[str, Any] | None = None
+    logged: Logged | None = None
 
 
 def report_schema() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from conformance.report.cards import SEVERITY_STYLE, percent
+from conformance.report.cards import SEVERITY_STYLE, percent, real_use
 from conformance.report.compact import plural
 from conformance.report.model import Report, Run, Target, found_in
 from conformance.report.visible import Glyphs, inert
@@ -34,7 +34,7 @@ def not_harmony(target: Target) -> str:
         return f"not Harmony: {target.error}"
     right = max(target.right_under.values(), default=0.0)
     share = "none" if right == 0 else percent(right)
-    return f"not Harmony: {share} of {plural(target.cases.total, 'conversation')} right under any profile"
+    return f"not Harmony: {share} of {plural(target.cases.total, 'conversation')} identical under any profile"
 
 
 def verdict(target: Target, default: str) -> str:
@@ -68,7 +68,8 @@ def _template_verdict(target: Target, default: str) -> str:
         return words
     right = target.right_under.get(default)
     best = best_profile(target, default)
-    cases = plural(target.cases.total, "generated stress conversation")
+    logged = target.shapes == ["as-sent"]
+    cases = plural(target.cases.total, "logged request" if logged else "generated stress conversation")
     if right is None:
         return f"diverges: every property holds in {target.cases.equal:,} of {cases}"
     words = f"diverges: {target.cases.equal:,} of {cases} are identical ({percent(right)})"
@@ -77,6 +78,9 @@ def _template_verdict(target: Target, default: str) -> str:
     read = target.right_under_readings
     if read is not None and best is not None and read > max(right, best[1]):
         words += f", {percent(read)} under cited readings"
+    used = target.workload
+    if used is not None and default in used.right_under:
+        words += f"; {percent(used.right_under[default])} of {used.cases.total:,} {real_use(used.name)}"
     return words
 
 

@@ -152,3 +152,19 @@ INSTRUCTIONS_ALTERED = register(
         bad="# Instructions\n\nA<|end|>",
     )
 )
+
+RESPONSE_FORMATS = register(
+    Rule(
+        code="HT115",
+        slug=Slug("response-formats"),
+        family="developer",
+        severity="error",
+        what="The `# Response Formats` section at the end of the developer message is missing, altered or elsewhere.",
+        why="The section tells the model which form its answer has to have; without it only the sampler knows.",
+        citation='Harmony docs/format.md, "Structured output"',
+        fix="End the developer message with `# Response Formats`, and `## NAME` and the schema for each.",
+        loss=impacts.LOST,
+        good='# Response Formats\n\n## list\n\n{"type":"object"}<|end|>',
+        bad="# Instructions\n\nList it.<|end|>",
+    )
+)

@@ -63,6 +63,10 @@ class ServerProtocol(Protocol):
         """Return the body that asks for a request's prompt."""
         return chat_body(request, model)
 
+    def sent(self, body: Body) -> Body:
+        """Return what asks for the prompt of a chat-completions body that a client sent; for those that take one."""
+        return body
+
     def prompt(self, client: Client, body: bytes) -> Prompt:
         """Ask for the prompt of a body, which is JSON.
 

@@ -89,6 +89,7 @@ class Client:
     def __init__(self, access: Access) -> None:
         self.access = access
         self.base = access.address.rstrip("/")
+        self.requests = 0  # how many were sent
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if access.key is not None:
             headers["Authorization"] = f"Bearer {access.key}"
@@ -135,6 +136,7 @@ class Client:
     def _once(self, method: str, path: str, body: bytes | None) -> tuple[Answer, float]:
         deadline = time.monotonic() + self.access.timeout_s
         url = self.base + path
+        self.requests += 1
         try:
             response = self._pool.request(
                 method, url, body=body, redirect=False, retries=False, preload_content=False

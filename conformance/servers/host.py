@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from conformance.as_sent import SentRequest
 from conformance.engines.base import Outcome, Request, SyntaxProblem
 from conformance.engines.host import Ticket
 from conformance.servers.base import About, Prompt, ServerProtocol, read
@@ -25,10 +26,14 @@ class _Asked(Ticket):
 class ServerHost:
     """Asks one server for prompts; the text of a template is not used."""
 
-    def __init__(self, protocol: ServerProtocol, client: Client, about: About) -> None:
+    def __init__(
+        self, protocol: ServerProtocol, client: Client, about: About, *, model: str | None = None
+    ) -> None:
+        """Make ready to ask; `model` is one that the user named, also in place of what requests name."""
         self.protocol = protocol
         self.client = client
         self.about = about
+        self.model = model
         self.loses: Callable[[Request], str | None] | None = protocol.loses
         self._threads = ThreadPoolExecutor(client.access.concurrency, thread_name_prefix="ask")
 
@@ -46,7 +51,10 @@ class ServerHost:
         return None
 
     def body(self, request: Request) -> bytes:
-        """Return the body that asks for a request, in ASCII."""
+        """Return the body that asks for a request, in ASCII; one that was sent goes on as it is, where it can."""
+        if isinstance(request, SentRequest) and self.protocol.chat:
+            sent = request.body if self.model is None else {**request.body, "model": self.model}
+            return json.dumps(self.protocol.sent(sent)).encode("ascii")
         return json.dumps(self.protocol.body(request, self.about.model)).encode("ascii")
 
     def ask(self, body: bytes) -> Outcome:

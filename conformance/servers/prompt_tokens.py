@@ -26,7 +26,16 @@ class PromptTokens(ServerProtocol):
 
     def body(self, request: Request, model: str | None) -> Body:
         """Return a chat completion of one token that is to name the prompt's tokens."""
-        return {**chat_body(request, model), "max_tokens": 1, "return_token_ids": True}
+        return self.sent(chat_body(request, model))
+
+    def sent(self, body: Body) -> Body:
+        """Return the body, asking for one token and not for a stream of them."""
+        left = {
+            key: value
+            for key, value in body.items()
+            if key not in ("stream_options", "max_completion_tokens")
+        }
+        return {**left, "max_tokens": 1, "stream": False, "return_token_ids": True}
 
     def prompt(self, client: Client, body: bytes) -> Prompt:
         """Ask for one token, and take the prompt's."""

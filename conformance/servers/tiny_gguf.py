@@ -1,7 +1,7 @@
 """Write a tiny gpt-oss model with the real vocabulary, so that a real llama-server can be started anywhere.
 
 The weights are zeros (nobody asks the model to speak), the tokenizer is the published one: the tokens of o200k_base,
-the special tokens of Harmony, and the merges, which the vocabulary file does not list but which follow from its ranks.
+the special tokens of Harmony, and the merges, which the vocabulary file does not list but which follow from it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from platformdirs import user_cache_path
 from conformance.errors import UnjudgedError
 from conformance.oracles import vocabulary
 
-VERSION = 1  # of what is written; another number is another file in the cache
+VERSION = 2  # of what is written; another number is another file in the cache
 TOKENS = 201_088
-_FIRST_SPECIAL = 199_998
+_FIRST_SPECIAL, _LAST_SPECIAL = 199_998, 200_018
 _SPECIAL = {
     199_998: "<|startoftext|>",
     199_999: "<|endoftext|>",
@@ -65,7 +65,7 @@ def write(path: Path, template: str | None = None) -> None:
     import gguf
     import numpy
 
-    ranks = _ranks()
+    known = ranks()
     writer = gguf.GGUFWriter(path, "gpt-oss")
     writer.add_name("tiny gpt-oss with the real vocabulary")
     writer.add_block_count(1)
@@ -84,10 +84,10 @@ def write(path: Path, template: str | None = None) -> None:
     writer.add_rope_freq_base(150_000.0)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-4o")
-    names = _names(ranks)
+    names = _names(known)
     writer.add_token_list(names)
     writer.add_token_types([_CONTROL if number >= _FIRST_SPECIAL else _NORMAL for number in range(TOKENS)])
-    writer.add_token_merges(list(_merges(ranks)))
+    writer.add_token_merges(list(token_merges(known)))
     writer.add_bos_token_id(199_998)
     writer.add_eos_token_id(200_002)
     writer.add_pad_token_id(199_999)
@@ -118,7 +118,16 @@ def write(path: Path, template: str | None = None) -> None:
     writer.close()
 
 
-def _ranks() -> dict[bytes, int]:
+def special_tokens() -> dict[int, str]:
+    """Return Harmony's special tokens by number, the reserved ones between them too."""
+    return {
+        number: _SPECIAL.get(number, f"<|reserved_{number}|>")
+        for number in range(_FIRST_SPECIAL, _LAST_SPECIAL + 1)
+    }
+
+
+def ranks() -> dict[bytes, int]:
+    """Return the tokens of o200k_base with their numbers, which are the order in which they are made."""
     found = vocabulary.prepare()
     folder = found.folder
     if folder is None:
@@ -127,7 +136,7 @@ def _ranks() -> dict[bytes, int]:
     return {base64.b64decode(token): int(rank) for token, _, rank in (line.partition(b" ") for line in lines)}
 
 
-def _letters() -> dict[int, str]:
+def byte_letters() -> dict[int, str]:
     """Return GPT-2's letter for each byte: printable ones stand for themselves, others for what follows U+0100."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in plain]
@@ -135,7 +144,7 @@ def _letters() -> dict[int, str]:
 
 
 def _names(ranks: dict[bytes, int]) -> list[str]:
-    letters = _letters()
+    letters = byte_letters()
     names = [f"<|reserved_{number}|>" for number in range(TOKENS)]
     for token, rank in ranks.items():
         names[rank] = "".join([letters[byte] for byte in token])
@@ -144,26 +153,20 @@ def _names(ranks: dict[bytes, int]) -> list[str]:
     return names
 
 
-def _merges(ranks: dict[bytes, int]) -> Iterator[str]:
-    """Yield the merges in the order of their ranks: the two parts that a token consists of before its own merge."""
-    letters = _letters()
-    for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
-        if len(token) > 1:
-            parts = _merged(token, ranks, rank)
-            if len(parts) == 2:
-                yield " ".join("".join([letters[byte] for byte in part]) for part in parts)
+def token_merges(ranks: dict[bytes, int]) -> Iterator[str]:
+    """Yield the merges in the order of their ranks: every two tokens that make up a third.
 
-
-def _merged(token: bytes, ranks: dict[bytes, int], below: int) -> list[bytes]:
-    """Return the parts of a token when only merges of a lower rank than `below` are made."""
-    parts = [token[i : i + 1] for i in range(len(token))]
-    while len(parts) > 2:
-        best, at = below, -1
-        for i in range(len(parts) - 1):
-            rank = ranks.get(parts[i] + parts[i + 1], below)
-            if rank < best:
-                best, at = rank, i
-        if at < 0:
-            break
-        parts[at : at + 2] = [parts[at] + parts[at + 1]]
-    return parts
+    The published GGUFs and tokenizer.json have all of them too (446,189): tiktoken joins any two neighbours that make
+    a token, not only those that the token was once made of.
+    """
+    letters = byte_letters()
+    names = {token: "".join([letters[byte] for byte in token]) for token in ranks}
+    for token in sorted(ranks, key=ranks.__getitem__):
+        cuts = [(token[:i], token[i:]) for i in range(1, len(token))]
+        both = [
+            (ranks[left], ranks[right], left, right)
+            for left, right in cuts
+            if left in ranks and right in ranks
+        ]
+        for _, _, left, right in sorted(both):
+            yield f"{names[left]} {names[right]}"

@@ -8,10 +8,13 @@ member is named by its family and what it changes, `hf+null-content+ids`. The fa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 from itertools import product
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -19,9 +22,30 @@ from conformance.decode import decode_toml
 from conformance.errors import UsageError
 from conformance.registry import Registry
 from conformance.shapes.losses import SERVER_LOSSES
-from conformance.shapes.shape import Arguments, CanonicalShape, EmptyContent, Ids, Parts, Shape, Tools
+from conformance.shapes.shape import (
+    Arguments,
+    CanonicalShape,
+    EmptyContent,
+    Ids,
+    Parts,
+    SentShape,
+    Shape,
+    Tools,
+)
 
-__all__ = ["ALL", "SHAPES", "Family", "Shape", "default_families", "draw", "families", "shapes", "table"]
+__all__ = [
+    "ALL",
+    "AS_SENT",
+    "SHAPES",
+    "Family",
+    "Shape",
+    "default_families",
+    "draw",
+    "families",
+    "shapes",
+    "table",
+    "turns",
+]
 
 ALL = "all"
 """As the name of a shape: every family of the table."""
@@ -37,6 +61,12 @@ _ID_WORDS: dict[Ids, str] = {
     "opaque": "opaque-ids",
     "restarting": "restarting-ids",
 }
+# What clients do now and then, each by itself.
+Habit: TypeAlias = Literal["empty-calls", "parts"]
+_HABITS: dict[Habit, dict[str, Any]] = {"empty-calls": {"empty_calls": True}, "parts": {"parts": "one"}}
+RARELY = 16
+"""A family with rare members gives every so many turns to one of them."""
+
 _PART_WORDS: dict[Parts, str] = {"none": "text", "one": "parts", "several": "several"}
 
 
@@ -54,6 +84,7 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tools: Tools = "wrapped"
     thinking_beside_calls: tuple[str, ...] = ()
     cannot: tuple[str, ...] = ()
+    rare: tuple[Habit, ...] = ()
     default: bool = False
 
     def __post_init__(self) -> None:
@@ -62,7 +93,8 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"no loss is called {', '.join(sorted(unknown))}")
 
     def members(self, name: str) -> Iterator[Shape]:
-        """Yield the shapes of the family called `name`, its own way first."""
+        """Yield the shapes of the family called `name`, its own way first, the rare ones last."""
+        own: Shape | None = None
         # Results' names change fastest, parts slowest: cases take turns over members in this order.
         for parts, content, ids, names in product(self.parts, self.content, self.ids, self.names):
             changes = [_PART_WORDS[parts]] if parts != self.parts[0] else []
@@ -72,7 +104,7 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 changes.append(_ID_WORDS[ids])
             if names != self.names[0]:
                 changes.append("names")
-            yield Shape(
+            shape = Shape(
                 name="+".join([name, *changes]),
                 family=name,
                 arguments=self.arguments,
@@ -85,6 +117,11 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 thinking_beside_calls=self.thinking_beside_calls,
                 cannot=self.cannot,
             )
+            own = own or shape
+            yield shape
+        for habit in self.rare:
+            assert own is not None
+            yield replace(own, name=f"{name}+{habit}", rare=True, **_HABITS[habit])
 
 
 @lru_cache(maxsize=1)
@@ -113,6 +150,12 @@ CONVERSATION = CanonicalShape(
 )
 """What programs are given that take the conversation itself; no template is asked in it."""
 
+AS_SENT = SentShape("as-sent", "as-sent", "string", (), "absent", "counted", names=False)
+"""What is handed over when a request is given: the request."""
+
+# No families: nothing is drawn in them.
+_SINGLE = {shape.name: (shape,) for shape in (CONVERSATION, AS_SENT)}
+
 
 def default_families() -> dict[str, tuple[Shape, ...]]:
     """Return the families that are drawn from when no shape is named; they are ours alone."""
@@ -127,8 +170,8 @@ def shapes(names: Iterable[str] = ()) -> tuple[tuple[Shape, ...], ...]:
     known = families()
     chosen: dict[str, tuple[Shape, ...]] = {}
     for name in tuple(names) or default_families():
-        if name == CONVERSATION.name:
-            chosen[name] = (CONVERSATION,)
+        if name in _SINGLE:
+            chosen[name] = _SINGLE[name]
             continue
         if name == ALL:
             chosen.update(known)
@@ -147,6 +190,25 @@ def shapes(names: Iterable[str] = ()) -> tuple[tuple[Shape, ...], ...]:
 
 
 def draw(choices: tuple[tuple[Shape, ...], ...], index: int) -> Shape:
-    """Return the shape of case number `index`: families take turns, and so do members within each."""
-    family = choices[index % len(choices)]
-    return family[(index // len(choices)) % len(family)]
+    """Return the shape of case number `index`: families take turns, and so do members within each, rare ones rarely."""
+    common, rare = _by_turns(choices[index % len(choices)])
+    turn = index // len(choices)
+    if rare and turn % RARELY == RARELY - 1:
+        return rare[turn // RARELY % len(rare)]
+    return common[turn % len(common)]
+
+
+def turns(choices: tuple[tuple[Shape, ...], ...]) -> int:
+    """Return after how many cases every shape had its turn, and the turns begin anew."""
+    lengths = []
+    for family in choices:
+        common, rare = _by_turns(family)
+        lengths += [len(common), RARELY * len(rare) if rare else 1]
+    return len(choices) * math.lcm(*lengths)
+
+
+@lru_cache
+def _by_turns(family: tuple[Shape, ...]) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
+    """Return the members that take turns, and those that do so rarely; a rare one that was named is not rare."""
+    common = tuple(shape for shape in family if not shape.rare)
+    return (common, tuple(shape for shape in family if shape.rare)) if common else (family, ())

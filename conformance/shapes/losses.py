@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from conformance.conversation import Assistant, Case, Conversation, ToolCall, ToolResult
+from conformance.conversation import Assistant, Case, Conversation, ToolCall, ToolResult, User
 
 
 def _steps(case: Case) -> Iterator[Assistant]:
@@ -57,6 +57,10 @@ SERVER_LOSSES: dict[str, tuple[Callable[[Case], bool], str]] = {
         lambda case: isinstance((case.conversation.messages or (None,))[-1], Assistant),
         "the server goes on with a last message of the assistant, or refuses it",
     ),
+    "results-without-call": (
+        lambda case: any(isinstance(m, ToolResult) and m.call is None for m in case.conversation.messages),
+        "the API takes no tool result without the call that it answers",
+    ),
     "schemas-without-grammar": (
         lambda case: any(without_grammar(tool.parameters) for tool in case.conversation.tools),
         "the server makes a grammar of each tool's parameters, and refuses those that make none",
@@ -77,14 +81,34 @@ SERVER_LOSSES: dict[str, tuple[Callable[[Case], bool], str]] = {
         lambda case: any(tool.parameters is None for tool in case.conversation.tools),
         "the server gives tools without parameters an empty schema",
     ),
+    "user-names": (
+        lambda case: any(isinstance(m, User) and m.name is not None for m in case.conversation.messages),
+        "the server does not pass users' names on",
+    ),
     "training": (
-        lambda case: case.options.mode == "training",
+        lambda case: case.options.mode != "generation",
         "the server always asks for a generation prompt",
     ),
 }
 """What servers lose by their own handling, by the word that the table uses."""
 
 _NO_JSON = object()
+
+
+def harmony_only(case: Case) -> str | None:
+    """Say what of a case no form of messages has that is handed to a template, if there is something."""
+    conversation = case.conversation
+    if conversation.response_formats:
+        return "no template is handed response formats"
+    if any(call.builtin for call in conversation.calls()):
+        return "messages have no calls of built-in tools"
+    if any(isinstance(message, ToolResult) and message.builtin for message in conversation.messages):
+        return "messages have no results of built-in tools"
+    if case.options.mode == "continue":
+        last = (conversation.messages or (None,))[-1]
+        if not isinstance(last, Assistant) or last.calls or not last.final:
+            return "only an answer's text can be continued by transformers' continue_final_message"
+    return None
 
 
 def ambiguous_results(conversation: Conversation, *, names: bool) -> str | None:
@@ -95,7 +119,12 @@ def ambiguous_results(conversation: Conversation, *, names: bool) -> str | None:
         if isinstance(message, Assistant) and message.calls:
             start, open_calls, answered = made, [call.name for call in message.calls], []
             made += len(message.calls)
+        elif isinstance(message, ToolResult) and message.call is None:
+            # Who counts results, or looks for their names, takes it for an open call's.
+            if len(answered) < len(open_calls):
+                return "a result without a call beside calls that are not answered needs tool_call ids"
         elif isinstance(message, ToolResult):
+            assert message.call is not None
             here = message.call - start
             if here < 0:
                 return "a result that answers an earlier step's call needs tool_call ids"
@@ -113,7 +142,7 @@ def late_results(conversation: Conversation) -> str | None:
         if isinstance(message, Assistant) and message.calls:
             start = made
             made += len(message.calls)
-        elif isinstance(message, ToolResult) and message.call < start:
+        elif isinstance(message, ToolResult) and message.call is not None and message.call < start:
             return "a result that answers an earlier step's call needs ids that are unique"
     return None
 

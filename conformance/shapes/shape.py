@@ -6,12 +6,23 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from conformance.conversation import Assistant, Case, Conversation, Instructions, Tool, ToolCall, ToolResult
+from conformance.as_sent import SentCase, SentRequest, as_sent
+from conformance.conversation import (
+    Assistant,
+    Case,
+    Conversation,
+    Instructions,
+    Tool,
+    ToolCall,
+    ToolResult,
+    plain_case,
+)
 from conformance.engines.base import Request
 from conformance.oracles.plan import arguments_text
 from conformance.shapes.losses import (
     SERVER_LOSSES,
     ambiguous_results,
+    harmony_only,
     late_results,
     parsed_arguments,
     unparsable_arguments,
@@ -49,6 +60,8 @@ class Shape:
     tools: Tools = "wrapped"
     thinking_beside_calls: tuple[str, ...] = ()
     cannot: tuple[str, ...] = ()
+    empty_calls: bool = False
+    rare: bool = False
 
     def loses(self, case: Case) -> str | None:
         """Say what of the case this shape cannot carry, or None when it carries all of it."""
@@ -57,6 +70,9 @@ class Shape:
             if has_it(case):
                 return reason
         conversation = case.conversation
+        lost = harmony_only(case)
+        if lost is not None:
+            return lost
         if self.arguments == "parsed":
             lost = unparsable_arguments(conversation)
             if lost is not None:
@@ -75,6 +91,8 @@ class Shape:
             kwargs["model_identity"] = options.model_identity
         if options.builtin_tools:
             kwargs["builtin_tools"] = list(options.builtin_tools)
+        if options.mode == "continue":
+            kwargs["continue_final_message"] = True
         tools = case.conversation.tools
         return Request(
             messages=self.messages(case.conversation),
@@ -99,15 +117,20 @@ class Shape:
                 calls.extend(made)
             elif isinstance(message, ToolResult):
                 raw: Raw = {"role": "tool", "content": self._text(message.content)}
-                call, identity = calls[message.call]
-                if self.ids != "none":
-                    raw["tool_call_id"] = identity
-                if self.names:
-                    raw["name"] = call.name
+                if message.call is None:
+                    raw["name"] = message.name
+                else:
+                    call, identity = calls[message.call]
+                    if self.ids != "none":
+                        raw["tool_call_id"] = identity
+                    if self.names:
+                        raw["name"] = call.name
                 out.append(raw)
+            elif isinstance(message, Instructions):
+                out.append({"role": message.role, "content": self._text(message.text)})
             else:
-                role = message.role if isinstance(message, Instructions) else "user"
-                out.append({"role": role, "content": self._text(message.text)})
+                user: Raw = {"role": "user", "content": self._text(message.text)}
+                out.append(user if message.name is None else {**user, "name": message.name})
         return out
 
     def _id(self, number: int, position: int) -> str:
@@ -128,6 +151,8 @@ class Shape:
             raw.update(dict.fromkeys(names, step.thinking))
         if calls:
             raw["tool_calls"] = [self._call(call, identity) for call, identity in calls]
+        elif self.empty_calls:
+            raw["tool_calls"] = []
         return raw
 
     def _call(self, call: ToolCall, identity: str) -> Raw:
@@ -175,4 +200,27 @@ class CanonicalShape(Shape):
         plain = Shape.request(self, case)
         return CaseRequest(
             plain.messages, plain.tools, plain.kwargs, plain.add_generation_prompt, plain.date, case
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SentShape(Shape):
+    """A request as a client sent it, nothing rewritten: only cases that were read from one have it."""
+
+    def loses(self, case: Case) -> str | None:
+        """Return None for a case that was read from a request, which is what it was sent as."""
+        return None if isinstance(case, SentCase) else "it was not read from a request"
+
+    def request(self, case: Case) -> Request:
+        """Return the request itself."""
+        assert isinstance(case, SentCase)
+        sent = as_sent(case.body, case.options.date)
+        return SentRequest(
+            sent.messages,
+            sent.tools,
+            sent.kwargs,
+            sent.add_generation_prompt,
+            sent.date,
+            case.body,
+            plain_case(case),
         )

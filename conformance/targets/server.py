@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -46,13 +47,14 @@ class ServerTarget(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     source: ServerSource
     protocol: ServerProtocol
+    body: Callable[[Request], bytes]
     key_variable: str | None
     text: str | None = None
     harmony: bool | None = None
 
     def reproduce(self, request: Request) -> str:
         """Return the curl line that asks for this request's prompt; a key stands in it as a variable."""
-        body = msgspec.json.decode(msgspec.json.encode(self.protocol.body(request, self.source.model)))
+        body = msgspec.json.decode(self.body(request))
         return curl(self.source.location.rstrip("/") + self.protocol.path, body, self.key_variable)
 
 
@@ -81,7 +83,7 @@ def open_server(access: Access, *, server: str | None = None, model: str | None 
         about = protocol.about(client)
         if model is not None:
             about = About(about.version, model, about.template, about.model_file)
-        host = ServerHost(protocol, client, about)
+        host = ServerHost(protocol, client, about, model=model)
         try:
             today = _today(host)
         except BaseException:
@@ -108,6 +110,7 @@ def open_server(access: Access, *, server: str | None = None, model: str | None 
         sha256=hashlib.sha256(name.encode()).hexdigest(),
         source=source,
         protocol=protocol,
+        body=host.body,
         key_variable=access.key_variable if access.key else None,
     )
     return Group([target], {protocol.name: host}, protocol.shapes, today, host.close)

@@ -112,11 +112,16 @@ class Source:
 
     @property
     def own_arguments(self) -> set[str]:
-        """What the template reads, sets nowhere and no host gives it unasked: its own keyword arguments."""
+        """What the template reads, sets nowhere and no host gives it unasked: its own keyword arguments.
+
+        A function that it calls is the host's, whatever its name: no client hands one over.
+        """
+        calls = [call.node for call in self._syntax.find_all(nodes.Call)]
         names = list(self._syntax.find_all(nodes.Name))
         defined = {name.name for name in names if name.ctx != "load"}
         defined |= {macro.name for macro in self._syntax.find_all(nodes.Macro)}
-        return {name.name for name in names if name.ctx == "load"} - defined - _GIVEN
+        read = {name.name for name in names if name.ctx == "load" and not any(name is call for call in calls)}
+        return read - defined - _GIVEN
 
     def replaced(self, *changes: tuple[int, int, str]) -> str:
         """Return the text with some stretches replaced; they must not overlap."""

@@ -15,7 +15,7 @@ from conformance.sources import resolve
 from conformance.template.mask_engine import Masked
 
 TRAINING = resource("templates", "gpt-oss-training.jinja").read_text(encoding="utf-8")
-USER = "{{- '<|start|>user<|message|>'"
+USER = "{{- '<|start|>user' ~"
 MARKED = "{%- generation -%}\n      {{- said[18:] -}}\n      {%- endgeneration -%}"
 PLANTED = {
     "the user's text": (

@@ -56,7 +56,7 @@ def npm(tmp_path: Path, packages: Path, monkeypatch: pytest.MonkeyPatch) -> Npm:
         lines = commands or f'echo "$@" >"{tmp_path}/asked"; cp "{tmp_path}/packed" scope-tiny-1.2.3.tgz'
         (folder / "npm").write_text(f"#!/bin/sh\n{lines}\n")
         (folder / "npm").chmod(0o755)
-        monkeypatch.setattr(huggingface_js, "PACKAGE", pinned(data))
+        monkeypatch.setattr(huggingface_js.HuggingFaceJsEngine, "package", pinned(data))
 
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     put(tarball(**{MEMBER: CODE}))
@@ -85,7 +85,7 @@ def test_no_command_prints_the_help(run: Run) -> None:
 def test_fetched_once_and_again_when_damaged(run: Run, npm: Npm, packages: Path, tmp_path: Path) -> None:
     assert run("engines", "fetch", "huggingface-js") == (0, "huggingface-js  fetched\n", "")
     assert (tmp_path / "asked").read_text().startswith("pack @scope/tiny@1.2.3 ")
-    assert run("engines", "fetch") == (0, "huggingface-js  was cached\n", "")
+    assert run("engines", "fetch", "huggingface-js") == (0, "huggingface-js  was cached\n", "")
     (kept,) = packages.iterdir()
     assert (kept.name, kept.read_bytes()) == ("scope-tiny-1.2.3-index.js", CODE)
     kept.write_bytes(CODE + b"//")

@@ -96,6 +96,11 @@ def _canonical(case: Case) -> list[tuple]:
     return out
 
 
+def _text(content):
+    """Return a content as text: parts joined."""
+    return "".join(part["text"] for part in content) if isinstance(content, list) else content
+
+
 def _carried(shape, messages) -> list[tuple]:
     """Read a shape's messages back as a server would hand them on, by ids, names or order."""
     out: list[tuple] = []
@@ -112,7 +117,7 @@ def _carried(shape, messages) -> list[tuple]:
                 names.append(call["function"]["name"])
                 calls.append((call["function"]["name"], call["function"]["arguments"]))
             thinking = raw.get("thinking", raw.get("reasoning_content"))
-            out.append(("assistant", thinking, raw.get("content"), calls))
+            out.append(("assistant", thinking, _text(raw.get("content")), calls))
         elif raw["role"] == "tool":
             if "tool_call_id" in raw:
                 number = ids[raw["tool_call_id"]]
@@ -121,9 +126,9 @@ def _carried(shape, messages) -> list[tuple]:
                 if "name" in raw and names[start:].count(raw["name"]) == 1:
                     number = start + names[start:].index(raw["name"])
             answered += 1
-            out.append(("tool", number, raw["content"]))
+            out.append(("tool", number, _text(raw["content"])))
         else:
-            out.append((raw["role"], raw["content"]))
+            out.append((raw["role"], _text(raw["content"])))
     return out
 
 

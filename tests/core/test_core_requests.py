@@ -106,7 +106,7 @@ def test_what_a_shape_writes_is_read_back(shape: Any) -> None:
         ({"role": "system", "content": "a"}, Instructions(text="a")),
         ({"role": "developer", "content": "a"}, Instructions(text="a", role="developer")),
         ({"role": "system", "content": None}, Instructions(text="")),
-        ({"role": "user", "content": "a", "name": "Ada"}, User(text="a")),
+        ({"role": "user", "content": "a", "name": "Ada"}, User(text="a", name="Ada")),
         (
             {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
             User(text="ab"),

@@ -24,7 +24,7 @@ from conformance.conversation import (
 from conformance.engines.base import Request
 from conformance.errors import UsageError
 from conformance.generate import case_at
-from conformance.shapes import ALL, Shape, default_families, draw, families, shapes
+from conformance.shapes import ALL, Shape, default_families, draw, families, shapes, turns
 
 MEMBERS = [shape for family in families().values() for shape in family]
 DEFAULT = [shape for family in default_families().values() for shape in family]
@@ -275,7 +275,7 @@ def test_requests_share_nothing_that_a_template_could_change_for_the_next() -> N
 
 def test_drawing() -> None:
     choices = shapes()
-    period = 2 * max(len(family) for family in choices)
+    period = turns(choices)
     counted = [draw(choices, index).name for index in range(period)]
     assert set(counted) == {shape.name for shape in DEFAULT}
     assert [name.split("+")[0] for name in counted[:4]] == ["hf", "openai", "hf", "openai"]
@@ -297,6 +297,18 @@ def test_no_name_draws_what_it_always_drew() -> None:
         "hf+ids", "openai+absent-content", "hf+ids+names", "openai+absent-content+names",
     ]  # fmt: skip
     assert drawn[22:] == ["hf+empty-content+ids+names", "openai+empty-content+names"]
+
+
+def test_what_clients_do_now_and_then_is_drawn_rarely() -> None:
+    drawn = [draw(shapes(), index).name for index in range(2_000)]
+    rare = {name: drawn.count(name) for name in set(drawn) if name.endswith(("+empty-calls", "+parts"))}
+    assert rare == {"hf+empty-calls": 62, "openai+empty-calls": 31, "openai+parts": 31}
+    said = Conversation(messages=(Assistant(final="18"), User(text="ok")))
+    (empty,), (parts,) = shapes(["openai+empty-calls"])[0], shapes(["openai+parts"])[0]
+    assert empty.messages(said)[0] == {"role": "assistant", "content": "18", "tool_calls": []}
+    assert parts.messages(said)[1] == {"role": "user", "content": [{"type": "text", "text": "ok"}]}
+    # One that is named is all that is drawn.
+    assert {draw(shapes(["openai+parts"]), index).name for index in range(40)} == {"openai+parts"}
 
 
 def test_all_names_every_family() -> None:

@@ -31,7 +31,7 @@ from conformance.resources import resource
 from conformance.shapes import draw, shapes
 from conformance.sources import catalogue
 
-NAME = "huggingface-js"
+NAME, OLD = "huggingface-js", "huggingface-js-0.5.5"
 ENGINE = get_engine(NAME)
 MISSING = ENGINE.available()
 needs_engine = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
@@ -227,7 +227,10 @@ def test_keys_that_only_look_like_numbers_keep_their_places(js: EngineHost) -> N
     assert outcome == Rendered('{"b": 1, "01": 2, "4294967295": 3, "-1": 4, "__proto__": 5}')
 
 
-def test_the_reference_template_is_right_wherever_nothing_is_lost(js: EngineHost) -> None:
+@pytest.mark.parametrize("name", [NAME, OLD])
+def test_the_reference_template_is_right_wherever_nothing_is_lost(name: str) -> None:
+    if (missing := get_engine(name).available()) is not None:
+        pytest.skip(missing)
     source = resource("templates", "gpt-oss.jinja").read_text("utf-8")
     oracle, choices = HarmonyOracle(), shapes()
     requests, expected, lost = [], [], 0
@@ -242,7 +245,22 @@ def test_the_reference_template_is_right_wherever_nothing_is_lost(js: EngineHost
         requests.append(request)
         expected.append(Rendered(oracle.render(case).text))
     assert 0 < lost < len(requests)
-    assert list(js.render_many(source, requests)) == expected
+    with EngineHost(name) as host:
+        assert list(host.render_many(source, requests)) == expected
+
+
+def test_the_old_package_lacks_what_the_new_one_has(
+    js: EngineHost, request_of: Callable[..., Request]
+) -> None:
+    if (missing := get_engine(OLD).available()) is not None:
+        pytest.skip(missing)
+    with EngineHost(OLD) as old:
+        for template, reason in (
+            ("{{ messages is sequence }}", "Unknown test: sequence"),
+            ("{{ 1|string }}", "Unknown NumericValue filter: string"),
+        ):
+            assert isinstance(js.render(template, request_of()), Rendered)
+            assert old.render(template, request_of()) == Crashed("Error", reason, None)
 
 
 # A real template
@@ -416,6 +434,7 @@ def test_a_node_killed_from_outside_blames_no_case(request_of: Callable[..., Req
 
 def test_the_version_is_that_of_the_package() -> None:
     assert ENGINE.version() == huggingface_js.PACKAGE.version == "0.5.11"
+    assert get_engine(OLD).version() == "0.5.5"
 
 
 def test_no_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -18,6 +18,24 @@ RULES = {fix.name: fix.rules for fix in fixes()}
 # A fault in the reference, the fix that removes it and the rule that it removes.
 FAULTS = [
     (
+        "empty-calls",
+        "template-crashed",
+        "{%- set is_prompt = add_generation_prompt",
+        (
+            "{%- for message in messages %}{% if 'tool_calls' in message %}{% set _ = message.tool_calls[0].function %}"
+            "{% endif %}{% endfor -%}{%- set is_prompt = add_generation_prompt"
+        ),
+    ),
+    (
+        "content-parts",
+        "template-crashed",
+        "{%- set is_prompt = add_generation_prompt",
+        (
+            "{%- for message in messages %}{% if message.role == 'user' %}{% set _ = message.content + '' %}"
+            "{% endif %}{% endfor -%}{%- set is_prompt = add_generation_prompt"
+        ),
+    ),
+    (
         "plain-results",
         "result-json-encoded",
         "{{- text_at(message, 'content', 'the content of a tool message') ~ '<|end|>' -}}",
@@ -66,7 +84,8 @@ FAULTS = [
 def test_a_fix_removes_its_rule(runner: Runner, name: str, slug: str, find: str, replace: str) -> None:
     wrong = edited(REFERENCE, find, replace)
     assert slug in RULES[name]
-    trials = Trials.drawn(runner, 0, 60, wrong)
+    # What clients do seldom is drawn seldom.
+    trials = Trials.drawn(runner, 0, 250 if name in ("empty-calls", "content-parts") else 60, wrong)
     before = trials.judge(wrong)
     assert before.counts[slug]
     after = trials.judge(FIXES[name].apply(Source(wrong)))
@@ -122,9 +141,7 @@ def test_an_expression_fix_changes_one_tag(name: str, loop: str, fixed: str) -> 
 
 def test_space_between_tags_is_stripped(runner: Runner) -> None:
     """What an engine without trim_blocks writes between two tags."""
-    wrong = edited(
-        REFERENCE, "{{- '<|start|>user<|message|>' ~", "{{- '' }} {{ '' -}}{{- '<|start|>user<|message|>' ~"
-    )
+    wrong = edited(REFERENCE, "{{- '<|start|>user' ~", "{{- '' }} {{ '' -}}{{- '<|start|>user' ~")
     assert rules(runner, wrong)
     fixed = FIXES["whitespace-between-tags"].apply(Source(wrong))
     assert rules(runner, fixed) == {}

@@ -128,7 +128,7 @@ def test_what_an_argument_of_the_template_decides_stays(
     result = repaired(runner, own, cases=30)
     assert result.text == own
     assert {refused.reason for refused in result.refused} == {
-        "it would end what the argument hush decides, which the oracle cannot judge"
+        "it would end what the argument hush decides, which Harmony cannot judge"
     }
 
 
@@ -197,7 +197,7 @@ def _trap(runner: Runner) -> str:
         for seed in (0, 1)
     )
     word = next(text for text in sorted(new - seen) if re.fullmatch(r"[A-Za-z ]{4,}", text))
-    user = "{{- '<|start|>user<|message|>' ~"
+    user = "{{- '<|start|>user' ~"
     return edited(REFERENCE, user, f"{{{{- '!' if message['content'] == '{word}' else '' -}}}}{user}")
 
 

@@ -184,3 +184,29 @@ def test_a_server_gets_the_body_itself(run: Run, place: Path) -> None:
     with serving(Noting()) as address:
         assert run("diff", address, "--case", "request.json").code == EXIT_CONFORMS
     assert seen[-1] == body
+
+
+def test_a_server_gets_logged_bodies_and_may_refuse_them(run: Run, place: Path) -> None:
+    seen: list[Any] = []
+
+    class Choosy(Llama):
+        def __call__(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
+            if path == "/apply-template":
+                seen.append(body)
+                if body.get("tool_choice") == "required":
+                    return 400, {"error": {"message": f"no {body['messages'][0]['content']!r} here"}}, {}
+            return super().__call__(method, path, body, headers)
+
+    body = {"model": "x", "messages": [{"role": "user", "content": "Hi Ann"}], "response_format": {"a": 1}}
+    (place / "log.jsonl").write_text(
+        "".join(json.dumps(each) + "\n" for each in (body, {**body, "tool_choice": "required"}))
+    )
+    with serving(Choosy()) as address:
+        result = run("requests", "log.jsonl", address)
+        assert result.code == EXIT_CONFORMS
+        assert body in seen
+        assert "refused 50 %  HTTP N: no … here" in result.out
+        assert "Ann" not in result.out
+        run("requests", "log.jsonl", address, "--anonymise", "--output", "out", "--model", "other")
+    assert seen[-1]["model"] == "other"
+    assert "Ann" not in (place / "out" / "report.json").read_text()

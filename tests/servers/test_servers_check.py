@@ -77,7 +77,7 @@ def test_a_fault_is_shrunk_and_shown_as_a_line_that_can_be_pasted(run: Run, plac
         assert example.template_line is None
         assert example.case.options.date == today()
         assert len(example.case.conversation.messages) == 2  # a call, and a result so that it is not the last
-        line = re.search(r"^  Ask +(curl .*)$", result.out, re.MULTILINE)
+        line = re.search(r"^  Or ask +(curl .*)$", result.out, re.MULTILINE)
         assert line is not None
         assert line[1] in [each.example.reproduce for each in found.divergences]
         done = subprocess.run(shlex.split(example.reproduce), capture_output=True, check=True, timeout=60)
@@ -111,7 +111,7 @@ def test_what_a_server_refuses_is_counted_apart(run: Run, place: Path) -> None:
     several = causes["HTTP N: Got N tools, at most N"]
     assert len(several.case.conversation.tools) > 1
     assert several.message.startswith("HTTP 400: Got ")
-    assert "refused, counted apart (Harmony renders them)" in " ".join(result.out.split())
+    assert "refused, though Harmony renders them (not counted)" in " ".join(result.out.split())
     assert several.message in " ".join(result.out.split())
 
 

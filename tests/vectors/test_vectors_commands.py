@@ -127,7 +127,7 @@ def test_what_was_added_is_replayed_first(
     """A fault that shows in one conversation only is found by the smallest campaign, in every family of shapes."""
     monkeypatch.setattr("conformance.vectors.files.default_folder", lambda: folder)
     monkeypatch.chdir(tmp_path)
-    user = "{{- '<|start|>user<|message|>' ~"
+    user = "{{- '<|start|>user' ~"
     text = resource("templates", "gpt-oss.jinja").read_text("utf-8")
     assert text.count(user) == 1
     fault = f"{{{{- '!' if message['content'] == 'Rare words.' else '' -}}}}{user}"
@@ -290,7 +290,7 @@ def test_check_reports_as_check_does(
     assert "HT103 reasoning-effort" in out
     assert f"case {vector.id}" in out
     # The command is pasted as it is, so it may be longer than the terminal is wide.
-    again = f"Again conformance vectors check --id {vector.id} --command {shlex.quote(command)}"
+    again = f"Reproduce with conformance vectors check --id {vector.id} --command {shlex.quote(command)}"
     assert again in out.replace("\n", "")
     assert "diverges: 4 of 5 conversations right" in out
     report = json.loads((folder / "report.json").read_text())

@@ -21,7 +21,7 @@ from conformance.conversation import Assistant, Case, ToolResult, case_id
 from conformance.engines.in_process import InProcessHost
 from conformance.errors import UsageError
 from conformance.resources import resource
-from conformance.rules import behaviour, catalogue, rule
+from conformance.rules import behaviour, catalogue, rule, system
 from conformance.shapes import shapes
 from conformance.sources import Provenance, Template
 
@@ -38,6 +38,7 @@ NOT_PLANTED: dict[str, str] = {
     behaviour.DOES_NOT_COMPILE.slug: "a template that no engine compiles is no target, and one engine runs the mutants",
     behaviour.ENGINE_DISAGREES.slug: "one engine runs the mutants",
     behaviour.UNCLASSIFIED.slug: "it is the name of what has no name",
+    system.RESPONSE_FORMATS.slug: "no template is handed response formats",
     **{
         known.slug: "it is about the files around a template"
         for known in catalogue()
