@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from conformance.as_sent import SentCase
+from conformance.bounds import EXPLAIN_ALL_S, EXPLAIN_S, TimeIsUpError, time_limit
 from conformance.campaign import assemble
 from conformance.campaign.apart import causes
 from conformance.campaign.causes import plain
@@ -19,7 +21,7 @@ from conformance.campaign.shrink import Shrinker
 from conformance.campaign.tally import RefusalTally, RuleTally, Sighting, Tally
 from conformance.conversation import Case, Conversation
 from conformance.engines.base import Refused
-from conformance.engines.host import Host
+from conformance.engines.host import EngineHost, Host
 from conformance.errors import UnjudgedError, UsageError
 from conformance.logged.words import Words
 from conformance.report.model import Divergence, Refusal
@@ -66,7 +68,7 @@ class Examples:
         found = [(seen, self.as_seen(target, seen)) for seen in rules.values()]
         return [(seen, shown) for seen, shown in found if shown is not None]
 
-    def _shrinker(self, target: Target, host: Host, smallest: Sighting, late: Callable[[], bool]) -> Shrinker:
+    def _shrinker(self, target: Target, host: Host, smallest: Sighting) -> Shrinker:
         """Return what shrinks a sighting: on its engine, and where engines disagree on both."""
         runner, found = self._runner, smallest.found
         names = [smallest.engine, *([found.against] if found.against else [])]
@@ -77,38 +79,64 @@ class Examples:
             expressible=runner.expressible(*names),
             against=(found.against, runner.hosts[found.against]) if found.against else None,
             date=runner.settings.date,
-            late=late,
         )
 
     def causes(
-        self, target: Target, rules: dict[str, RuleTally], late: Callable[[], bool]
-    ) -> list[tuple[RuleTally, assemble.Shown]]:
-        """Shrink the smallest case of every cause of every rule; once it is `late` the rest stay as seen."""
-        found: list[tuple[RuleTally, assemble.Shown]] = []
-        for key, seen in rules.items():
-            shown = self._shrunk(target, key, late, seen)
-            if shown is None:
-                if (fallback := self.as_seen(target, seen)) is not None:
-                    found.append((seen, fallback))
-                continue
-            found += causes(
-                seen,
-                shown,
-                partial(self._shrunk, target, key, late),
-                partial(self.as_seen, target),
-            )
-        return found
+        self, target: Target, rules: dict[str, RuleTally], left: Callable[[], float]
+    ) -> tuple[list[tuple[RuleTally, assemble.Shown]], list[str]]:
+        """Shrink the smallest case of every cause of every rule and trace its line, for as many seconds as are `left`.
 
-    def _shrunk(
-        self, target: Target, key: str, late: Callable[[], bool], seen: RuleTally, place: str = ""
-    ) -> assemble.Shown | None:
-        """Shrink the smallest case of a rule, or of one place of it, and trace its line; None where nothing shrinks."""
-        if key in _NOT_SHRUNK or late():
-            return None
+        Those that take too long stay as they were seen; how many is the second thing returned, in words.
+        """
+        found: list[tuple[RuleTally, assemble.Shown]] = []
+        patience = EXPLAIN_ALL_S
+        slow, unasked = list[str](), 0
+
+        def explained(key: str, seen: RuleTally, place: str = "") -> assemble.Shown | None:
+            nonlocal patience, unasked
+            seconds = min(EXPLAIN_S, patience, left())
+            if seconds <= 0 or key in _NOT_SHRUNK:
+                unasked += key not in _NOT_SHRUNK
+                return None
+            begin = time.monotonic()
+            try:
+                with time_limit(seconds):
+                    return self._explained(target, key, seen, place)
+            except TimeIsUpError:
+                slow.append(seen.smallest.found.rule)
+                self._restart(seen.smallest)
+                return None
+            finally:
+                patience -= time.monotonic() - begin
+
+        for key, seen in rules.items():
+            as_seen = partial(self.as_seen, target)
+            if (shown := explained(key, seen)) is not None:
+                found += causes(seen, shown, partial(explained, key), as_seen)
+            elif (shown := as_seen(seen)) is not None:
+                found.append((seen, shown))
+        cut = []
+        if slow:
+            cut.append(f"to shrink and trace {_words(slow)} took too long; the example is as it was seen")
+        if unasked:
+            cut.append(f"{unasked} examples are as they were seen, for there was no time to shrink them")
+        return found, cut
+
+    def _restart(self, smallest: Sighting) -> None:
+        """Forget what was asked of the engines in the middle of which time was up."""
+        self._locator.close()
+        for name in (smallest.engine, smallest.found.against):
+            if isinstance(host := self._runner.hosts.get(name), EngineHost):
+                host.close()
+
+    def _explained(self, target: Target, key: str, seen: RuleTally, place: str) -> assemble.Shown | None:
+        """Return the shrunk case of a rule, or of one place of it, with the line it comes from; None where it is not
+        seen again.
+        """
         smallest = seen.smallest
         host = self._runner.hosts[smallest.engine]
         shape = shapes([smallest.shape])[0][0]
-        shrinker = self._shrinker(target, host, smallest, late)
+        shrinker = self._shrinker(target, host, smallest)
         unexplained = not seen.explained and not smallest.found.readings
         small = shrinker.shrink(smallest.case, shape, key, unexplained=unexplained, place=place)
         if small is not None and self._runner.settings.anonymised:
@@ -184,6 +212,11 @@ class Examples:
     def close(self) -> None:
         """End the workers that find lines."""
         self._locator.close()
+
+
+def _words(slugs: Sequence[str]) -> str:
+    names = list(dict.fromkeys(slugs))
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more rules" if len(names) > 5 else "")
 
 
 def _in_other_words(case: Case) -> Iterator[SentCase]:

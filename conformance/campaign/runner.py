@@ -13,6 +13,7 @@ from typing import Protocol, Self
 from msgspec.structs import replace
 
 from conformance.as_sent import SentCase
+from conformance.bounds import COMPARE_S, PROMPT_CHARS
 from conformance.campaign.agreement import disagreements
 from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.tally import Part, Tally
@@ -34,6 +35,8 @@ _FIRST_BATCH, _BATCH = 4, 64
 # A template that keeps running into the time limit would take hours to prove no more than this.
 _TIME_LIMITS = 5
 CASE_LIMITS = Limits(time_s=2.0)
+# No generated conversation has half as long a prompt; a user's own may.
+GENERATED_LIMITS = replace(CASE_LIMITS, output_chars=PROMPT_CHARS)
 
 
 class Workload(Protocol):
@@ -78,7 +81,7 @@ class Settings:
     seconds: float | None = None
     at_least: int | None = None
     jobs: int = 1
-    limits: Limits = CASE_LIMITS
+    limits: Limits = GENERATED_LIMITS
     hints: Hints = field(default_factory=Hints)
     replayed: tuple[Case, ...] = ()
     date: str | None = None
@@ -283,6 +286,8 @@ class Runner:
         for name in self.hosts:
             if tally.engine(name).time_limits >= _TIME_LIMITS:
                 part.given_up.add((number, name))
+        if tally.slow >= _TIME_LIMITS:
+            part.errors.setdefault(number, _compared_too_long(tally))
         if all((number, name) in part.given_up for name in self.hosts):
             part.errors.setdefault(number, _gave_up(tally))
 
@@ -374,6 +379,13 @@ class Runner:
             for number, found in disagreements(outcomes):
                 judgements[number][1].found.append(found)
         return judgements
+
+
+def _compared_too_long(tally: Tally) -> str:
+    return (
+        f"to compare what the template wrote took longer than {COMPARE_S:g} s in {tally.slow} of {tally.total} "
+        "conversations, and it was given up"
+    )
 
 
 def _gave_up(tally: Tally) -> str:

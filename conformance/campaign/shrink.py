@@ -52,8 +52,7 @@ class Shrinker:
 
     `expressible` says of a request whether the engine can express it; None where it can express all. With
     `against`, the name and host of another engine, what is shrunk is that the two disagree. `date` is the day that
-    a target with a clock of its own writes: cases of another day say nothing about it. Once it is `late`, the case
-    found by then is the last.
+    a target with a clock of its own writes: cases of another day say nothing about it.
     """
 
     def __init__(
@@ -65,7 +64,6 @@ class Shrinker:
         expressible: Callable[[Request], bool] | None = None,
         against: tuple[str, Host] | None = None,
         date: str | None = None,
-        late: Callable[[], bool] | None = None,
     ) -> None:
         self._judge = judge
         self._host = host
@@ -73,7 +71,6 @@ class Shrinker:
         self._expressible = expressible
         self._against = against
         self._date = date
-        self._late = late
         self._renders = 0
         self._limits = 0
         self._unexplained = False
@@ -145,8 +142,6 @@ class Shrinker:
 
     def _going(self) -> bool:
         """Say whether there is something left to spend; each limit that is hit costs seconds."""
-        if self._late is not None and self._late():
-            return False
         return self._renders < _RENDERS and self._limits < _LIMITS
 
     def _first(

@@ -221,6 +221,8 @@ class Tally:
     engines: dict[str, EngineTally] = field(default_factory=dict)
     # By cause: what the target said, without the names and numbers of one request.
     refusals: dict[str, RefusalTally] = field(default_factory=dict)
+    # Texts that took too long to compare: different, and nothing more is known of them.
+    slow: int = 0
 
     @property
     def refused(self) -> int:
@@ -255,6 +257,7 @@ class Tally:
         status = max((judgement.status for _, judgement in judgements), key=_ORDER.__getitem__)
         self.counts[status] += 1
         self.shapes.add(shape[1])
+        self.slow += any(judgement.slow for _, judgement in judgements)
         self.familiar += any(j.text is not None and j.familiar for _, j in judgements)
         self.read += all(judgement.read for _, judgement in judgements)
         right = set.intersection(*(set(judgement.right) for _, judgement in judgements))
@@ -349,6 +352,7 @@ class Tally:
         self.read += other.read
         self.inexpressible += other.inexpressible
         self.unclassified += other.unclassified
+        self.slow += other.slow
         self.familiar += other.familiar
         self.shapes |= other.shapes
         for key, tally in other.rules.items():

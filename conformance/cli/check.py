@@ -17,7 +17,7 @@ from rich.console import Console
 from conformance.campaign import assemble
 from conformance.campaign.check import check as run_campaign
 from conformance.campaign.check import exit_code
-from conformance.campaign.runner import Settings
+from conformance.campaign.runner import CASE_LIMITS, Settings
 from conformance.cli.check_any import run_check_any
 from conformance.cli.gate_options import BaselineFile, Gate, Ignore, Select, Severities, WriteBaseline
 from conformance.cli.groups import ServerOptions, load_groups
@@ -208,6 +208,8 @@ def with_workload(
     from conformance.cli.workload import chosen  # what it reads is needed only here
 
     workload, record = chosen(name, offline=offline, eager=eager, most=settings.cases)
+    if workload is not None and not workload.shown:  # a log: its prompts are as long as they were
+        settings = replace(settings, limits=CASE_LIMITS)
     return replace(settings, workload=workload), record
 
 

@@ -213,17 +213,6 @@ def test_a_long_text_is_shrunk_to_what_it_takes() -> None:
     assert small.case.conversation.messages == (User("\u00a0"),)
 
 
-def test_once_it_is_late_the_case_found_by_then_is_the_last() -> None:
-    case = Case(Conversation((User("x " * 30), User("y"))), Options())
-    asked = iter([False, False, False])
-    with Runner(Settings(engines=("jinja2",))) as runner:
-        text = REFERENCE.replace("<|start|>user", "<|start|>User")
-        shrinker = Shrinker(runner.judge, runner.hosts["jinja2"], text, late=lambda: next(asked, True))
-        small = shrinker.shrink(case, families()["hf"][0], "role-header")
-    assert small is not None
-    assert not small.minimal
-
-
 def test_what_does_not_show_the_rule_is_not_shrunk() -> None:
     with Runner(Settings(engines=("jinja2",))) as runner:
         host: EngineHost = runner.hosts["jinja2"]  # type: ignore[assignment]
