@@ -59,9 +59,12 @@ def causes(
 
 
 def _mark(shown: Shown) -> object:
-    """Return what two places of one cause have in common: the lines in the template, else the smallest case."""
+    """Return what two places of one cause have in common: the first decision on both, else the lines, else the case."""
+    origin = shown.origin
+    if origin is not None and origin.decisive:
+        return "decided", origin.decisive[-1]
     if shown.line is not None:
         return shown.line
-    if shown.origin is not None and shown.origin.between:
-        return tuple(shown.origin.between)
+    if origin is not None and origin.between:
+        return tuple(origin.between)
     return to_json(shown.case)
