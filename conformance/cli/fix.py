@@ -16,11 +16,12 @@ from conformance.cli import completion
 from conformance.cli.check import validate
 from conformance.cli.console import new_console, say
 from conformance.cli.fix_report import print_diff, print_reference, print_repair
-from conformance.cli.options import Examples, Offline, Seed, Target
+from conformance.cli.options import Authority, Examples, Offline, Seed, Target
 from conformance.cli.targets import obtain_authority
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.fixes.repair import repair
 from conformance.gguf.splice import write_gguf
+from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.profile import Reading, setting_citations, written
 from conformance.report.files import write_where_named
 from conformance.sources import Template, resolve
@@ -49,10 +50,11 @@ def fix(
             help="Repair towards this profile. Default: the cited readings that the template follows, else harmony.",
         ),
     ] = None,
+    authority: Authority = DEFAULT,
     offline: Offline = False,
 ) -> int:
     """Repair a template, as far as a campaign before and after proves it; the target itself is never changed."""
-    settings = Settings(seed=seed, cases=examples, profile=profile or "harmony")
+    settings = Settings(seed=seed, cases=examples, profile=profile or "harmony", authority=authority)
     return run_fix(
         target, settings, output=output, offline=offline, console=new_console(), keep=profile is None
     )
