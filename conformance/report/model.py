@@ -257,6 +257,7 @@ class Target(_Part, frozen=True, kw_only=True):
 
     `right_under_readings` is the share of conversations that are right under some cited readings taken together.
     `ignored` are rules that a gate was told not to look at, `passes` what it said: None where there was no gate.
+    `inexpressible` counts by reason what the shapes drawn could not carry; what an engine cannot stands with it.
     """
 
     name: str
@@ -279,6 +280,7 @@ class Target(_Part, frozen=True, kw_only=True):
     ignored: list[str] = []
     passes: bool | None = None
     refusals: list[Refusal] = []
+    inexpressible: dict[str, int] = {}
 
 
 def found_in(target: Target) -> list[Divergence | Finding]:
