@@ -15,6 +15,12 @@ def runs_elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_real_use(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge without the public sets of real use, which a developer may have in the cache and CI has not."""
+    monkeypatch.setenv("CONFORMANCE_WORKLOAD", str(tmp_path_factory.getbasetemp() / "no-workload"))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _registered(request: pytest.FixtureRequest) -> Iterator[None]:
     """Register the engine classes that a test module lists in `REGISTERED_ENGINES`, and forget them after it."""

@@ -26,6 +26,7 @@ from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
 from conformance.oracles.library import OracleRefusedError
 from conformance.oracles.profile import Reading, citation
+from conformance.report.cut import fitted
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -40,6 +41,7 @@ from conformance.report.model import (
     Token,
     ToolInfo,
     Verdict,
+    Weighed,
 )
 from conformance.report.model import Reading as ReadingRecord
 from conformance.rules import rule
@@ -184,9 +186,13 @@ def example(shown: Shown, *, parse: bool = True) -> Example:
         reproduce=shown.reproduce,
         line=shown.case.line if isinstance(shown.case, SentCase) else None,
         handed={} if shown.request is None else shown.request.handed,
-        expected_tokens=_tokens(shown.answer.rendering.text, difference.offset if difference else None),
+        expected_tokens=_tokens(
+            shown.answer.rendering.text if parse else None, difference.offset if difference else None
+        ),
         actual_tokens=_tokens(
-            judgement.text, difference.actual_offset if difference else None, judgement.ordinary
+            judgement.text if parse else None,
+            difference.actual_offset if difference else None,
+            judgement.ordinary,
         ),
     )
 
@@ -283,9 +289,19 @@ def telling_features(tally: RuleTally, coverage: CoverageCounter) -> list[str]:
 
 
 def divergence(
-    slug: str, tally: RuleTally, total: int, shown: Shown, coverage: CoverageCounter, *, parse: bool = True
+    slug: str,
+    tally: RuleTally,
+    total: int,
+    shown: Shown,
+    coverage: CoverageCounter,
+    *,
+    weighed: int = 0,
+    parse: bool = True,
 ) -> Divergence:
-    """Return the record of one rule on one target; without `parse` not what a model reads in the prompt."""
+    """Return the record of one rule on one target; without `parse` not what a model reads in the prompt.
+
+    `total` conversations were generated, `weighed` are of real use.
+    """
     readings = tally.explained
     return Divergence(
         rule=slug,
@@ -301,12 +317,14 @@ def divergence(
             ReadingRecord(setting=setting, value=value, citation=citation((setting, value)))
             for setting, value in readings
         ],
-        example=example(shown, parse=parse),
+        example=fitted(example(shown, parse=parse)),
         features=telling_features(tally, coverage),
         cause=tally.smallest.found.cause,
         fix=shown.found.fix,
         needs_shapes=list(shown.needs_shapes),
         impact=loss_of(slug).impact,
+        workload_count=tally.weighed if weighed else None,
+        workload_share=tally.weighed / weighed if weighed else None,
     )
 
 
@@ -339,6 +357,7 @@ def coverage_record(coverage: CoverageCounter, branches: BranchCoverage | None) 
         missing_features=sorted(coverage.missing_features),
         template_branches=None if branches is None else branches.share,
         branches_never_run=[] if branches is None else branches.never_run,
+        decisions=[] if branches is None else branches.audit,
     )
 
 
@@ -356,10 +375,13 @@ def target(
     refusals: Sequence[Refusal] = (),
     error: str | None = None,
     short: str | None = None,
+    cut: Sequence[str] = (),
+    weighed: tuple[str, Tally] | None = None,
 ) -> Target:
     """Return the record of one target; without a single judged conversation its verdict is error.
 
-    `short` says why too few were judged to call it conforming: what was found stands, what was not proves nothing.
+    `weighed` is the name of a workload, and what it made of that. `short` says why too few were judged to call it
+    conforming: what was found stands, what was not proves nothing.
     """
     total = tally.total
     counts = CaseCounts(total=total, inexpressible=tally.inexpressible, refused=tally.refused, **tally.counts)
@@ -391,7 +413,24 @@ def target(
         aliases=list(aliases),
         findings=list(findings),
         refusals=list(refusals),
+        cut=list(cut),
         unclassified_share=tally.unclassified / counts.different if counts.different else 0.0,
+        workload=None if weighed is None else _weighed(*weighed, profiles),
+    )
+
+
+def _weighed(name: str, tally: Tally, profiles: Sequence[str]) -> Weighed | None:
+    """Return what a target made of conversations of real use, None where it was given none."""
+    total = tally.total
+    if not total:
+        return None
+    return Weighed(
+        name=name,
+        cases=CaseCounts(
+            total=total, inexpressible=tally.inexpressible, refused=tally.refused, **tally.counts
+        ),
+        right_under={name: tally.right.get(name, 0) / total for name in profiles},
+        right_under_readings=tally.read / total,
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from conformance.as_sent import SentCase
+from conformance.bounds import EXPLAIN_ALL_S, EXPLAIN_S, TimeIsUpError, time_limit
 from conformance.campaign import assemble
 from conformance.campaign.causes import plain
 from conformance.campaign.locate import Locator, mended
@@ -17,7 +19,7 @@ from conformance.campaign.shrink import Shrinker
 from conformance.campaign.tally import RefusalTally, RuleTally, Sighting, Tally
 from conformance.conversation import Case, Conversation
 from conformance.engines.base import Refused
-from conformance.engines.host import Host
+from conformance.engines.host import EngineHost, Host
 from conformance.errors import UnjudgedError, UsageError
 from conformance.logged.words import Words
 from conformance.report.model import Divergence, Refusal
@@ -78,61 +80,84 @@ class Examples:
         )
 
     def shrunk(
-        self, target: Target, rules: dict[str, RuleTally], late: Callable[[], bool]
-    ) -> dict[str, assemble.Shown]:
-        """Shrink the smallest case of every rule and trace its line; once it is `late` the rest stay as seen."""
+        self, target: Target, rules: dict[str, RuleTally], left: Callable[[], float]
+    ) -> tuple[dict[str, assemble.Shown], list[str]]:
+        """Shrink the smallest case of every rule and trace its line, for as many seconds as are `left`.
+
+        Those that take too long stay as they were seen; how many is the second thing returned, in words.
+        """
         shown: dict[str, assemble.Shown] = {}
+        patience = EXPLAIN_ALL_S
+        slow, unasked = list[str](), 0
         for slug, seen in rules.items():
-            smallest = seen.smallest
-            host = self._runner.hosts[smallest.engine]
-            fallback = self.as_seen(target, seen)
-            if slug in _NOT_SHRUNK or late():
-                if fallback is not None:
-                    shown[slug] = fallback
-                continue
-            shape = shapes([smallest.shape])[0][0]
-            shrinker = self._shrinker(target, host, smallest)
-            small = shrinker.shrink(
-                smallest.case, shape, slug, unexplained=not seen.explained and not smallest.found.readings
+            seconds = min(EXPLAIN_S, patience, left())
+            begin = time.monotonic()
+            found = None
+            if seconds > 0 and slug not in _NOT_SHRUNK:
+                try:
+                    with time_limit(seconds):
+                        found = self._explained(target, slug, seen)
+                except TimeIsUpError:
+                    slow.append(seen.smallest.found.rule)
+                    self._restart(seen.smallest)
+            unasked += seconds <= 0 and slug not in _NOT_SHRUNK
+            patience -= time.monotonic() - begin
+            found = found or self.as_seen(target, seen)
+            if found is not None:
+                shown[slug] = found
+        cut = []
+        if slow:
+            cut.append(f"to shrink and trace {_words(slow)} took too long; the example is as it was seen")
+        if unasked:
+            cut.append(f"{unasked} examples are as they were seen, for there was no time to shrink them")
+        return shown, cut
+
+    def _restart(self, smallest: Sighting) -> None:
+        """Forget what was asked of the engines in the middle of which time was up."""
+        self._locator.close()
+        for name in (smallest.engine, smallest.found.against):
+            if isinstance(host := self._runner.hosts.get(name), EngineHost):
+                host.close()
+
+    def _explained(self, target: Target, slug: str, seen: RuleTally) -> assemble.Shown | None:
+        """Return the shrunk case of a rule with the line it comes from; None where it was not seen again."""
+        smallest = seen.smallest
+        host = self._runner.hosts[smallest.engine]
+        shape = shapes([smallest.shape])[0][0]
+        shrinker = self._shrinker(target, host, smallest)
+        small = shrinker.shrink(
+            smallest.case, shape, slug, unexplained=not seen.explained and not smallest.found.readings
+        )
+        if small is not None and self._runner.settings.anonymised:
+            small = shrinker.in_other_words(small, _in_other_words(small.case))
+        if small is None:
+            return None
+        line, origin = None, None
+        request = small.shape.request(small.case)
+        difference, text = small.found.difference, small.judgement.text
+        # What only the server can prevent was not written by any line of the template.
+        blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
+        right = mended(self._runner.judge, small.answer, small.judgement, small.found)
+        if target.text is not None and small.judgement.line is not None:
+            origin = self._locator.failure(target.text, smallest.engine, request, right)
+        elif target.text is not None and blamed and difference is not None and text is not None:
+            line, origin = self._locator.locate(
+                target.text, smallest.engine, host, request, text, difference, right
             )
-            if small is None:
-                if fallback is not None:
-                    shown[slug] = fallback
-                continue
-            if self._runner.settings.anonymised:
-                reworded = shrinker.in_other_words(small, _in_other_words(small.case))
-                if reworded is None:
-                    if fallback is not None:
-                        shown[slug] = fallback
-                    continue
-                small = reworded
-            line, origin = None, None
-            request = small.shape.request(small.case)
-            difference, text = small.found.difference, small.judgement.text
-            # What only the server can prevent was not written by any line of the template.
-            blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
-            right = mended(self._runner.judge, small.answer, small.judgement, small.found)
-            if target.text is not None and small.judgement.line is not None:
-                origin = self._locator.failure(target.text, smallest.engine, request, right)
-            elif target.text is not None and blamed and difference is not None and text is not None:
-                line, origin = self._locator.locate(
-                    target.text, smallest.engine, host, request, text, difference, right
-                )
-            shown[slug] = assemble.Shown(
-                small.case,
-                smallest.engine,
-                small.shape.name,
-                small.answer,
-                small.judgement,
-                small.found,
-                small.minimal,
-                line,
-                () if self._foreign else shrinker.needed_shapes(small, slug),
-                origin,
-                target.reproduce(request),
-                request=request,
-            )
-        return shown
+        return assemble.Shown(
+            small.case,
+            smallest.engine,
+            small.shape.name,
+            small.answer,
+            small.judgement,
+            small.found,
+            small.minimal,
+            line,
+            () if self._foreign else shrinker.needed_shapes(small, slug),
+            origin,
+            target.reproduce(request),
+            request=request,
+        )
 
     def refusals(self, tally: Tally) -> list[Refusal]:
         """Return what a target refused; where no words may be shown, of the same request in others."""
@@ -176,6 +201,11 @@ class Examples:
     def close(self) -> None:
         """End the workers that find lines."""
         self._locator.close()
+
+
+def _words(slugs: Sequence[str]) -> str:
+    names = list(dict.fromkeys(slugs))
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more rules" if len(names) > 5 else "")
 
 
 def _in_other_words(case: Case) -> Iterator[SentCase]:

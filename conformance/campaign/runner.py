@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from msgspec.structs import replace
 
+from conformance.as_sent import SentCase
+from conformance.bounds import COMPARE_S, PROMPT_CHARS
 from conformance.campaign.agreement import disagreements
 from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.tally import Part, Tally
@@ -26,7 +28,7 @@ from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.library import OracleRefusedError
 from conformance.oracles.profile import profile
-from conformance.shapes import Shape, draw, shapes
+from conformance.shapes import AS_SENT, Shape, draw, shapes
 from conformance.targets.base import Target
 
 DEFAULT_CASES = 2_000
@@ -34,6 +36,30 @@ _FIRST_BATCH, _BATCH = 4, 64
 # A template that keeps running into the time limit would take hours to prove no more than this.
 _TIME_LIMITS = 5
 CASE_LIMITS = Limits(time_s=2.0)
+# No generated conversation has half as long a prompt; a user's own may.
+GENERATED_LIMITS = replace(CASE_LIMITS, output_chars=PROMPT_CHARS)
+
+
+class Workload(Protocol):
+    """Conversations of real use, beside the generated ones; `cases` is how many it has, None for any number.
+
+    It travels to other processes, and gives the same case for the same seed and index in each.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+
+    @property
+    def cases(self) -> int | None:
+        """How many cases it has."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether its conversations may be shown as examples; those of a log are somebody's own."""
+
+    def case(self, seed: int, index: int) -> Case:
+        """Return one case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +68,9 @@ class Settings:
 
     `seconds` ends the campaign early, and `at_least` says how many cases are enough then (None: all); `jobs` is the
     number of processes that judge, `replayed` are cases that come before the generated ones, each once for every
-    family of shapes. `date` is the day of all cases where the target has a clock of its own. With `anonymised` no
-    example has a word of the case that it is made of.
+    family of shapes. `date` is the day of all cases where the target has a clock of its own. `workload` says how much
+    what is found weighs in real use; `source`, where it is given, is where all cases come from. With `anonymised`
+    no example has a word of the case that it is made of.
     """
 
     seed: int = 0
@@ -55,11 +82,21 @@ class Settings:
     seconds: float | None = None
     at_least: int | None = None
     jobs: int = 1
-    limits: Limits = CASE_LIMITS
+    limits: Limits = GENERATED_LIMITS
     hints: Hints = field(default_factory=Hints)
     replayed: tuple[Case, ...] = ()
     date: str | None = None
     anonymised: bool = False
+    workload: Workload | None = None
+    source: Workload | None = None
+
+    @property
+    def weighed(self) -> int:
+        """How many conversations of the workload are judged: a quarter as many as are generated, or all it has."""
+        if self.workload is None:
+            return 0
+        wanted = -(-self.cases // 4)
+        return wanted if self.workload.cases is None else min(self.workload.cases, self.cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +213,26 @@ class Runner:
         choosy = [loses for name in engines if (loses := self.hosts[name].loses) is not None]
         return (lambda request: all(loses(request) is None for loses in choosy)) if choosy else None
 
-    def drawn(self, index: int, hints: Hints | None = None, *, seed: int | None = None) -> Drawn:
+    def drawn(
+        self,
+        index: int,
+        hints: Hints | None = None,
+        *,
+        seed: int | None = None,
+        source: Workload | None = None,
+    ) -> Drawn:
         """Return case number `index` of the campaign, or of the same campaign with another seed, and its shape."""
-        if index < len(self._replayed):
+        source = source or self.settings.source
+        if source is not None:
+            case = source.case(self.settings.seed if seed is None else seed, index)
+        elif index < len(self._replayed):
             case = self._replayed[index]
         else:
             case = case_at(self.settings.seed if seed is None else seed, index, hints or self.settings.hints)
         if self.settings.date is not None:
             case = replace(case, options=replace(case.options, date=self.settings.date))
-        shape = draw(self.choices, index)
+        # What was sent by somebody is handed over as it was sent.
+        shape = AS_SENT if isinstance(case, SentCase) else draw(self.choices, index)
         return Drawn(index, case, shape, shape.loses(case))
 
     def run(
@@ -199,10 +247,12 @@ class Runner:
         on_drawn: Callable[[Drawn], None] | None = None,
         part: Part | None = None,
         hints: Hints | None = None,
+        source: Workload | None = None,
     ) -> Part:
         """Judge the cases from `start` up to `stop` on all targets; `deadline` is a time.monotonic() to end at.
 
-        `hints` steer the generator. What was found is in `part` even when this is interrupted.
+        `hints` steer the generator, `source` gives other cases than it. What was found is in `part` even when this
+        is interrupted.
         """
         if part is None:
             part = self.new_part(targets)
@@ -213,7 +263,7 @@ class Runner:
             coming: _Batch | None = None
             if position < stop and (deadline is None or time.monotonic() < deadline):
                 end = min(stop, position + size)
-                drawn = [self.drawn(i, hints) for i in range(position, end)]
+                drawn = [self.drawn(i, hints, source=source) for i in range(position, end)]
                 if on_drawn is not None:
                     for item in drawn:
                         on_drawn(item)
@@ -237,6 +287,8 @@ class Runner:
         for name in self.hosts:
             if tally.engine(name).time_limits >= _TIME_LIMITS:
                 part.given_up.add((number, name))
+        if tally.slow >= _TIME_LIMITS:
+            part.errors.setdefault(number, _compared_too_long(tally))
         if all((number, name) in part.given_up for name in self.hosts):
             part.errors.setdefault(number, _gave_up(tally))
 
@@ -330,6 +382,13 @@ class Runner:
             for number, found in disagreements(outcomes):
                 judgements[number][1].found.append(found)
         return judgements
+
+
+def _compared_too_long(tally: Tally) -> str:
+    return (
+        f"to compare what the template wrote took longer than {COMPARE_S:g} s in {tally.slow} of {tally.total} "
+        "conversations, and it was given up"
+    )
 
 
 def _gave_up(tally: Tally) -> str:

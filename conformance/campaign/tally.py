@@ -42,7 +42,8 @@ class RuleTally:
 
     `features` is the mask of features that every such case has; `vanishes` the profiles under which every
     one of the divergences vanishes; `readings` has for every setting that explains some of them the values that
-    explain all those; `unexplained` counts the cases that no reading explains.
+    explain all those; `unexplained` counts the cases that no reading explains. `weighed` counts conversations of real
+    use, which `count` does not hold.
     """
 
     smallest: Sighting
@@ -53,6 +54,7 @@ class RuleTally:
     unexplained: int = 0
     shapes: set[str] = field(default_factory=set)
     engines: set[str] = field(default_factory=set)
+    weighed: int = 0
 
     @property
     def explained(self) -> list[Reading]:
@@ -80,6 +82,7 @@ class RuleTally:
         self.unexplained += other.unexplained
         self._explain(other.readings)
         self.count += other.count
+        self.weighed += other.weighed
         self.features &= other.features
         self.vanishes &= other.vanishes
         self.shapes |= other.shapes
@@ -168,6 +171,8 @@ class Tally:
     engines: dict[str, EngineTally] = field(default_factory=dict)
     # By cause: what the target said, without the names and numbers of one request.
     refusals: dict[str, RefusalTally] = field(default_factory=dict)
+    # Texts that took too long to compare: different, and nothing more is known of them.
+    slow: int = 0
 
     @property
     def refused(self) -> int:
@@ -202,6 +207,7 @@ class Tally:
         status = max((judgement.status for _, judgement in judgements), key=_ORDER.__getitem__)
         self.counts[status] += 1
         self.shapes.add(shape[1])
+        self.slow += any(judgement.slow for _, judgement in judgements)
         self.familiar += any(j.text is not None and j.familiar for _, j in judgements)
         self.read += all(judgement.read for _, judgement in judgements)
         right = set.intersection(*(set(judgement.right) for _, judgement in judgements))
@@ -260,7 +266,9 @@ class Tally:
                 by_rule.setdefault(seen.smallest.found.rule, []).append(seen)
         found = dict(self.rules)
         for causes in by_rule.values():
-            rest = sorted(causes, key=lambda seen: (-seen.count, seen.smallest.found.cause))[most:]
+            rest = sorted(causes, key=lambda seen: (-seen.weighed, -seen.count, seen.smallest.found.cause))[
+                most:
+            ]
             if len(rest) < 2:
                 continue
             for seen in rest:
@@ -269,6 +277,22 @@ class Tally:
             whole.smallest.found.cause = f"{len(rest)} more causes"
             found[whole.smallest.found.key] = whole
         return found
+
+    def weigh(self, other: Tally, *, shown: bool) -> None:
+        """Take in which rules conversations of real use show, and how many; they are counted apart.
+
+        Where none of them may be `shown`, what only they show has no example and is left out.
+        """
+        for key, tally in other.rules.items():
+            if not shown:
+                if key in self.rules:
+                    self.rules[key].weighed += tally.count
+                continue
+            seen = replace(together([tally]), count=0, weighed=tally.count)
+            if key in self.rules:
+                self.rules[key].merge(seen)
+            else:
+                self.rules[key] = seen
 
     def merge(self, other: Tally) -> None:
         """Add what another part of the campaign counted."""
@@ -281,6 +305,7 @@ class Tally:
         for reason, count in other.reasons.items():
             self.reasons[reason] = self.reasons.get(reason, 0) + count
         self.unclassified += other.unclassified
+        self.slow += other.slow
         self.familiar += other.familiar
         self.shapes |= other.shapes
         for key, tally in other.rules.items():

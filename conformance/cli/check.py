@@ -17,7 +17,7 @@ from rich.console import Console
 from conformance.campaign import assemble
 from conformance.campaign.check import check as run_campaign
 from conformance.campaign.check import exit_code
-from conformance.campaign.runner import Settings
+from conformance.campaign.runner import CASE_LIMITS, Settings
 from conformance.cli.check_any import run_check_any
 from conformance.cli.gate_options import BaselineFile, Gate, Ignore, Select, Severities, WriteBaseline
 from conformance.cli.groups import ServerOptions, load_groups
@@ -46,6 +46,7 @@ from conformance.cli.options import (
     Server,
     Shapes,
     Timeout,
+    WorkloadName,
 )
 from conformance.cli.publish import Publisher
 from conformance.cli.runs import KEPT_RUNS
@@ -57,7 +58,7 @@ from conformance.oracles.authorities import DEFAULT, find
 from conformance.oracles.profile import profile as profile_named
 from conformance.report.compact import plural
 from conformance.report.events import EventLog, Header
-from conformance.report.model import Divergence, LeftOut, Report, Target
+from conformance.report.model import Divergence, LeftOut, Report, Target, Workload
 from conformance.report.terminal import Advance, TerminalWriter
 from conformance.report.visible import inert
 from conformance.servers.client import KEY_VARIABLE
@@ -80,6 +81,7 @@ def check(
     seconds: Seconds = None,
     at_least: AtLeast = None,
     seed: Seed = 0,
+    workload: WorkloadName = None,
     jobs: Jobs = 1,
     cards: Cards = 5,
     format: Formats = None,
@@ -118,7 +120,9 @@ def check(
             engines=engine or DEFAULT_ENGINES,
             seed=seed,
             examples=examples if "examples" in given else None,
-            unused=sorted(given & {"authority", "shape", "profile", "seconds", "at_least", "jobs"}),
+            unused=sorted(
+                given & {"authority", "shape", "profile", "seconds", "at_least", "jobs", "workload"}
+            ),
             formats=format or (),
             output=output,
             cards=cards,
@@ -140,6 +144,7 @@ def check(
         jobs=jobs,
     )
     validate(settings)
+    settings, weighed = with_workload(settings, workload, offline=offline)
     publisher = Publisher(format or (), output, cards, quiet=quiet, keep_runs=keep_runs)
     servers = ServerOptions(server, model, timeout, concurrency, api_key_variable, profile)
     program = None if command is None else open_renderer(command, limit_s=timeout, readings=profile)
@@ -152,6 +157,7 @@ def check(
         program=program,
         offline=offline,
         no_engine=no_engine,
+        workload=weighed,
     )
     return code
 
@@ -166,10 +172,11 @@ def through_gate(
     offline: bool,
     program: Group | None = None,
     no_engine: Sequence[LeftOut] = (),
+    workload: Workload | None = None,
 ) -> tuple[Report, int]:
     """Judge targets, apply the gate, publish the report; return it and the exit code.
 
-    `no_engine` are engines that were asked for and are not here.
+    `no_engine` are engines that were asked for and are not here, `workload` describes that of the settings.
     """
     with load_groups(targets, servers, offline=offline, program=program) as loaded:
         for left in loaded.left_out:
@@ -183,6 +190,7 @@ def through_gate(
             publisher.console,
             shown=publisher.shows,
             left_out=[*loaded.left_out, *no_engine],
+            workload=workload,
         )
     for target in report.targets:
         for reason, count in target.inexpressible.items():
@@ -193,6 +201,21 @@ def through_gate(
     # Unknown is not pass: who asked for all engines did not get all.
     codes += [EXIT_UNJUDGED] if no_engine or cut_short(report, settings) else []
     return report, max(codes)
+
+
+def with_workload(
+    settings: Settings, name: str | None, *, offline: bool, eager: bool = False
+) -> tuple[Settings, Workload | None]:
+    """Return settings with the workload of this name, and its record.
+
+    Without a name it is the realistic one where it is here, or can be had if `eager`.
+    """
+    from conformance.cli.workload import chosen  # what it reads is needed only here
+
+    workload, record = chosen(name, offline=offline, eager=eager, most=settings.cases)
+    if workload is not None and not workload.shown:  # a log: its prompts are as long as they were
+        settings = replace(settings, limits=CASE_LIMITS)
+    return replace(settings, workload=workload), record
 
 
 class _Watch:
@@ -258,6 +281,7 @@ def judge(
     *,
     shown: bool = True,
     left_out: Sequence[LeftOut] = (),
+    workload: Workload | None = None,
 ) -> Report:
     """Run the campaign with an event log in `folder` and, where `shown`, progress bars.
 
@@ -283,7 +307,12 @@ def judge(
         report = merged(
             [
                 run_campaign(
-                    group.targets, _settings(settings, group), watch, hosts=group.hosts, left_out=left_out
+                    group.targets,
+                    _settings(settings, group),
+                    watch,
+                    hosts=group.hosts,
+                    left_out=left_out,
+                    workload=workload,
                 )
                 for group in groups
             ]

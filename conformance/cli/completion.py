@@ -69,3 +69,8 @@ def authorities(incomplete: str) -> list[str]:
     from conformance.oracles.authorities import pinned
 
     return _beginning(list(pinned()), incomplete)
+
+
+def workloads(incomplete: str) -> list[str]:
+    """Return the names of workloads."""
+    return _beginning(["fuzz", "realistic"], incomplete)

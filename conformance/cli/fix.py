@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,15 +16,17 @@ from conformance.campaign.runner import Runner, Settings
 from conformance.cli import completion
 from conformance.cli.check import validate
 from conformance.cli.console import new_console, say
+from conformance.cli.fix_beside import beside, chosen, own_file
 from conformance.cli.fix_report import print_diff, print_reference, print_repair
-from conformance.cli.options import Authority, Examples, Offline, Seed, Target
+from conformance.cli.options import Authority, Examples, Offline, Seed, Shapes, Target
 from conformance.cli.targets import obtain_authority
-from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
+from conformance.errors import EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.fixes.repair import repair
 from conformance.gguf.splice import write_gguf
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.profile import Reading, setting_citations, written
 from conformance.report.files import write_where_named
+from conformance.rules import rule as known_rule
 from conformance.sources import Template, resolve
 from conformance.vectors import reported_cases
 
@@ -51,12 +54,45 @@ def fix(
         ),
     ] = None,
     authority: Authority = DEFAULT,
+    shape: Shapes = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rule",
+            metavar="RULE",
+            autocompletion=completion.rules,
+            help="Repair only this rule, by slug or code; repeatable.",
+        ),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which of the target's named templates. Default: the first."),
+    ] = None,
+    in_place: Annotated[
+        bool,
+        typer.Option("--in-place", help="Write the repaired template over the target's own .jinja file."),
+    ] = False,
     offline: Offline = False,
 ) -> int:
-    """Repair a template, as far as a campaign before and after proves it; the target itself is never changed."""
-    settings = Settings(seed=seed, cases=examples, profile=profile or "harmony", authority=authority)
+    """Repair a template, as far as a campaign before and after proves it; only --in-place changes the target."""
+    if in_place and output is not None:
+        raise UsageError("--in-place and -o name two places; give one of them.")
     return run_fix(
-        target, settings, output=output, offline=offline, console=new_console(), keep=profile is None
+        target,
+        Settings(
+            seed=seed,
+            cases=examples,
+            profile=profile or "harmony",
+            authority=authority,
+            shapes=tuple(shape or ()),
+        ),
+        output=output,
+        offline=offline,
+        console=new_console(),
+        keep=profile is None,
+        wanted=[known_rule(each).slug for each in rule or ()],
+        name=template,
+        in_place=in_place,
     )
 
 
@@ -68,19 +104,23 @@ def run_fix(
     offline: bool,
     console: Console,
     keep: bool = False,
+    wanted: Collection[str] = (),
+    name: str | None = None,
+    in_place: bool = False,
 ) -> int:
-    """Repair a target's (first) template, print diff and proof, write it to `output`; return the exit code.
+    """Repair one of a target's templates, print diff and proof, write it to `output`; return the exit code.
 
-    With `keep`, cited readings that the template follows everywhere stay. The target itself is never changed.
+    It is the first, or that called `name`. With `keep`, cited readings that the template follows everywhere stay; with
+    `wanted` only these rules are repaired. The target itself changes `in_place` only. What is wrong besides, in the
+    package or in its other templates, counts for the exit code.
     """
     validate(settings)
     settings = replace(settings, replayed=reported_cases())
     templates = resolve(target, offline=offline)
-    template = templates[0]
+    template = chosen(templates, name)
     _check_output(target, template, output)
-    if len(templates) > 1:
-        others = ", ".join(each.name for each in templates[1:])
-        say(console, f"Only {template.name} is repaired. Not repaired: {others}.")
+    if in_place:
+        output = own_file(template)
     obtain_authority(settings.authority, offline=offline)
     if keep and (followed := _followed(settings, template)):
         said = ",".join(written(reading) for reading in followed)
@@ -98,8 +138,10 @@ def run_fix(
                 seed=settings.seed,
                 cases=settings.cases,
                 harmony=template.harmony,
+                wanted=wanted,
                 say=lambda line: status.update(line),
             )
+        code = beside(runner, console, template, templates, settings)
     before = result.main.before
     if not before.seen:
         say(console, "No conversation was judged, so nothing is known about this template.")
@@ -113,7 +155,7 @@ def run_fix(
             # Who goes on with the output finds what is right, and nothing old.
             write_where_named(output, template.text.encode("utf-8"))
             say(console, f"Wrote {output}, unchanged")
-        return EXIT_CONFORMS
+        return code
     if not (before.is_harmony if template.harmony is None else template.harmony):
         say(console, f"{template.name} does not write Harmony, so there is nothing to repair it towards.")
         print_reference(console, "Where the model is gpt-oss after all, the")
@@ -130,7 +172,7 @@ def run_fix(
         say(console, f"Wrote {output}")
     elif output is not None:
         say(console, f"{output} was not written, since no fix could be proven.")
-    return EXIT_DIVERGES if result.remaining else EXIT_CONFORMS
+    return EXIT_DIVERGES if result.remaining else code
 
 
 def _followed(settings: Settings, template: Template) -> list[Reading]:

@@ -84,6 +84,13 @@ def print_repair(console: Console, result: Repair, profile: str) -> None:
         _print_item(console, _shares(compared, profile))
     for fix in result.applied:
         _print_item(console, f"Applied {fix.name}: {fix.what}.")
+    for text in result.gone:
+        _print_item(console, f"No longer there: {text}.")
+    for slug, (before, after) in _servers(result).items():
+        _print_item(
+            console,
+            f"{rule(slug).code} {slug}, which only a server can prevent: {before} before, {after} after.",
+        )
     if result.applied and (others := _other_profiles(result.main.after, profile)):
         _print_item(console, f"The repair follows the profile {profile}; {others}.")
     remaining = set(result.remaining)
@@ -140,6 +147,17 @@ def _table(result: Repair) -> Table:
         cells = [cell for compared in runs for cell in _cells(compared, slug)]
         table.add_row(rule(slug).code, slug, *cells)
     return table
+
+
+def _servers(result: Repair) -> dict[str, tuple[str, str]]:
+    """Return the shares of what only servers can prevent, where a repair changes them: what was refused is written."""
+    before, after = result.main.before.of_servers, result.main.after.of_servers
+    total = len(result.main.before.seen)
+    return {
+        slug: (percent(before[slug] / total), percent(after[slug] / total))
+        for slug in sorted(before | after)
+        if before[slug] != after[slug]
+    }
 
 
 def _cells(compared: Compared, slug: str) -> tuple[Text, Text]:

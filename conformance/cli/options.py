@@ -108,6 +108,16 @@ AtLeast = Annotated[
         help="With --seconds: so many conversations are enough for a verdict; else all of --examples must be judged.",
     ),
 ]
+WorkloadName = Annotated[
+    str | None,
+    typer.Option(
+        "--workload",
+        metavar="NAME",
+        autocompletion=completion.workloads,
+        help="Real use that findings are weighed with: realistic (public sets of tools and dialogues), a log of "
+        "requests (FILE.jsonl), or fuzz for none. Default: realistic where its sets are in the cache.",
+    ),
+]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the generator.")]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Processes that judge.")]
 FailOnOption = Annotated[

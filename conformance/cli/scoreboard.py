@@ -9,7 +9,7 @@ import typer
 
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
-from conformance.cli.check import cut_short, judge, validate
+from conformance.cli.check import cut_short, judge, validate, with_workload
 from conformance.cli.console import new_console
 from conformance.cli.options import (
     DEFAULT_ENGINES,
@@ -22,6 +22,7 @@ from conformance.cli.options import (
     Profile,
     Quiet,
     Seed,
+    WorkloadName,
 )
 from conformance.cli.publish import keep, say_where
 from conformance.cli.runs import KEPT_RUNS, new_run_folder
@@ -43,6 +44,7 @@ def scoreboard(
     engine: Engines = None,
     examples: Examples = 2000,
     seed: Seed = 0,
+    workload: WorkloadName = None,
     profile: Profile = "harmony",
     authority: Authority = DEFAULT,
     jobs: Jobs = 1,
@@ -65,6 +67,7 @@ def scoreboard(
     )
     console = new_console(quiet=quiet)
     validate(settings)
+    settings, weighed = with_workload(settings, workload, offline=offline, eager=True)
     make_folder(output)
     if site is not None:
         make_folder(site)
@@ -76,7 +79,7 @@ def scoreboard(
         else:
             left_out.append(LeftOut(name=fetched.entry.name, reason=fetched.error or "not fetched"))
     folder = new_run_folder("scoreboard", keep_runs)
-    report = judge([Group(templates)], settings, folder, console, left_out=left_out)
+    report = judge([Group(templates)], settings, folder, console, left_out=left_out, workload=weighed)
     keep(report, folder)
     if report.run.complete and report.targets:
         if len(settings.engines) > 1:

@@ -46,6 +46,42 @@ def folder() -> Path:
     return user_cache_path("chat-template-conformance", appauthor=False) / "packages"
 
 
+def packed(name: str, version: str, integrity: str, place: Path) -> bytes:
+    """Return a package's tarball as the user's own npm delivers it, checked against the pinned hash.
+
+    `place` is an empty folder. Raises UsageError when npm is missing or fails, or the hash differs.
+    """
+    import shutil
+    import subprocess
+
+    spec = f"{name}@{version}"
+    npm = shutil.which("npm")
+    if npm is None:
+        raise UsageError(f"npm, which fetches {spec}, is not installed; install Node.js 18 or newer")
+    # The working folder is empty: no stranger's .npmrc is read, and no script of a package is run.
+    command = [npm, "pack", spec, "--ignore-scripts", "--no-update-notifier", "--no-fund", "--no-audit"]
+    try:
+        done = subprocess.run(
+            command, cwd=place, stdin=subprocess.DEVNULL, capture_output=True, timeout=NPM_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"npm did not fetch {spec} within {NPM_SECONDS} s; check the network") from None
+    except OSError as error:
+        raise UsageError(f"cannot start npm to fetch {spec}: {error.strerror or error}") from None
+    tarballs = list(place.glob("*.tgz"))
+    if done.returncode != 0 or len(tarballs) != 1:
+        raise UsageError(_failure(spec, (done.stderr + done.stdout).decode("utf-8", "replace")))
+    with tarballs[0].open("rb") as file:
+        data = file.read(MAX_TARBALL_BYTES + 1)
+    digest = "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode()
+    if digest != integrity:
+        raise UsageError(
+            f"hash mismatch: the package {spec} has {digest}, expected is {integrity}; "
+            "your npm registry offers an altered package under this version"
+        )
+    return data
+
+
 @dataclass(frozen=True, slots=True)
 class NpmPackage:
     """A file in one version of a package; `integrity` and `sha256` pin the tarball and the file.
@@ -83,41 +119,9 @@ class NpmPackage:
         import tempfile  # what it and subprocess import is needed only here
 
         with tempfile.TemporaryDirectory(prefix="conformance-") as place:
-            data = self._member(self._packed(Path(place)))
+            data = self._member(packed(self.name, self.version, self.integrity, Path(place)))
         self._keep(data)
         return True
-
-    def _packed(self, place: Path) -> bytes:
-        """Return the tarball as npm delivers it, checked against the pinned hash."""
-        import shutil
-        import subprocess
-
-        spec = f"{self.name}@{self.version}"
-        npm = shutil.which("npm")
-        if npm is None:
-            raise UsageError(f"npm, which fetches {spec}, is not installed; install Node.js 18 or newer")
-        # The working folder is empty: no stranger's .npmrc is read, and no script of a package is run.
-        command = [npm, "pack", spec, "--ignore-scripts", "--no-update-notifier", "--no-fund", "--no-audit"]
-        try:
-            done = subprocess.run(
-                command, cwd=place, stdin=subprocess.DEVNULL, capture_output=True, timeout=NPM_SECONDS
-            )
-        except subprocess.TimeoutExpired:
-            raise UsageError(f"npm did not fetch {spec} within {NPM_SECONDS} s; check the network") from None
-        except OSError as error:
-            raise UsageError(f"cannot start npm to fetch {spec}: {error.strerror or error}") from None
-        tarballs = list(place.glob("*.tgz"))
-        if done.returncode != 0 or len(tarballs) != 1:
-            raise UsageError(_failure(spec, (done.stderr + done.stdout).decode("utf-8", "replace")))
-        with tarballs[0].open("rb") as file:
-            data = file.read(MAX_TARBALL_BYTES + 1)
-        digest = "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode()
-        if digest != self.integrity:
-            raise UsageError(
-                f"hash mismatch: the package {spec} has {digest}, expected is {self.integrity}; "
-                "your npm registry offers an altered package under this version"
-            )
-        return data
 
     def _member(self, tarball: bytes) -> bytes:
         """Return the one file that is wanted; nothing is unpacked to the disk."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from conformance.registry import Registry
 from conformance.rules import rule
 from conformance.template.parts import Source
 
-# An expression fix changes single tags; a section fix replaces a whole part by that of the reference template.
-Size: TypeAlias = Literal["expression", "section"]
+# An edit changes one thing in one tag, an expression fix single tags; a section fix replaces a whole part by that of
+# the reference template.
+Size: TypeAlias = Literal["edit", "expression", "section"]
 
 
 class SkippedError(Exception):
@@ -20,10 +21,21 @@ class SkippedError(Exception):
 class Fix(Protocol):
     """Removes some rules from a template; `what` says in a few words what it changes, `rules` what it can remove."""
 
-    name: str
-    size: Size
-    what: str
-    rules: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def size(self) -> Size:
+        """How much it changes."""
+
+    @property
+    def what(self) -> str:
+        """What it changes, in a few words."""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Which rules it can remove."""
 
     def apply(self, source: Source) -> str:
         """Return the changed source.
@@ -32,7 +44,7 @@ class Fix(Protocol):
         """
 
 
-def _check(name: str, fix: type[Fix]) -> None:
+def _check(name: str, fix: Any) -> None:
     for slug in fix.rules:
         rule(slug)  # a misspelt one ends in UsageError when the module is imported
 

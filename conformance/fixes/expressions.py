@@ -6,7 +6,7 @@ import re
 
 from conformance.fixes import reference
 from conformance.fixes.base import Size, SkippedError, register
-from conformance.fixes.places import branches, developer_block, loop_of, message_loop, only
+from conformance.fixes.places import branches, developer_block, loop_of, message_loop, only, refuse_media
 from conformance.template.parts import Block, Source, Tag, Text, blocks, constants, walk
 
 _TOJSON = re.compile(r"((?:\w+(?:\.\w+|\[[^\[\]]*\])+|\w+))\s*\|\s*tojson\b(?!\s*\()")
@@ -206,19 +206,27 @@ class LaterInstructions:
     """Writes system and developer messages that come after the first."""
 
     name = "later-instructions"
-    rules = ("message-dropped", "role-header", "message-added")
+    rules = (
+        "message-dropped",
+        "role-header",
+        "message-added",
+        "text-altered",
+        "text-trimmed",
+        "instructions-altered",
+    )
     size: Size = "expression"
     what = "writes system and developer messages that come later"
 
     def apply(self, source: Source) -> str:
-        """Add a branch for these roles to the loop over the messages.
+        """Add a branch for these roles to the loop over the messages, or put the reference's in the place of its own.
 
-        Raises SkippedError when it has one.
+        Raises SkippedError when it has several.
         """
         loop = message_loop(source)
         variable, iterable = loop_of(loop)
-        if any(branches(loop, role) for role in ("system", "developer")):
-            raise SkippedError("the loop over the messages has a branch for later instructions")
+        own_branches = {
+            branch.span: branch for role in ("system", "developer") for branch in branches(loop, role)
+        }
         own = reference.reference()
         branch = only(branches(message_loop(own), "developer"), "the reference's branch for instructions")
         block = only(branches(loop, "assistant"), "the branch for the role assistant").block
@@ -230,6 +238,10 @@ class LaterInstructions:
         if iterable != "messages":
             # The loop runs over what comes after the first message's instructions.
             inside = inside.replace(" and not loop.first", "")
+        if own_branches:
+            wrong = only(list(own_branches.values()), "the branch for later instructions")
+            refuse_media(source, wrong.arm.children, "the branch for later instructions")
+            return reference.with_macros(source, source.replaced((*wrong.span, inside)))
         end = next((arm.tag.start for arm in block.arms if arm.tag.keyword == "else"), block.last.start)
         arm = f"{{%- elif {role} in ['system', 'developer'] -%}}{inside}"
         return reference.with_macros(source, source.replaced((end, end, arm)))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 
+from conformance.campaign.locate import Locator
 from conformance.campaign.runner import Runner
+from conformance.compare.base import parting
 from conformance.fixes.base import Fix, SkippedError, fixes
+from conformance.fixes.edits import Edit, Hunk, candidates, hunk
+from conformance.fixes.kept import gone, lost
 from conformance.fixes.tidy import tidied
-from conformance.fixes.trial import Results, Trials, objection, objections
+from conformance.fixes.trial import Results, Trials, Witness, objection, objections
 from conformance.template.parts import Source, UnreadableError
 
 TRIALS = 500  # random cases for each trial; the whole budget judges the result
 _WITNESSES = 3  # cases for each rule, however rare, that every trial includes
 _ROUNDS = 3
+_EDITED = 2  # cases of each rule that edits are read off
+_MOST_EDITS = 400  # edits that are looked at; each costs a compilation
 _MORE = 25  # cases of either seed that join the trials when a proof fails
 
 # Is told what is being done: a sentence for each step.
@@ -40,13 +46,17 @@ class Compared:
 
 @dataclass(slots=True)
 class Repair:
-    """What became of a template: its new text (the old one where nothing helped), what was applied and what not."""
+    """What became of a template: its new text (the old one where nothing helped), what was applied and what not.
+
+    `gone` are texts that it said before and says nowhere now.
+    """
 
     text: str
     main: Compared
     proof: Compared | None = None
     applied: list[Fix] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
 
     @property
     def remaining(self) -> list[str]:
@@ -63,16 +73,18 @@ def repair(
     cases: int,
     say: Say = lambda _: None,
     harmony: bool | None = None,
+    wanted: Collection[str] = (),
 ) -> Repair:
     """Repair a template, judged on `cases` cases of `seed` and proven on as many of the next seeds.
 
-    What breaks the proof joins the trials, and the search begins again. A template that writes something else
-    than Harmony comes back as it is. Where all lines end as on Windows, they still do.
+    With `wanted` only these rules are repaired. What breaks the proof joins the trials, and the search begins
+    again. A template that writes something else than Harmony comes back as it is. Where all lines end as on
+    Windows, they still do.
     """
     if 0 < text.count("\r\n") == text.count("\n") == text.count("\r"):
         # Jinja reads both ends as one, so that what is proven of the one text holds for the other.
         plain = text.replace("\r\n", "\n")
-        result = repair(runner, plain, seed=seed, cases=cases, say=say, harmony=harmony)
+        result = repair(runner, plain, seed=seed, cases=cases, say=say, harmony=harmony, wanted=wanted)
         result.text = result.text.replace("\n", "\r\n")
         return result
     trials = Trials.drawn(runner, seed, cases, text)
@@ -82,8 +94,7 @@ def repair(
         return result
     small = trials.part(_sample(before, len(trials.answered)))
     for number in range(1, _ROUNDS + 1):
-        search = _Search(small, text, say)
-        search.run()
+        search = _searched(runner, small, text, say, wanted)
         result.refused = search.refused
         if not search.applied:
             break
@@ -95,7 +106,7 @@ def repair(
         )
         reason = objection(main.before, main.after) or objection(proof.before, proof.after)
         if reason is None:
-            return Repair(search.text, main, proof, search.applied, search.refused)
+            return Repair(search.text, main, proof, search.applied, search.refused, gone(text, search.text))
         say("the proof failed; the conversations that showed it join the trials")
         failed = f"applied together with the others, {reason}"
         result.refused = [*(_refused(fix, before, failed) for fix in search.applied), *search.refused]
@@ -107,6 +118,21 @@ def repair(
             ]
         )
     return result
+
+
+def _searched(runner: Runner, trials: Trials, text: str, say: Say, wanted: Collection[str]) -> _Search:
+    """Return the search that leaves the fewest rules: edits first, and without them where they stood in the way."""
+    locator = Locator(limits=runner.settings.limits)
+    try:
+        search = _Search(trials, text, say, wanted=wanted, locator=locator)
+        search.run()
+    finally:
+        locator.close()
+    if not search.left or not any(fix.size == "edit" for fix in search.applied):
+        return search
+    plain = _Search(trials, text, say, wanted=wanted)
+    plain.run()
+    return plain if plain.left < search.left else search
 
 
 def _refused(fix: Fix, before: Results, reason: str) -> Refused:
@@ -127,18 +153,35 @@ def _sample(before: Results, count: int) -> set[int]:
 
 
 class _Search:
-    """Applies fix after fix as long as one helps, then drops those that the others made needless."""
+    """Applies fix after fix as long as one helps, then drops those that the others made needless.
 
-    def __init__(self, trials: Trials, original: str, say: Say) -> None:
+    Single edits come first (where there is a `locator`), then expressions, then sections. Only rules in `wanted` count,
+    or all.
+    """
+
+    def __init__(
+        self,
+        trials: Trials,
+        original: str,
+        say: Say,
+        *,
+        wanted: Collection[str] = (),
+        locator: Locator | None = None,
+    ) -> None:
         self._trials = trials
         self._original = original
         self._say = say
+        self._locator = locator
+        self._wanted = wanted
+        self._tried: set[tuple[str, str, str]] = set()
         self.text = original
         self.applied: list[Fix] = []
         self.refused: list[Refused] = []
 
     def run(self) -> None:
         """Find the fixes to apply."""
+        while self._locator is not None and self._edit(self._locator):
+            pass
         progress = True
         while progress:
             progress = False
@@ -146,7 +189,7 @@ class _Search:
             for fix in fixes():
                 if fix in self.applied:
                     continue
-                present = [rule for rule in fix.rules if self._now.counts[rule]]
+                present = [rule for rule in fix.rules if self._now.counts[rule] and self._wants(rule)]
                 if not present:
                     continue
                 reason = self._try(fix, present)
@@ -158,11 +201,62 @@ class _Search:
         self._drop_needless()
         self._tidy()
 
+    def _wants(self, rule: str) -> bool:
+        return not self._wanted or rule in self._wanted
+
+    def _edit(self, locator: Locator) -> bool:
+        """Apply one edit of one tag that ends a rule; return whether there was one."""
+        for rule, _ in sorted(self._now.counts.items(), key=lambda item: item[1]):
+            if not self._wants(rule):
+                continue
+            for candidate in self._candidates(rule, locator):
+                if self._try(candidate, [rule], ends=True) is None:
+                    self._say(f"applied {candidate.name}: {candidate.what}")
+                    return True
+        return False
+
+    def _candidates(self, rule: str, locator: Locator) -> Iterator[Edit]:
+        """Yield the edits that make more of a rule's smallest case right, each tried only once."""
+        try:
+            source = Source(self.text)
+        except UnreadableError:
+            return
+        for witness in self._trials.witnesses(self.text, rule, _EDITED):
+            expected, text = witness.answer.rendering.text, witness.judgement.text or ""
+            for where in self._hunks(rule, witness, locator):
+                for edit in candidates(source, where):
+                    key = (edit.before, edit.old + edit.after, edit.new)
+                    if key in self._tried or len(self._tried) >= _MOST_EDITS:
+                        continue
+                    self._tried.add(key)
+                    (written,) = self._trials.texts(edit.apply(source), [witness.request])
+                    if written is not None and parting(expected, written) > (
+                        parting(expected, text) if text else -1
+                    ):
+                        yield replace(edit, rules=(rule,))
+
+    def _hunks(self, rule: str, witness: Witness, locator: Locator) -> Iterator[Hunk]:
+        text, judgement = witness.judgement.text, witness.judgement
+        if text is None:
+            yield Hunk("", 0, "", "", () if judgement.line is None else (judgement.line,))
+            return
+        for found in judgement.found:
+            if found.rule == rule and (difference := found.difference) is not None:
+                lines = self._trials.located(self.text, witness, difference, locator)
+                yield hunk(difference.expected, difference.actual, text, difference.actual_start, lines)
+                return
+
+    @property
+    def left(self) -> int:
+        """How many of the cases still show a rule that is wanted."""
+        return sum(any(map(self._wants, seen.rules)) for seen in self._now.seen)
+
     @property
     def _now(self) -> Results:
         return self._trials.judge(self.text)
 
-    def _try(self, fix: Fix, rules: list[str]) -> str | None:
+    def _try(self, fix: Fix, rules: list[str], *, ends: bool = False) -> str | None:
+        """Apply a fix if it helps and harms nothing; return why not. With `ends` it has to end the first rule."""
         try:
             source = Source(self.text)
             candidate = fix.apply(source)
@@ -173,13 +267,17 @@ class _Search:
             return f"the template cannot be taken apart: {error}"
         if candidate == self.text:
             return "it changes nothing"
-        if lost := source.own_arguments - changed.own_arguments:
-            return f"it would end what the argument {min(lost)} decides, which Harmony cannot judge"
+        if ignored := source.own_arguments - changed.own_arguments:
+            return f"it would end what the argument {min(ignored)} decides, which Harmony cannot judge"
+        if fix.size != "edit" and (ended := lost(self.text, candidate, self._trials.texts)):
+            return f"it would end {ended[0]}, which Harmony cannot judge"
         before, after = self._now, self._trials.judge(candidate)
         if (reason := objection(before, after)) is not None:
             return reason
         if not any(after.counts[rule] < before.counts[rule] for rule in rules):
             return "it removes none of these rules"
+        if ends and after.counts[rules[0]]:
+            return "it does not end the rule"
         self.text = candidate
         self.applied.append(fix)
         return None

@@ -36,6 +36,14 @@ _CONTENT_TYPE = (
         "  {{- (described['content_type'] if 'content_type' in described else 'json') ~ '<|message|>' -}}"
     ),
 )
+# The content of a result, and the same where objects are written as JSON.
+_OBJECTS = (
+    "text_at(message, 'content', 'the content of a tool message')",
+    (
+        "(message['content']|tojson if 'content' in message and message['content'] is mapping else "
+        "text_at(message, 'content', 'the content of a tool message'))"
+    ),
+)
 
 
 @register
@@ -137,6 +145,7 @@ class AssistantAndResults:
         own_loop = message_loop(own)
         said = _marked(_inside(own, _branch(own_loop, "assistant")), source, old)
         answered = _inside(own, _branch(own_loop, "tool"))
+        answered = _with_objects(answered, source, [part for each in results for part in each.arm.children])
         by = len(source.indent(assistant.arm.tag)) - len(own.indent(_branch(own_loop, "assistant").arm.tag))
         said, answered = (reference.renamed(reference.indented(text, by), names) for text in (said, answered))
         changes = [(*assistant.span, said)]
@@ -154,6 +163,16 @@ class AssistantAndResults:
         changes.append((loop.start, loop.start, reference.renamed(before, names)))
         reads_type = any("content_type" in tag.body for tag in reach(source, old))
         return reference.with_macros(source, source.replaced(*changes), [_CONTENT_TYPE] if reads_type else [])
+
+
+def _with_objects(answered: str, source: Source, old: list[Part]) -> str:
+    """Return the reference's branch for results; where the old one wrote objects as JSON, it does so too."""
+    if not any("tojson" in tag.body for tag in reach(source, old)):
+        return answered
+    plain, encoded = _OBJECTS
+    if answered.count(plain) != 1:
+        raise SkippedError(f"{reference.NAME} has {plain!r} {answered.count(plain)} times instead of once")
+    return answered.replace(plain, encoded)
 
 
 def _branch(loop: Block, role: str) -> Branch:

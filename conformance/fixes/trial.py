@@ -7,8 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from conformance.campaign.check import HINTED
-from conformance.campaign.judge import CRASHED, EQUAL, REJECTED, Answer, seems_harmony
+from conformance.campaign.judge import CRASHED, EQUAL, REJECTED, Answer, Judgement, seems_harmony
+from conformance.campaign.locate import Locator
 from conformance.campaign.runner import Drawn, Runner
+from conformance.compare.base import Difference
+from conformance.conversation import to_json
+from conformance.engines.base import Rendered, Request
 from conformance.errors import UnjudgedError
 from conformance.oracles.library import OracleRefusedError
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN, TOKEN_MISMATCH
@@ -21,12 +25,13 @@ _OF_SERVERS = frozenset({INJECTED_SPECIAL_TOKEN.slug, TOKEN_MISMATCH.slug})
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one version did with one case; `rules` are those that a template can break."""
+    """What one version did with one case; `rules` are those that a template can break, `of_servers` the others."""
 
     status: str
     rules: frozenset[str]
     right: tuple[str, ...]
     familiar: bool
+    of_servers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,11 @@ class Results:
         """How many cases show each rule."""
         return Counter(rule for each in self.seen for rule in each.rules)
 
+    @property
+    def of_servers(self) -> Counter[str]:
+        """How many cases show each rule that only a server can prevent, such as text that becomes control tokens."""
+        return Counter(rule for each in self.seen for rule in each.of_servers)
+
     def right_under(self) -> dict[str, float]:
         """Return the share of the cases that are right under each profile that any case is right under."""
         counts = Counter(name for each in self.seen for name in each.right)
@@ -50,6 +60,15 @@ class Results:
         """Whether the template means to write Harmony, told as `conformance check` tells it."""
         rendered = [each for each in self.seen if each.status not in (CRASHED, REJECTED)]
         return seems_harmony(len(rendered), sum(each.familiar for each in rendered))
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A case that shows a rule: how it was asked, Harmony's answer, and how the template was judged."""
+
+    request: Request
+    answer: Answer
+    judgement: Judgement
 
 
 class Trials:
@@ -105,9 +124,47 @@ class Trials:
                     judgement = self._runner.judge.judge(answer, outcome, confirm=confirm)
                 except OracleRefusedError as error:  # it failed on the template's text
                     raise UnjudgedError(f"The template cannot be judged: {error}.") from None
-                rules = frozenset(found.rule for found in judgement.found) - _OF_SERVERS
-                seen.append(Seen(judgement.status, rules, judgement.right, judgement.familiar))
+                rules = frozenset(found.rule for found in judgement.found)
+                seen.append(
+                    Seen(
+                        judgement.status,
+                        rules - _OF_SERVERS,
+                        judgement.right,
+                        judgement.familiar,
+                        rules & _OF_SERVERS,
+                    )
+                )
         return Results(tuple(seen))
+
+    def witnesses(self, template: str, rule: str, most: int) -> list[Witness]:
+        """Return the smallest cases that show a rule, with what the template wrote for them."""
+        numbers = [number for number, seen in enumerate(self.judge(template).seen) if rule in seen.rules]
+        numbers.sort(key=lambda number: len(to_json(self.answered[number][0].case)))
+        chosen = [self.answered[number] for number in numbers[:most]]
+        requests = [item.shape.request(item.case) for item, _ in chosen]
+        host = next(iter(self._runner.hosts.values()))
+        outcomes = host.collect(host.submit(template, requests))
+        return [
+            Witness(request, answer, self._runner.judge.judge(answer, outcome, confirm=False))
+            for request, (_, answer), outcome in zip(requests, chosen, outcomes, strict=True)
+        ]
+
+    def texts(self, template: str, requests: Sequence[Request]) -> list[str | None]:
+        """Return what a version writes for some requests, None where it fails or cannot be read."""
+        host = next(iter(self._runner.hosts.values()))
+        outcomes = host.collect(host.submit(template, list(requests)))
+        return [outcome.text if isinstance(outcome, Rendered) else None for outcome in outcomes]
+
+    def located(self, template: str, witness: Witness, difference: Difference, locator: Locator) -> list[int]:
+        """Return the lines that a difference may come from, the likeliest first."""
+        name, host = next(iter(self._runner.hosts.items()))
+        text = witness.judgement.text or ""
+        line, origin = locator.locate(template, name, host, witness.request, text, difference)
+        found = [line] if line is not None else []
+        if origin is not None:
+            more = [origin.condition, origin.nearest, *origin.between, *origin.sets, *origin.trail]
+            found += [each for each in more if each is not None]
+        return list(dict.fromkeys(found))
 
 
 def objections(before: Results, after: Results) -> list[tuple[int, str]]:

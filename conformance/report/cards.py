@@ -14,7 +14,7 @@ from conformance.errors import UsageError
 from conformance.report import compact, origin_words
 from conformance.report.excerpt import ACTUAL_STYLE, EXPECTED_STYLE, Excerpt, Parting, excerpt, parting
 from conformance.report.files import to_json
-from conformance.report.model import Divergence, Example, Target
+from conformance.report.model import REALISTIC, Divergence, Example, Target
 from conformance.report.property_card import LABELS, statement
 from conformance.report.property_card import again as own_target
 from conformance.report.visible import MARK_STYLE, Glyphs, glyphs_for, inert, inert_text
@@ -269,9 +269,30 @@ def _readings(divergence: Divergence, glyphs: Glyphs) -> Iterator[str]:
         yield f"{noun} {names(divergence.vanishes_under, glyphs)}"
 
 
+def real_use(name: str) -> str:
+    """Return what the conversations of a workload are called behind their number, such as "realistic ones"."""
+    return "realistic ones" if name == REALISTIC else f"in {name}"
+
+
+def seen_in(target: Target, divergence: Divergence) -> str:
+    """Say in how many of the generated conversations a divergence is seen, and of those of real use."""
+    generated = f"{percent(divergence.share)} of {target.cases.total:,} generated conversations"
+    return f"in {generated}{of_real_use(target, divergence)}"
+
+
+def of_real_use(target: Target, divergence: Divergence) -> str:
+    """Return in how many conversations of real use a divergence is seen, as what follows the others; else nothing."""
+    if target.workload is None or divergence.workload_share is None:
+        return ""
+    used = target.workload
+    return f", {percent(divergence.workload_share)} of {used.cases.total:,} {real_use(used.name)}"
+
+
 def _seen(target: Target, divergence: Divergence, glyphs: Glyphs) -> Text:
     dot = f" {glyphs.dot} "
     text = Text(f"{percent(divergence.share)} of {compact.plural(target.cases.total, 'conversation')}")
+    if used := of_real_use(target, divergence):
+        text.append(inert(used, glyphs=glyphs))
     if divergence.engines:
         text.append(f"{dot}engine{'s'[: len(divergence.engines) > 1]} {names(divergence.engines, glyphs)}")
     if divergence.features:

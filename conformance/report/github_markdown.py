@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from conformance.report.base import Output, register
-from conformance.report.cards import known_rule, percent, replay_command
+from conformance.report.cards import known_rule, of_real_use, percent, replay_command
 from conformance.report.excerpt import excerpt, parting, token_excerpt
 from conformance.report.issues import Issue, issues
 from conformance.report.markdown import cell, conversation, escaped, no_paths
@@ -98,12 +98,13 @@ def _details(report: Report, issue: Issue) -> Iterator[str]:
             yield from ("", f"**Why** {known.why}  ", f"**Fix** {known.fix}  ")
             yield f"**Source** {known.citation}  "
         target = _named(report, issue)
-        total = target.cases.total if target is not None else report.run.cases
         if issue.impact:
             yield f"**Impact** {escaped(issue.impact)}: {loss_of(issue.rule).reason}  "
         if issue.accepted:
             yield f"**Accepted** {escaped(issue.accepted)}  "
-        yield f"**Seen** in {percent(divergence.share)} of {total:,} generated conversations"
+        if target is not None:
+            generated = f"{percent(divergence.share)} of {target.cases.total:,} generated conversations"
+            yield f"**Seen** in {generated}{escaped(of_real_use(target, divergence))}"
         if divergence.vanishes_under:
             yield f"<br>**Accepted under** {cell(', '.join(divergence.vanishes_under))}"
         command = replay_command(divergence.example.case_id, divergence_target(issue, target))

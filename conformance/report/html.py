@@ -19,14 +19,14 @@ from rich.text import Text
 
 from conformance.conversation import Assistant, Case, Instructions, ToolResult, User
 from conformance.report.base import Output, register
-from conformance.report.cards import handed_json, known_rule, percent, replay_command
+from conformance.report.cards import handed_json, known_rule, percent, real_use, replay_command, seen_in
 from conformance.report.excerpt import excerpt, parting, token_excerpt
 from conformance.report.files import to_json
 from conformance.report.issues import issues, repository
 from conformance.report.model import Divergence, Report, Target, Token
 from conformance.report.property_card import LABELS
 from conformance.report.property_card import again as own_target
-from conformance.report.severities import SEVERITIES
+from conformance.report.severities import SEVERITIES, weight
 from conformance.report.verdicts import best_profile, judged_by, not_harmony, verdict
 from conformance.report.visible import MARK_STYLE, TOKEN_STYLE, inert, units
 from conformance.rules.base import loss_of
@@ -137,11 +137,11 @@ def _data(report: Report) -> dict[str, Any]:
     }
 
 
-def _weight(divergence: Divergence) -> tuple[int, int, float]:
+def _weight(divergence: Divergence) -> tuple[int, int, float, float]:
     """Return what cards are sorted by: severity, then what the model loses, then how often it is seen."""
     impacts: tuple[str, ...] = IMPACTS
     impact = impacts.index(divergence.impact) if divergence.impact in impacts else 0
-    return SEVERITIES.index(divergence.severity), impact, -divergence.share
+    return SEVERITIES.index(divergence.severity), impact, *weight(divergence)
 
 
 def _target(target: Target, report: Report) -> dict[str, Any]:
@@ -160,6 +160,11 @@ def _target(target: Target, report: Report) -> dict[str, Any]:
         best = best_profile(target, profile)
         if best is not None and best[0] != profile and best[1] > right:
             shown["lines"].append(f"{percent(best[1])} under the best cited profile, {inert(best[0])}")
+        if target.workload is not None and profile in target.workload.right_under:
+            share, name = percent(target.workload.right_under[profile]), inert(target.workload.name)
+            shown["lines"].append(
+                f"{share} of {target.workload.cases.total:,} {real_use(name)} are identical"
+            )
     told = ((counts.different, "differ"), (counts.rejected, "rejected"), (counts.crashed, "crashed"))
     if said := [f"{number:,} {word}" for number, word in told if number]:
         shown["lines"].append(" · ".join(said))
@@ -207,7 +212,7 @@ def _card(target: Target, divergence: Divergence, lines: list[str]) -> dict[str,
         "severity": divergence.severity,
         "impact": inert(divergence.impact),
         "accepted": bool(divergence.accepted),
-        "seen": f"{percent(divergence.share)} of {target.cases.total:,}",
+        "seen": inert(seen_in(target, divergence).removeprefix("in ")),
         "where": inert(" · ".join(part for part in where if part)),
         "engines": [inert(name) for name in divergence.engines],
         "shapes": [inert(name) for name in divergence.shapes],

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from conformance.report.cards import known_rule, percent, replay_command
+from conformance.report.cards import known_rule, replay_command, seen_in
 from conformance.report.excerpt import parting
 from conformance.report.markdown import no_paths
 from conformance.report.model import Divergence, Finding, Report, Target
@@ -132,7 +132,7 @@ def _divergence(target: Target, place: Place, divergence: Divergence, root: Path
     summary = f"{where}: {known.what if known else divergence.rule}"
     if example.failure is not None:
         summary = f"{known.what if known else divergence.rule} {example.failure}"
-    seen = f"Seen in {percent(divergence.share)} of {target.cases.total:,} generated conversations"
+    seen = f"Seen {seen_in(target, divergence)}"
     parts = [_difference(divergence), f"{seen}."]
     if known is not None:
         parts += [f"Why: {known.why}", f"Fix: {known.fix}", f"Source: {known.citation}"]

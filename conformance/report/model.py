@@ -10,6 +10,8 @@ from conformance.conversation import Case
 from conformance.oracles.authorities import Authority
 from conformance.rules.base import Severity
 
+REALISTIC: Final = "realistic"
+"""The name of the workload that is drawn from public sets."""
 SCHEMA: Final = "conformance-report/1"
 
 Verdict: TypeAlias = Literal["conforms", "diverges", "error"]
@@ -38,12 +40,27 @@ class Environment(_Part, frozen=True, kw_only=True):
     unguarded: list[str] | None = None
 
 
+class Workload(_Part, frozen=True, kw_only=True):
+    """Conversations of real use that say how much each rule weighs; `cases` is how many were judged.
+
+    `sources` are the packages that they are drawn from, with their hashes; `left_out` are lines of a log that are no
+    requests that can be judged. `missing` says why there were none.
+    """
+
+    name: str
+    cases: int = 0
+    sources: dict[str, str] = {}
+    left_out: int = 0
+    missing: str = ""
+
+
 class Run(_Part, frozen=True, kw_only=True):
     """How the campaign was run; `complete` is False when it ended early: `ended` says why.
 
-    `unanswered` counts conversations on which the authority gave no answer, by its reason: they are among `cases` and
-    judged nobody. In `layout_failures` of the others our layout does not explain the authority's text: they are judged
-    all the same, and what differs is placed by message, not by region. Relative paths are those of `directory`.
+    `unanswered` counts conversations on which the authority gave no answer, by its reason: they are among `cases`
+    and judged nobody. `workload` is what the rules were weighed with. In `layout_failures` of the others our layout
+    does not explain the authority's text: they are judged all the same, and what differs is placed by message, not
+    by region. Relative paths are those of `directory`.
     """
 
     seed: int
@@ -55,6 +72,7 @@ class Run(_Part, frozen=True, kw_only=True):
     unanswered: dict[str, int] = {}
     layout_failures: int = 0
     directory: str = ""
+    workload: Workload | None = None
 
 
 class CaseCounts(_Part, frozen=True, kw_only=True):
@@ -79,6 +97,26 @@ class Branch(_Part, frozen=True, kw_only=True):
     what: str
 
 
+class Decision(_Part, frozen=True, kw_only=True):
+    """A place of the template where its output hangs on more than structure.
+
+    `hangs_on` says on what: what a text says, the time of day, chance, the object behind a helper, how many messages
+    there are, an argument that nobody declares. `seen` are up to two of its outcomes in the campaign: with fewer, what
+    the other one writes was never seen. `refuses` says that it only decides whether the template refuses.
+    """
+
+    line: int
+    what: str
+    hangs_on: list[str]
+    seen: list[str] = []
+    refuses: bool = False
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the campaign did not see it decide either way."""
+        return len(self.seen) < 2 and not self.refuses
+
+
 class Coverage(_Part, frozen=True, kw_only=True):
     """What the campaign reached, as shares from 0 to 1; pairs counts those that can meet."""
 
@@ -87,6 +125,7 @@ class Coverage(_Part, frozen=True, kw_only=True):
     missing_features: list[str] = []
     template_branches: float | None = None
     branches_never_run: list[Branch] = []
+    decisions: list[Decision] = []
 
 
 class Origin(_Part, frozen=True, kw_only=True):
@@ -108,6 +147,14 @@ class Origin(_Part, frozen=True, kw_only=True):
     decisive: list[int] = []
 
 
+class Cut(_Part, frozen=True, kw_only=True):
+    """What was too long to be kept: the whole text had `length` characters, the kept stretch begins at `start`."""
+
+    start: int
+    length: int
+    sha256: str
+
+
 class Token(_Part, frozen=True, kw_only=True):
     """One token of a prompt: its number in o200k_harmony, and its text; part of a character is U+FFFD."""
 
@@ -118,7 +165,8 @@ class Token(_Part, frozen=True, kw_only=True):
 class Example(_Part, frozen=True, kw_only=True):
     """The smallest case found that shows a divergence, and the two texts where they part.
 
-    `expected` and `actual` are the whole texts; `offset` is the first differing character of this
+    `expected` and `actual` are the whole texts, or stretches of them where they are very long: then `expected_cut` and
+    `actual_cut` say of what. `offset` is the first differing character of this
     divergence in `expected`, `actual_offset` the same place in `actual` (it is another number when the case
     diverges earlier too; None where it was not kept). `template_line` is None where it could not be traced, or where
     nothing was written: then `origin` says between which lines.
@@ -148,6 +196,8 @@ class Example(_Part, frozen=True, kw_only=True):
     structure: list[str] = []
     reproduce: str = ""
     origin: Origin | None = None
+    expected_cut: Cut | None = None
+    actual_cut: Cut | None = None
     handed: dict[str, Any] = {}
     expected_tokens: list[Token] = []
     actual_tokens: list[Token] = []
@@ -168,13 +218,14 @@ class Reading(_Part, frozen=True, kw_only=True):
 class Divergence(_Part, frozen=True, kw_only=True):
     """One rule that a target breaks, with how many conversations show it and the smallest example.
 
-    `features` lists the case features that every conversation showing it has, most telling first.
-    `readings` are the cited readings that explain it everywhere, one value of each setting; `vanishes_under` the
-    profiles that have them. `needs_shapes` lists the shapes in which the example shows it, empty when every shape
-    does. A rule has one record for each `cause`, where it has several: line and error of a failure, or why engines
-    disagree; then the example's `expected` is the other engine's text. `fix` is given where it says more than the
-    rule's own. `impact` is what the model loses (structure, content, wording, white space); `accepted` is the reason
-    of a baseline that knows it.
+    `features` lists the case features that every conversation showing it has, most telling first. `readings` are
+    the cited readings that explain it everywhere, one value of each setting; `vanishes_under` the profiles that
+    have them. `needs_shapes` lists the shapes in which the example shows it, empty when every shape does. A rule
+    has one record for each `cause`, where it has several: line and error of a failure, or why engines disagree;
+    then the example's `expected` is the other engine's text. `fix` is given where it says more than the rule's own.
+    `workload_count` and `workload_share` are the same of the conversations of real use, None where none were
+    judged; a rule that only they show has the count 0. `impact` is what the model loses (structure, content,
+    wording, white space); `accepted` is the reason of a baseline that knows it.
     """
 
     rule: str
@@ -194,6 +245,8 @@ class Divergence(_Part, frozen=True, kw_only=True):
     fix: str = ""
     impact: str = ""
     accepted: str = ""
+    workload_count: int | None = None
+    workload_share: float | None = None
 
     @property
     def key(self) -> str:
@@ -252,11 +305,22 @@ class Refusal(_Part, frozen=True, kw_only=True):
     line: int | None = None
 
 
+class Weighed(_Part, frozen=True, kw_only=True):
+    """What a target made of the conversations of real use; `name` is the workload's."""
+
+    name: str
+    cases: CaseCounts
+    right_under: dict[str, float]
+    right_under_readings: float | None = None
+
+
 class Target(_Part, frozen=True, kw_only=True):
     """One template and what the campaign found about it; `findings` are about the package around it.
 
     `right_under_readings` is the share of conversations that are right under some cited readings taken together.
-    `ignored` are rules that a gate was told not to look at, `passes` what it said: None where there was no gate.
+    `cut` says what was ended or left out because it took too much time or was too long.
+    `workload` is the same of conversations of real use. `ignored` are rules that a gate was told not to look at,
+    `passes` what it said: None where there was no gate.
     `inexpressible` counts by reason what the shapes drawn could not carry; what an engine cannot stands with it.
     """
 
@@ -280,6 +344,8 @@ class Target(_Part, frozen=True, kw_only=True):
     ignored: list[str] = []
     passes: bool | None = None
     refusals: list[Refusal] = []
+    cut: list[str] = []
+    workload: Weighed | None = None
     inexpressible: dict[str, int] = {}
 
 

@@ -93,6 +93,11 @@ def _result(issue: Issue, codes: list[str]) -> dict[str, Any]:
             "conversations": divergence.count,
             "impact": issue.impact,
             "share": round(divergence.share, 6),
+            **(
+                {}
+                if divergence.workload_share is None
+                else {"workloadShare": round(divergence.workload_share, 6)}
+            ),
             "engines": divergence.engines,
             "shapes": divergence.shapes,
             "acceptedUnder": divergence.vanishes_under,

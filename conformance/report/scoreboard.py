@@ -15,6 +15,7 @@ from conformance.report.cards import percent
 from conformance.report.files import to_json
 from conformance.report.markdown import cell, conversation, no_paths, rounded
 from conformance.report.model import Divergence, Report, Target
+from conformance.report.severities import weight
 from conformance.report.verdicts import best_profile, judged_by, not_harmony, verdict
 from conformance.report.visible import inert
 
@@ -45,6 +46,7 @@ def _data(report: Report) -> dict[str, Any]:
             "complete": report.run.complete,
             "unanswered": report.run.unanswered,
             "layout_failures": report.run.layout_failures,
+            "workload": report.run.workload,
         },
         "templates": [_target_data(target) for target in ranked(report)],
         "left_out": [{"name": name, "reason": reason} for name, reason in _left_out(report)],
@@ -64,6 +66,7 @@ def _target_data(target: Target) -> dict[str, Any]:
         "cases": target.cases,
         "right_under": dict(sorted(target.right_under.items())),
         "right_under_readings": target.right_under_readings,
+        "workload": target.workload,
         "unclassified_share": rounded(target.unclassified_share),
         "branches_never_run": target.coverage.branches_never_run,
     }
@@ -79,6 +82,8 @@ def _rule_data(divergence: Divergence) -> dict[str, Any]:
         "severity": divergence.severity,
         "count": divergence.count,
         "share": rounded(divergence.share),
+        "workload_count": divergence.workload_count,
+        "workload_share": None if divergence.workload_share is None else rounded(divergence.workload_share),
         **({"cause": divergence.cause} if divergence.cause else {}),
         "vanishes_under": divergence.vanishes_under,
         "readings": [str(reading) for reading in divergence.readings],
@@ -97,6 +102,15 @@ def _markdown(report: Report) -> Iterator[str]:
         "Each template renders the same generated conversations as OpenAI's Harmony library; right means equal "
         "in every character. The profiles name the choices that Harmony's own documents leave open."
     )
+    used = report.run.workload
+    if used is not None and used.cases:
+        yield ""
+        yield (
+            f"Real use: the share of {used.cases:,} conversations drawn from public sets of tools, calls and dialogues "
+            "([how](../docs/workload.md)) instead of from the stress grammar."
+        )
+    elif used is not None and used.missing:
+        yield from ("", f"**No shares of real use: {cell(no_paths(used.missing))}**")
     yield ""
     versions = ", ".join(f"{name} {version}" for name, version in _packages(report).items())
     judged = f", judged by {cell(words)}" if (words := authority_words(report)) else ""
@@ -109,9 +123,9 @@ def _markdown(report: Report) -> Iterator[str]:
         yield ""
         yield "**Incomplete: the run was ended early.**"
     yield ""
-    shares = f"Identical under {cell(profile)} | Best profile | Under cited readings"
+    shares = f"Identical under {cell(profile)} | Identical in real use | Best profile | Under cited readings"
     yield f"| Template | SHA-256 | Conversations | {shares} | Rules | Verdict |"
-    yield "|---|---|--:|--:|--:|--:|--:|---|"
+    yield "|---|---|--:|--:|--:|--:|--:|--:|---|"
     best_first = ranked(report)
     for target in best_first:
         yield _row(target, profile)
@@ -131,6 +145,7 @@ def _row(target: Target, profile: str) -> str:
         name += f"<br>= {cell(no_paths(alias))}"
     judged = target.harmony and target.cases.total > 0
     right, best = target.right_under.get(profile), best_profile(target, profile)
+    used = target.workload.right_under.get(profile) if target.workload is not None else None
     # What the shares say has columns; why a template is not Harmony has none.
     words = verdict(target, profile).partition(":")[0] if target.harmony else no_paths(not_harmony(target))
     cells = [
@@ -138,6 +153,7 @@ def _row(target: Target, profile: str) -> str:
         f"`{inert(target.sha256[:8])}`",
         f"{target.cases.total:,}",
         percent(right) if judged and right is not None else "",
+        percent(used) if judged and used is not None else "",
         f"{percent(best[1])} {cell(best[0])}" if judged and best else "",
         percent(target.right_under_readings) if judged and target.right_under_readings is not None else "",
         f"{len({found.rule for found in target.divergences}):,}" if judged else "",
@@ -151,8 +167,8 @@ def _rules(target: Target) -> Iterator[str]:
     source = _source(target)
     if "location" in source:
         yield from (f"From {cell(source['location'])}, sha256 `{inert(target.sha256)}`.", "")
-    yield "| Rule | Severity | Share | Right where | Template line | Smallest conversation |"
-    yield "|---|---|--:|---|--:|---|"
+    yield "| Rule | Severity | Share | Real use | Right where | Template line | Smallest conversation |"
+    yield "|---|---|--:|--:|---|--:|---|"
     for divergence in _by_share(target):
         line = divergence.example.template_line
         cells = [
@@ -160,6 +176,7 @@ def _rules(target: Target) -> Iterator[str]:
             + (f"<br>{cell(divergence.cause)}" if divergence.cause else ""),
             divergence.severity,
             percent(divergence.share),
+            "" if divergence.workload_share is None else percent(divergence.workload_share),
             cell(", ".join(str(reading) for reading in divergence.readings)),
             "" if line is None else f"{line}",
             conversation(divergence),
@@ -175,7 +192,7 @@ def ranked(report: Report) -> list[Target]:
 
 
 def _by_share(target: Target) -> list[Divergence]:
-    return sorted(target.divergences, key=lambda divergence: (-divergence.share, divergence.code))
+    return sorted(target.divergences, key=lambda divergence: (*weight(divergence), divergence.code))
 
 
 def _left_out(report: Report) -> Iterable[tuple[str, str]]:

@@ -23,12 +23,15 @@ def rules_table(target: Target, divergences: list[Divergence], console: Console)
     if console.width < _NARROW:
         return _narrow_rules(divergences, glyphs)
     wide = console.width >= _WIDE
+    weighed = any(divergence.workload_share is not None for divergence in divergences)
     vanishing = wide and any(_accepting(divergence) for divergence in divergences)
     table = _table()
     table.add_column("Code", no_wrap=True)
     table.add_column("Rule", no_wrap=True)
     table.add_column("Severity", no_wrap=True)
-    table.add_column("Share", justify="right", no_wrap=True)
+    table.add_column("Generated" if weighed and wide else "Share", justify="right", no_wrap=True)
+    if weighed:
+        table.add_column("Real use" if wide else "Real", justify="right", no_wrap=True)
     table.add_column("Seen only with", overflow="fold")
     if vanishing:
         table.add_column("Accepted under", overflow="fold")
@@ -45,6 +48,7 @@ def rules_table(target: Target, divergences: list[Divergence], console: Console)
             inert_text(divergence.rule, glyphs=glyphs),
             Text(divergence.severity, SEVERITY_STYLE[divergence.severity]),
             Text(percent(divergence.share)),
+            *([Text(_share(divergence.workload_share))] if weighed else []),
             needs,
         ]
         table.add_row(*row, *([vanishes] if vanishing else []))
@@ -56,6 +60,10 @@ def _accepting(divergence: Divergence) -> list[str]:
     return [*map(str, divergence.readings), *divergence.vanishes_under]
 
 
+def _share(share: float | None) -> str:
+    return "" if share is None else percent(share)
+
+
 def _narrow_rules(divergences: list[Divergence], glyphs: Glyphs) -> Table:
     """Return the rules for a terminal with room for their names alone: severity and share stand below."""
     table = _table()
@@ -65,6 +73,11 @@ def _narrow_rules(divergences: list[Divergence], glyphs: Glyphs) -> Table:
         name = inert_text(divergence.rule, glyphs=glyphs)
         name.append(f"\n{divergence.severity}", SEVERITY_STYLE[divergence.severity]).append(
             f" {percent(divergence.share)}"
+            + (
+                ""
+                if divergence.workload_share is None
+                else f", real use {percent(divergence.workload_share)}"
+            )
         )
         table.add_row(inert_text(divergence.code, glyphs=glyphs), name)
     return table
@@ -79,6 +92,8 @@ def targets_table(report: Report, console: Console) -> Table:
     if console.width >= _WIDE:
         table.add_column("SHA-256", no_wrap=True)
     table.add_column(Text(f"Identical under {inert(profile, glyphs=glyphs)}"), justify="right", max_width=11)
+    if weighed := any(target.workload is not None for target in report.targets):
+        table.add_column("Real use", justify="right", max_width=8)
     table.add_column("Best profile", justify="right", max_width=18)
     table.add_column("Rules", justify="right", no_wrap=True)
     if console.width >= _WIDE:
@@ -90,7 +105,12 @@ def targets_table(report: Report, console: Console) -> Table:
             row.append(Text(inert(target.sha256[:_SHA], glyphs=glyphs), "dim"))
         judged = target.harmony and target.verdict != "error" and target.cases.total > 0
         shares = _shares(target, profile, glyphs) if judged else [Text("")] * 4
-        row += shares if console.width >= _WIDE else shares[:3]
+        if weighed:
+            used = (
+                target.workload.right_under.get(profile) if judged and target.workload is not None else None
+            )
+            shares.insert(1, Text(_share(used)))
+        row += shares if console.width >= _WIDE else shares[:-1]
         row.append(_verdict(target, profile))
         table.add_row(*row)
     return table

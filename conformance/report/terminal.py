@@ -85,6 +85,9 @@ class TerminalWriter:
             self.print(Text.assemble(("left out ", "bold"), name, ": ", reason))
         for number, line in enumerate(judged_by(report)):
             self.print(Text(inert(line, 400, glyphs=self._glyphs), "yellow" if number else "dim"))
+        if (used := report.run.workload) is not None and used.missing:
+            missing = inert(used.missing, 300, glyphs=self._glyphs)
+            self.print(Text(f"not weighed with real use: {missing}", "dim"))
         if unguarded := report.environment.unguarded:
             reach = ", ".join(unguarded)
             self.print(

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from conformance.report.cards import SEVERITY_STYLE, percent
+from conformance.report.cards import SEVERITY_STYLE, percent, real_use
 from conformance.report.compact import plural
 from conformance.report.model import Report, Run, Target, found_in
 from conformance.report.visible import Glyphs, inert
@@ -78,6 +78,9 @@ def _template_verdict(target: Target, default: str) -> str:
     read = target.right_under_readings
     if read is not None and best is not None and read > max(right, best[1]):
         words += f", {percent(read)} under cited readings"
+    used = target.workload
+    if used is not None and default in used.right_under:
+        words += f"; {percent(used.right_under[default])} of {used.cases.total:,} {real_use(used.name)}"
     return words
 
 
@@ -130,6 +133,8 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
     counts = target.cases
     if target.error and target.verdict != "error" and target.harmony:
         yield Text(inert(target.error, glyphs=glyphs), "bold red")
+    for cut in target.cut:
+        yield Text(f"cut short: {inert(cut, 300, glyphs=glyphs)}", "yellow")
     yield from _findings(target, glyphs)
     yield from _asked(target.source, glyphs)
     for refusal in target.refusals[:_REFUSALS]:
@@ -171,6 +176,7 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         yield Text(f"line {branch.line} never ran: {inert(branch.what, 80, glyphs=glyphs)}", "yellow")
     if len(never_ran) > _BRANCHES:
         yield Text(f"(+{len(never_ran) - _BRANCHES} more branches; report.json lists all)", "dim")
+    yield from _hidden(target, glyphs)
     accepted = sum(bool(found.accepted) for found in found_in(target))
     if accepted:
         yield Text(f"{plural(accepted, 'rule')} accepted by the baseline", "dim")
@@ -178,6 +184,20 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         yield Text(f"not looked at: {inert(', '.join(target.ignored), 200, glyphs=glyphs)}", "dim")
     if target.aliases:
         yield Text(f"the same text: {inert(', '.join(target.aliases), glyphs=glyphs)}")
+
+
+def _hidden(target: Target, glyphs: Glyphs) -> Iterator[Text]:
+    """Yield where the output may hang on something that the campaign saw one outcome of only."""
+    hidden = [decision for decision in target.coverage.decisions if decision.hidden]
+    if hidden:
+        lines = ", ".join(str(line) for line in sorted({decision.line for decision in hidden})[:_BRANCHES])
+        more = ", …" if len({decision.line for decision in hidden}) > _BRANCHES else ""
+        on = sorted({label for decision in hidden for label in decision.hangs_on})
+        yield Text(
+            f"{plural(len(hidden), 'decision')} on {inert(', '.join(on), glyphs=glyphs)} seen one way only, in line "
+            f"{lines}{more}: what the other way writes was not judged; `conformance audit` lists them",
+            "yellow",
+        )
 
 
 def _asked(source: dict[str, Any], glyphs: Glyphs) -> Iterator[Text]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from conformance.errors import GoneError, UnjudgedError, UsageError, printable
 from conformance.oracles import vocabulary
 from conformance.servers.client import Access, Client
 
-_START_S = 300.0  # it imports half of PyTorch first
+_START_S = 600.0  # it imports half of PyTorch first, in half a minute on a machine with nothing else to do
 _POLL_S = 1.0
 _QUIET = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "PYTHONNOUSERSITE": "1"}
 
@@ -32,7 +33,7 @@ def vllm_server(python: str, model: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [
+    served = [
         str(program),
         "launch",
         "render",
@@ -43,17 +44,19 @@ def vllm_server(python: str, model: Path) -> Iterator[str]:
         "--port",
         str(port),
     ]
-    with tempfile.TemporaryFile() as said:
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **_QUIET, **base},
-            )
-        except OSError as error:
-            raise UnjudgedError(f"vLLM cannot be started: {program}: {error.strerror or error}.") from None
+    command = [sys.executable, "-m", "conformance.servers.tied", *served]
+    if not program.is_file():
+        raise UnjudgedError(f"vLLM cannot be started: {program} is not there.")
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **_QUIET, **base},
+        ) as process,
+    ):
         address = f"http://127.0.0.1:{port}"
         try:
             _wait(process, address)
@@ -63,12 +66,10 @@ def vllm_server(python: str, model: Path) -> Iterator[str]:
             lines = said.read().decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
             raise UnjudgedError(f"vLLM's render server {ended}: {printable(lines[-1], 300)}.") from None
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            # It ends with its standard input.
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
 
 
 class _EndedError(Exception):

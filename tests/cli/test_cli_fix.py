@@ -171,14 +171,67 @@ def test_a_model_folder_with_several_templates(run: Run, place: Path) -> None:
     (folder / "chat_template.jinja").write_text(NO_FINAL, encoding="utf-8")
     (folder / "additional_chat_templates" / "rag.jinja").write_text(NEWLINES, encoding="utf-8")
     result = run("fix", "model", *FEW, "-o", "fixed.jinja")
-    assert result.code == 0
+    # What is repaired is right; its sibling is not, and that counts.
+    assert result.code == 1
     first, second = result.out.splitlines()[:2]
-    assert first.startswith("Only ")
-    assert "rag" in first
+    assert first == "Only model is repaired. model#rag stays wrong; `--template` chooses it."
     assert second == "--- a/model/chat_template.jinja"
     assert (folder / "chat_template.jinja").read_text("utf-8") == NO_FINAL
     for name in ("chat_template.jinja", "new.jinja"):
         assert "belongs to the target" in sentence(run("fix", "model", *FEW, "-o", f"model/{name}"))
+
+
+def test_a_named_template_is_chosen_and_written_in_place(run: Run, place: Path) -> None:
+    folder = place / "model"
+    (folder / "additional_chat_templates").mkdir(parents=True)
+    own = folder / "additional_chat_templates" / "rag.jinja"
+    (folder / "chat_template.jinja").write_text(REFERENCE, encoding="utf-8")
+    own.write_text(NO_FINAL, encoding="utf-8")
+    result = run("fix", "model", *FEW, "--template", "rag", "--in-place")
+    assert (result.code, result.err) == (0, "")
+    assert "Only model#rag is repaired. model conforms; `--template` chooses it." in result.out
+    assert own.read_text("utf-8") == REFERENCE
+    assert "has no template 'tool'; it has model, model#rag" in sentence(
+        run("fix", "model", "--template", "tool")
+    )
+    assert "name two places" in sentence(run("fix", "model", "--in-place", "-o", "x.jinja"))
+
+
+def test_findings_of_the_package_count(run: Run, place: Path) -> None:
+    folder = place / "package"
+    folder.mkdir()
+    (folder / "chat_template.jinja").write_text(NO_FINAL, encoding="utf-8")
+    (folder / "config.json").write_text('{"model_type": "gpt_oss", "eos_token_id": 7}', encoding="utf-8")
+    result = run("fix", "package", *FEW, "-o", "fixed.jinja")
+    assert result.code == 1
+    assert "Not repaired HT" in result.out
+    assert "config.json" in result.out
+    assert Path("fixed.jinja").read_text("utf-8") == REFERENCE
+
+
+def test_only_some_rules_and_all_shapes(run: Run, place: Path) -> None:
+    both = NEWLINES.replace(FINAL, FINAL.replace("<|channel|>final", ""))
+    (place / "both.jinja").write_text(both, encoding="utf-8")
+    result = run(
+        "fix", "both.jinja", "--examples", 60, "--rule", "final-channel-missing", "-o", "fixed.jinja"
+    )
+    assert result.code == 1
+    assert Path("fixed.jinja").read_text("utf-8") == NEWLINES
+    result = run("fix", "no-final.jinja", "--examples", 60, "--shape", "all", "-o", "shapes.jinja")
+    assert (result.code, Path("shapes.jinja").read_text("utf-8")) == (0, REFERENCE)
+
+
+def test_what_a_repair_removes_is_said(run: Run, place: Path) -> None:
+    test = "{%- if '<|message|>' in message['content']|string -%}"
+    guard = test + "{{- raise_exception('No tags, please: refused.') -}}{%- endif -%}"
+    opening = "{{- '<|start|>user<|message|>' ~"
+    (place / "guarded.jinja").write_text(with_fault(opening, guard + opening), encoding="utf-8")
+    out = normal(run("fix", "guarded.jinja", "--examples", 300).out)
+    if "Applied" in out:
+        assert "No longer there: line" in out
+        assert "HT701 injected-special-token, which only a server can prevent:" in out
+    else:
+        assert "template-rejected" in out
 
 
 def test_a_gguf_file(run: Run, place: Path) -> None:
