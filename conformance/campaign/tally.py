@@ -212,6 +212,7 @@ class Tally:
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ORDER, 0))
     inexpressible: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
     right: dict[str, int] = field(default_factory=dict)
     read: int = 0
     rules: dict[str, RuleTally] = field(default_factory=dict)
@@ -351,6 +352,8 @@ class Tally:
             self.right[name] = self.right.get(name, 0) + count
         self.read += other.read
         self.inexpressible += other.inexpressible
+        for reason, count in other.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
         self.unclassified += other.unclassified
         self.slow += other.slow
         self.familiar += other.familiar
