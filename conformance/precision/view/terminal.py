@@ -68,9 +68,12 @@ def _again(report: PrecisionReport, row: Row) -> str:
     kind = "--kernel" if row.path in run.get("kernels", []) else "--path"
     choice = [kind, row.path, *(["--regime", row.regime] if row.regime in REGIMES else [])]
     place = ["--device", "cpu"] if report.environment["device"]["kind"] == "cpu" else []
+    tokens = ["--tokens", str(run["tokens"])]
+    if row.regime == "activations":
+        choice += ["--activations", run["activations"]["file"]]
+        tokens = []
     numbers = [
-        "--tokens",
-        str(run["tokens"]),
+        *tokens,
         "--seed",
         str(row.metrics.get("seed", run["seed"])),
         "--depth",
