@@ -82,6 +82,8 @@ def diff(
     console = new_console()
     with one_group(target, servers, offline=offline) as group:
         code, failed = EXIT_CONFORMS, False
+        if group.others:
+            say(console, f"The template {group.targets[0].name}; not shown: {', '.join(group.others)}.")
         body = read.body if isinstance(read, SentCase) and not chosen else None
         if body is not None:
             say(console, "As sent: the request's own messages, tools and options.")
