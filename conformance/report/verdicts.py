@@ -28,6 +28,12 @@ def best_profile(target: Target, default: str) -> tuple[str, float] | None:
     return name, shares[name]
 
 
+def judged_on(target: Target) -> str:
+    """Return what a target was judged on and how much of it: logged requests, or conversations made to stress it."""
+    logged = target.shapes == ["as-sent"]
+    return plural(target.cases.total, "logged request" if logged else "generated stress conversation")
+
+
 def not_harmony(target: Target) -> str:
     """Say in one line why a target that is not meant to write Harmony got no list of rules."""
     if target.error:
@@ -68,10 +74,9 @@ def _template_verdict(target: Target, default: str) -> str:
         return words
     right = target.right_under.get(default)
     best = best_profile(target, default)
-    logged = target.shapes == ["as-sent"]
-    cases = plural(target.cases.total, "logged request" if logged else "generated stress conversation")
+    cases = judged_on(target)
     if right is None:
-        return f"diverges: every property holds in {target.cases.equal:,} of {cases}"
+        return f"diverges: {target.cases.equal:,} of {plural(target.cases.total, 'conversation')} right"
     words = f"diverges: {target.cases.equal:,} of {cases} are identical ({percent(right)})"
     if best is not None and best[0] != default and best[1] > right:
         words += f", {percent(best[1])} under {best[0]}"
