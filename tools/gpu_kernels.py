@@ -78,10 +78,10 @@ except ImportError:  # on a CPU the module is only looked at
 else:
     # Triton reads annotations too, and knows no Any.
     @triton.jit  # type: ignore[untyped-decorator]
-    def _stray(out, place):  # type: ignore[no-untyped-def]
+    def _stray(out, place):
         tl.store(out + tl.load(place), 1.0)
 
     @triton.jit  # type: ignore[untyped-decorator]
-    def _spin(out, going):  # type: ignore[no-untyped-def]
+    def _spin(out, going):
         while tl.load(going, volatile=True) == 1:
             tl.store(out, 1.0)
