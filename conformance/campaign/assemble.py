@@ -403,6 +403,7 @@ def target(
         ],
         shapes=sorted(tally.shapes),
         cases=counts,
+        inexpressible=dict(sorted(tally.reasons.items(), key=lambda item: (-item[1], item[0]))),
         coverage=coverage,
         right_under={name: tally.right.get(name, 0) / total for name in profiles} if total else {},
         right_under_readings=tally.read / total if total else None,

@@ -371,11 +371,11 @@ class _Campaign:
             rules = tally.folded(_MOST_CAUSES)
             cut = self._cuts.setdefault(number, [])
             if deeper:
-                shown, why = found.shrunk(target, rules, self._left)
+                shown, why = found.causes(target, rules, self._left)
                 cut += why
             else:
                 shown = found.smallest(target, rules)
-            divergences = self._divergences(number, rules, shown)
+            divergences = self._divergences(number, shown)
             if deeper and number not in self.part.errors and not self._late():
                 with self._bounded(number, "what training would learn was not judged", EXPLAIN_S):
                     divergences += self.examples.masks(target, self.part.cases)
@@ -423,21 +423,18 @@ class _Campaign:
         self.sample.close()
         return None
 
-    def _divergences(
-        self, number: int, rules: dict[str, RuleTally], shown: dict[str, assemble.Shown]
-    ) -> list[Divergence]:
+    def _divergences(self, number: int, shown: list[tuple[RuleTally, assemble.Shown]]) -> list[Divergence]:
         """Return the records of a target's rules; to say what a model reads in their prompts has a limit of time."""
         found = []
         begin = time.monotonic()
-        for key, seen in rules.items():
-            if key not in shown:
-                continue
+        for seen, example in shown:
+            key = seen.smallest.found.key
             parse = time.monotonic() - begin < EXPLAIN_S and not self._late()
             one = None
             if parse:
                 with self._bounded(number, f"what a model reads in the example of {key[:80]} is not said"):
-                    one = self._divergence(number, seen, shown[key])
-            found.append(one or self._divergence(number, seen, shown[key], parse=False))
+                    one = self._divergence(number, seen, example)
+            found.append(one or self._divergence(number, seen, example, parse=False))
         return found
 
     def close(self) -> None:

@@ -6,10 +6,12 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from conformance.as_sent import SentCase
 from conformance.bounds import EXPLAIN_ALL_S, EXPLAIN_S, TimeIsUpError, time_limit
 from conformance.campaign import assemble
+from conformance.campaign.apart import causes
 from conformance.campaign.causes import plain
 from conformance.campaign.locate import Locator, mended
 from conformance.campaign.mask import check_mask
@@ -61,10 +63,10 @@ class Examples:
             withheld=self._runner.settings.anonymised,
         )
 
-    def smallest(self, target: Target, rules: dict[str, RuleTally]) -> dict[str, assemble.Shown]:
+    def smallest(self, target: Target, rules: dict[str, RuleTally]) -> list[tuple[RuleTally, assemble.Shown]]:
         """Return the smallest case of every rule as the campaign met it."""
-        found = {slug: self.as_seen(target, seen) for slug, seen in rules.items()}
-        return {slug: shown for slug, shown in found.items() if shown is not None}
+        found = [(seen, self.as_seen(target, seen)) for seen in rules.values()]
+        return [(seen, shown) for seen, shown in found if shown is not None]
 
     def _shrinker(self, target: Target, host: Host, smallest: Sighting) -> Shrinker:
         """Return what shrinks a sighting: on its engine, and where engines disagree on both."""
@@ -79,38 +81,46 @@ class Examples:
             date=runner.settings.date,
         )
 
-    def shrunk(
+    def causes(
         self, target: Target, rules: dict[str, RuleTally], left: Callable[[], float]
-    ) -> tuple[dict[str, assemble.Shown], list[str]]:
-        """Shrink the smallest case of every rule and trace its line, for as many seconds as are `left`.
+    ) -> tuple[list[tuple[RuleTally, assemble.Shown]], list[str]]:
+        """Shrink the smallest case of every cause of every rule and trace its line, for as many seconds as are `left`.
 
         Those that take too long stay as they were seen; how many is the second thing returned, in words.
         """
-        shown: dict[str, assemble.Shown] = {}
+        found: list[tuple[RuleTally, assemble.Shown]] = []
         patience = EXPLAIN_ALL_S
         slow, unasked = list[str](), 0
-        for slug, seen in rules.items():
+
+        def explained(key: str, seen: RuleTally, place: str = "") -> assemble.Shown | None:
+            nonlocal patience, unasked
             seconds = min(EXPLAIN_S, patience, left())
+            if seconds <= 0 or key in _NOT_SHRUNK:
+                unasked += key not in _NOT_SHRUNK
+                return None
             begin = time.monotonic()
-            found = None
-            if seconds > 0 and slug not in _NOT_SHRUNK:
-                try:
-                    with time_limit(seconds):
-                        found = self._explained(target, slug, seen)
-                except TimeIsUpError:
-                    slow.append(seen.smallest.found.rule)
-                    self._restart(seen.smallest)
-            unasked += seconds <= 0 and slug not in _NOT_SHRUNK
-            patience -= time.monotonic() - begin
-            found = found or self.as_seen(target, seen)
-            if found is not None:
-                shown[slug] = found
+            try:
+                with time_limit(seconds):
+                    return self._explained(target, key, seen, place)
+            except TimeIsUpError:
+                slow.append(seen.smallest.found.rule)
+                self._restart(seen.smallest)
+                return None
+            finally:
+                patience -= time.monotonic() - begin
+
+        for key, seen in rules.items():
+            as_seen = partial(self.as_seen, target)
+            if (shown := explained(key, seen)) is not None:
+                found += causes(seen, shown, partial(explained, key), as_seen)
+            elif (shown := as_seen(seen)) is not None:
+                found.append((seen, shown))
         cut = []
         if slow:
             cut.append(f"to shrink and trace {_words(slow)} took too long; the example is as it was seen")
         if unasked:
             cut.append(f"{unasked} examples are as they were seen, for there was no time to shrink them")
-        return shown, cut
+        return found, cut
 
     def _restart(self, smallest: Sighting) -> None:
         """Forget what was asked of the engines in the middle of which time was up."""
@@ -119,15 +129,16 @@ class Examples:
             if isinstance(host := self._runner.hosts.get(name), EngineHost):
                 host.close()
 
-    def _explained(self, target: Target, slug: str, seen: RuleTally) -> assemble.Shown | None:
-        """Return the shrunk case of a rule with the line it comes from; None where it was not seen again."""
+    def _explained(self, target: Target, key: str, seen: RuleTally, place: str) -> assemble.Shown | None:
+        """Return the shrunk case of a rule, or of one place of it, with the line it comes from; None where it is not
+        seen again.
+        """
         smallest = seen.smallest
         host = self._runner.hosts[smallest.engine]
         shape = shapes([smallest.shape])[0][0]
         shrinker = self._shrinker(target, host, smallest)
-        small = shrinker.shrink(
-            smallest.case, shape, slug, unexplained=not seen.explained and not smallest.found.readings
-        )
+        unexplained = not seen.explained and not smallest.found.readings
+        small = shrinker.shrink(smallest.case, shape, key, unexplained=unexplained, place=place)
         if small is not None and self._runner.settings.anonymised:
             small = shrinker.in_other_words(small, _in_other_words(small.case))
         if small is None:
@@ -153,7 +164,7 @@ class Examples:
             small.found,
             small.minimal,
             line,
-            () if self._foreign else shrinker.needed_shapes(small, slug),
+            () if self._foreign else shrinker.needed_shapes(small, key),
             origin,
             target.reproduce(request),
             request=request,

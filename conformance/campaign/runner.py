@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -329,7 +330,7 @@ class Runner:
                 # What nobody can be asked needs no right answer: of a server's cases that is a third.
                 asked = any(lost[len(answers)] is None for lost in given)
                 answers.append((item, self._ask(item.case, part) if asked else None, mask))
-        lost = len(batch.drawn) - len(answers)
+        lost = Counter(item.lost for item in batch.drawn if item.lost is not None)
         results: dict[int, list[_Results]] = {}
         for sent in batch.sent:
             results.setdefault(sent.target, []).append((sent.engine, self._collect(sent)))
@@ -339,7 +340,9 @@ class Runner:
                     counted[reason] = counted.get(reason, 0) + 1
         for number, by_engine in results.items():
             tally = part.tallies[number]
-            tally.inexpressible += lost
+            tally.inexpressible += lost.total()
+            for reason, count in lost.items():
+                tally.reasons[reason] = tally.reasons.get(reason, 0) + count
             for position, (item, answer, mask) in enumerate(answers):
                 outcomes = [
                     (name, outcome) for name, made in by_engine if (outcome := made[position]) is not None

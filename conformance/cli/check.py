@@ -56,9 +56,11 @@ from conformance.errors import EXIT_UNJUDGED, UsageError
 from conformance.gate.policy import FailOn
 from conformance.oracles.authorities import DEFAULT, find
 from conformance.oracles.profile import profile as profile_named
+from conformance.report.compact import plural
 from conformance.report.events import EventLog, Header
 from conformance.report.model import Divergence, LeftOut, Report, Target, Workload
 from conformance.report.terminal import Advance, TerminalWriter
+from conformance.report.visible import inert
 from conformance.servers.client import KEY_VARIABLE
 from conformance.shapes import shapes
 from conformance.targets.base import Group
@@ -190,6 +192,9 @@ def through_gate(
             left_out=[*loaded.left_out, *no_engine],
             workload=workload,
         )
+    for target in report.targets:
+        for reason, count in target.inexpressible.items():
+            complain(f"note: {inert(target.name)}: {plural(count, 'conversation')} left out: {reason}")
     report = gate.apply(report)
     publisher.publish(report, folder)
     codes = [exit_code(report), gate.exit_code(report), loaded.exit_code]

@@ -243,7 +243,7 @@ def _card(target: Target, divergence: Divergence, lines: list[str]) -> dict[str,
         _token_row(labels[1], example.actual_tokens),
     ]
     card["command"] = (
-        "" if own_target(target, divergence) else inert(replay_command(example.case_id, target.name))
+        "" if own_target(target, divergence) else inert(replay_command(divergence, target.name, target))
     )
     return card
 

@@ -321,6 +321,7 @@ class Target(_Part, frozen=True, kw_only=True):
     `cut` says what was ended or left out because it took too much time or was too long.
     `workload` is the same of conversations of real use. `ignored` are rules that a gate was told not to look at,
     `passes` what it said: None where there was no gate.
+    `inexpressible` counts by reason what the shapes drawn could not carry; what an engine cannot stands with it.
     """
 
     name: str
@@ -345,6 +346,7 @@ class Target(_Part, frozen=True, kw_only=True):
     refusals: list[Refusal] = []
     cut: list[str] = []
     workload: Weighed | None = None
+    inexpressible: dict[str, int] = {}
 
 
 def found_in(target: Target) -> list[Divergence | Finding]:
