@@ -19,7 +19,7 @@ KEPT_CHARS = 24_000
 COMPARE_S = 10.0
 READ_S = 20.0
 EXPLAIN_S = 20.0
-EXPLAIN_ALL_S = 90.0
+EXPLAIN_ALL_S = 60.0
 # An alarm that comes inside of a finaliser is lost: it repeats.
 _REPEAT_S = 0.2
 

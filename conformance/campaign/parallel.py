@@ -23,6 +23,7 @@ from conformance.campaign.tally import Part
 from conformance.engines.base import Engine, register, registered
 from conformance.errors import UnjudgedError
 from conformance.generate import Hints
+from conformance.launch import close_to_others
 from conformance.targets.base import Target
 
 # Small enough that no process waits long for another at the end, large enough that few batches are short.
@@ -36,6 +37,7 @@ _targets: Sequence[Target] = ()
 
 def _begin(settings: Settings, targets: Sequence[Target], own: Sequence[type[Engine]]) -> None:
     global _runner, _targets
+    close_to_others()
     # What is typed or hung up reaches the whole group; the parent decides what happens then.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
