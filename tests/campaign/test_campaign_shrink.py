@@ -210,7 +210,7 @@ def test_a_long_text_is_shrunk_to_what_it_takes() -> None:
         )
     assert small is not None
     assert small.minimal
-    assert small.case.conversation.messages == (User("\u00a0"),)
+    assert small.case.conversation.messages == (User("a\u00a0a"),)
 
 
 def test_what_does_not_show_the_rule_is_not_shrunk() -> None:
