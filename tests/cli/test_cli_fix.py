@@ -29,7 +29,7 @@ NO_FINAL = with_fault(FINAL, FINAL.replace("<|channel|>final", ""))
 # A fault in a place that no fix finds: the loop over the messages leaves items out.
 LOOP = "{%- for message in messages -%}\n  {%- set role ="
 # Two things are wrong in one expression, so that no single edit ends it.
-TWICE = with_fault(FINAL, FINAL.replace("~ content ~", "~ content|upper|replace('E', '') ~"))
+TWICE = with_fault(FINAL, FINAL.replace("~ content ~", "~ content|upper|reverse ~"))
 LEFT = TWICE.replace(LOOP, LOOP.replace("messages -%}", "messages if message -%}"))
 
 
