@@ -130,6 +130,20 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def attacks(session: nox.Session) -> None:
+    """Judge hostile templates on every engine: `nox -s attacks -- --write` renews reports/attacks.*."""
+    session.install("-e", ".[engines]")
+    session.run("python", "-m", "tools.attacks", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Kill and stop processes of running checks: `nox -s soak -- --minutes 15 --seed 1`."""
+    session.install("-e", ".[engines]")
+    session.run("python", "-m", "tools.soak", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time the campaign as ratios to the bare renders, in one run."""
     session.install("-e", ".")

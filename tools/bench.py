@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 from conformance.campaign.check import check
 from conformance.campaign.runner import Runner, Settings
+from conformance.engines import wire
 from conformance.engines.in_process import InProcessHost
 from conformance.errors import UsageError
+from conformance.generate.coverage import CoverageCounter
 from conformance.sources import Template, resolve
 
 
@@ -50,6 +52,39 @@ def measure(template: Template, cases: int, seed: int) -> dict[str, float]:
     }
 
 
+def stages(cases: int, seed: int) -> dict[str, float]:
+    """Return the processor's time for a case, in microseconds, of each stage in the process that judges."""
+    with Runner(
+        Settings(cases=cases, seed=seed), hosts={"transformers": InProcessHost("transformers")}
+    ) as runner:
+        judge, counter = runner.judge, CoverageCounter()
+        begin = time.process_time()
+        found: dict[str, float] = {}
+
+        def done(stage: str) -> None:
+            nonlocal begin
+            found[stage] = (time.process_time() - begin) / cases * 1e6
+            begin = time.process_time()
+
+        drawn = [runner.drawn(index) for index in range(cases)]
+        done("generation")
+        for item in drawn:
+            counter.add(item.case)
+        done("features")
+        requests = [item.shape.request(item.case) for item in drawn]
+        done("shapes")
+        for request in requests:
+            wire.encode(request)
+        done("wire")
+        for item in drawn:
+            judge.oracle.layout(item.case)
+        done("our layout")
+        for item in drawn:
+            judge.oracle.render(item.case)
+        done("authority, layout included")
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the ratios for one template; the exit code is 0 whatever they are."""
     parser = argparse.ArgumentParser(prog="tools.bench", description=__doc__)
@@ -74,6 +109,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ratios = ", ".join(f"{r['campaign'] / (r['oracle'] + r['template']):.2f}" for r in rounds)
     print(
         f"  campaign       {found['campaign']:.2f} s = {found['campaign'] / bare:.2f} x bare (rounds: {ratios})"
+    )
+    spent = stages(chosen.cases, chosen.seed)
+    print(
+        "  a case costs  "
+        + ", ".join(f"{stage} {cost:.0f}" for stage, cost in spent.items())
+        + " µs of processor"
     )
     begin = time.perf_counter()
     report = check([template], Settings(cases=chosen.cases, seed=chosen.seed))

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from fnmatch import fnmatch
 from functools import cache
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -44,7 +45,7 @@ TIMED = (
     ("bad-kernels", f"--depth 0 --path torch-bfloat16 {BAD} --regime gaussian --no-sweep --limit-s 15", 80.0),
     ("attention", "attention --preset gpt-oss", 60.0),
 )
-GPU_WORKERS, TOKENS, SCORED, SWEPT = 3, 64, 1024, 4096
+GPU_WORKERS, TOKENS, SCORED, SWEPT = 2, 64, 1024, 4096  # a worker holds 27 GiB of the card
 SEEDS_20B, SEEDS_TINY = 5, 200
 
 
@@ -206,8 +207,13 @@ def _right_summary(preset: str, found: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def planted(folder: Path, preset: str, device: str, seconds: float, limit: int | None) -> None:
-    """Run every fault in both exposures and the right variants over seeds; the tiny ones beside them on the CPU."""
+def planted(
+    folder: Path, preset: str, device: str, seconds: float, limit: int | None, only: list[str]
+) -> None:
+    """Run every fault in both exposures and the right variants over seeds; the tiny ones beside them on the CPU.
+
+    `only` are patterns of `staged:NAME`, `fused:NAME` and `right:NAME`.
+    """
     import torch
 
     from conformance.precision.faults.right import right_paths
@@ -220,21 +226,25 @@ def planted(folder: Path, preset: str, device: str, seconds: float, limit: int |
     cores = max(1, (os.cpu_count() or 2) - GPU_WORKERS - 2)
     tiny = [sys.executable, "-m", "tools.gpu_evidence", "seeds", str(folder), "--workers", str(cores),
             "--seconds", str(seconds - 15)]  # fmt: skip
-    beside = None if limit else subprocess.Popen(["nice", *tiny])
+    beside = None if limit or only else subprocess.Popen(["nice", *tiny])
     names = {e: [p.path.name for p in all_planted(_bench("tiny", 0, device), e)] for e in EXPOSURES}
     source = {f.name for f in SOURCE_FAULTS}
     context = get_context("spawn")
     pool, alone = ProcessPoolExecutor(GPU_WORKERS, context), ProcessPoolExecutor(1, context)
     futures: list[Future[Any]] = []
+
+    def wanted(kind: str, name: str) -> bool:
+        return not only or any(fnmatch(f"{kind}:{name}", pattern) for pattern in only)
+
     for exposure in EXPOSURES:
-        for name in names[exposure][:limit]:
+        for name in [n for n in names[exposure][:limit] if wanted(exposure, n)]:
             where = alone if name in source else pool
             futures.append(where.submit(fault_task, preset, device, exposure, name))
     for seed in range(SEEDS_20B)[:limit]:
-        for path in right_paths()[:limit]:
+        for path in [p for p in right_paths()[:limit] if wanted("right", p.name)]:
             futures.append(pool.submit(right_task, preset, device, seed, [path.name]))
-    harmless = [f.name for f in SOURCE_FAULTS if f.harmless]
-    if device == "cuda":
+    harmless = [f.name for f in SOURCE_FAULTS if f.harmless and wanted("right", f.name)]
+    if device == "cuda" and harmless:
         futures.append(alone.submit(right_task, preset, device, 0, harmless))
     found: list[dict[str, Any]] = []
     report: dict[str, Any] = {
@@ -287,7 +297,12 @@ def main() -> None:
     parser.add_argument("part", choices=("timed", "planted", "seeds"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=535.0, help="for everything (default 535)")
-    parser.add_argument("--only", action="append", default=[], help="of timed: a step")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        help="of timed: a step; of planted: a pattern of staged:NAME, fused:NAME or right:NAME",
+    )
     parser.add_argument("--preset", default=None, help="gpt-oss-20b for planted, tiny for seeds")
     parser.add_argument("--device", default="cuda", help="of planted")
     parser.add_argument("--limit", type=int, default=None, help="of planted: so many of each kind, to try it")
@@ -301,7 +316,9 @@ def main() -> None:
     elif given.part == "seeds":
         seeds(given.folder, given.preset or "tiny", given.first, given.count, given.workers, given.seconds)
     else:
-        planted(given.folder, given.preset or "gpt-oss-20b", given.device, given.seconds, given.limit)
+        planted(
+            given.folder, given.preset or "gpt-oss-20b", given.device, given.seconds, given.limit, given.only
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Kernels that the evidence from a card is made with: OpenAI's with a wrong constant, and three that misbehave."""
+"""Kernels that the evidence from a card is made with: OpenAI's with a wrong constant or in another configuration, and
+three that misbehave."""
 
 import functools
+import inspect
 from typing import Any
 
 import torch
@@ -15,6 +17,33 @@ prepare = adapter.prepare
 def alpha_in_bfloat16(**given: Any) -> torch.Tensor:
     """Return what OpenAI's kernels compute with alpha rounded to bfloat16: 1.703125 for 1.702."""
     return adapter.fused_moe(**{**given, "alpha": float(torch.tensor(given["alpha"]).bfloat16())})
+
+
+@functools.wraps(adapter.moe)
+def not_persistent(**given: Any) -> dict[str, torch.Tensor]:
+    """Return what OpenAI's kernels compute when the persistent ones are ruled out."""
+    from triton_kernels.matmul_ogs_details import opt_flags
+
+    opt_flags.update_opt_flags_constraints({"is_persistent": False})
+    return adapter.moe(**given)
+
+
+def prepare_spare(**given: torch.Tensor) -> dict[str, Any]:
+    """Return the weights with one expert more behind the last, which no token is sent to."""
+    return adapter.prepare(**{k: torch.cat([v, v[-1:]]) for k, v in given.items()})
+
+
+prepare_spare.__signature__ = inspect.signature(adapter.prepare)  # type: ignore[attr-defined]  # what it asks for
+
+
+@functools.wraps(adapter.moe)
+def spare_expert(**given: Any) -> dict[str, torch.Tensor]:
+    """Return what OpenAI's kernels compute with an unused expert behind the last."""
+    more = {k: torch.cat([given[k], given[k][-1:]]) for k in ("gate_up_bias", "down_bias")}
+    return adapter.moe(**{**given, **more, "num_experts": given["num_experts"] + 1})
+
+
+spare_expert.DECLARATION = {**DECLARATION, "prepare": prepare_spare}  # type: ignore[attr-defined]  # read from the function
 
 
 def writes_out_of_bounds(hidden_states: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,9 @@
-"""Where a kernel is wrong in a batch: `python -m tools.where_wrong KERNEL COUNT [COUNT …] [--json FILE]`.
+"""Where a kernel is wrong in a batch: `python -m tools.where_wrong KERNEL COUNT [COUNT …] [--scan N] [--json FILE]`.
 
 Each count is called on the tokens that the sweep gives it: first of all in a process, repeated, without poison,
 after the smaller counts, on other tokens. What is wrong is told by token, by expert, by the place of a pair among its
-expert's, by channel; and whether the activation was wrong already.
+expert's, by channel; and whether the activation was wrong already. With `--scan` each count is called on N slices of
+the tokens instead, and a slice that came out wrong four times more: as before, and in memory that was given back first.
 """
 
 from __future__ import annotations
@@ -96,8 +97,15 @@ class Scene:
         for _, first, stop in pairs.ranges:
             places[first:stop] = torch.arange(stop - first, device=places.device)
         bad = (errors > OFF).nonzero().flatten()
+        far = (hidden.float() - truth)[pairs.token[bad], pairs.slot[bad]].abs()
+        columns = (far > OFF * truth.abs().mean()).sum(0)
+        worst = columns.topk(min(24, len(columns))) if len(bad) else None
         return {
             "wrong_activations": len(bad),
+            "wrong_channels": int((columns > 0).sum()),
+            "channel_wrong_in_pairs": list(zip(worst.indices.tolist(), worst.values.tolist(), strict=True))
+            if worst
+            else [],
             "as_expert_place_error": [
                 [int(pairs.expert[i]), int(places[i]), round(float(errors[i]), 3)] for i in bad[:60].tolist()
             ],
@@ -121,6 +129,34 @@ def scenes(kernel: str, count: int, shape: str, device: str, limit: int) -> list
         return found
 
 
+def scanned(
+    kernel: str, count: int, shape: str, device: str, limit: int, slices: int
+) -> list[dict[str, Any]]:
+    """Return how many of so many slices of the tokens came out wrong, and each of those in full with its repeats."""
+    with torch.inference_mode():
+        scene = Scene(kernel, shape, device, limit)
+        last = scene.limit - count
+        starts = sorted({round(i * last / max(1, slices - 1)) for i in range(slices)})
+        wrong = []
+        for start in starts:
+            first = scene.call(count, start)
+            if not first["wrong_tokens_count"]:
+                continue
+            again = [scene.call(count, start)["wrong_tokens_count"] for _ in range(3)]
+            if device == "cuda":
+                torch.cuda.empty_cache()
+            again.append(scene.call(count, start)["wrong_tokens_count"])
+            wrong.append({**first, "repeats_wrong_tokens": again})
+    summary = {
+        "what": "scan",
+        "kernel": kernel,
+        "count": count,
+        "slices": len(starts),
+        "wrong_slices": len(wrong),
+    }
+    return [summary, *wrong[:4]]
+
+
 def main() -> None:
     """Call every count in a process of its own and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -129,16 +165,18 @@ def main() -> None:
     parser.add_argument("--preset", default="gpt-oss-20b")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--limit", type=int, default=SWEEP_LIMIT)
+    parser.add_argument("--scan", type=int, default=0)
     parser.add_argument("--json", type=Path, default=None)
     given = parser.parse_args()
     if len(given.counts) == 1:
-        found = scenes(given.kernel, given.counts[0], given.preset, given.device, given.limit)
+        asked = (given.kernel, given.counts[0], given.preset, given.device, given.limit)
+        found = scanned(*asked, given.scan) if given.scan else scenes(*asked)
         print(json.dumps(found))
         return
     every = []
     for count in given.counts:
         words = [sys.executable, "-m", "tools.where_wrong", given.kernel, str(count), "--preset", given.preset,
-                 "--device", given.device, "--limit", str(given.limit)]  # fmt: skip
+                 "--device", given.device, "--limit", str(given.limit), "--scan", str(given.scan)]  # fmt: skip
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         lines = done.stdout.splitlines()
         every.append(

@@ -26,6 +26,7 @@ from conformance.generate.features import FEATURES, names_of
 from conformance.oracles.base import shown_path
 from conformance.oracles.library import OracleRefusedError
 from conformance.oracles.profile import Reading, citation
+from conformance.report.cut import fitted
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -185,9 +186,13 @@ def example(shown: Shown, *, parse: bool = True) -> Example:
         reproduce=shown.reproduce,
         line=shown.case.line if isinstance(shown.case, SentCase) else None,
         handed={} if shown.request is None else shown.request.handed,
-        expected_tokens=_tokens(shown.answer.rendering.text, difference.offset if difference else None),
+        expected_tokens=_tokens(
+            shown.answer.rendering.text if parse else None, difference.offset if difference else None
+        ),
         actual_tokens=_tokens(
-            judgement.text, difference.actual_offset if difference else None, judgement.ordinary
+            judgement.text if parse else None,
+            difference.actual_offset if difference else None,
+            judgement.ordinary,
         ),
     )
 
@@ -312,7 +317,7 @@ def divergence(
             ReadingRecord(setting=setting, value=value, citation=citation((setting, value)))
             for setting, value in readings
         ],
-        example=example(shown, parse=parse),
+        example=fitted(example(shown, parse=parse)),
         features=telling_features(tally, coverage),
         cause=tally.smallest.found.cause,
         fix=shown.found.fix,
@@ -352,6 +357,7 @@ def coverage_record(coverage: CoverageCounter, branches: BranchCoverage | None) 
         missing_features=sorted(coverage.missing_features),
         template_branches=None if branches is None else branches.share,
         branches_never_run=[] if branches is None else branches.never_run,
+        decisions=[] if branches is None else branches.audit,
     )
 
 
@@ -369,6 +375,7 @@ def target(
     refusals: Sequence[Refusal] = (),
     error: str | None = None,
     short: str | None = None,
+    cut: Sequence[str] = (),
     weighed: tuple[str, Tally] | None = None,
 ) -> Target:
     """Return the record of one target; without a single judged conversation its verdict is error.
@@ -396,6 +403,7 @@ def target(
         ],
         shapes=sorted(tally.shapes),
         cases=counts,
+        inexpressible=dict(sorted(tally.reasons.items(), key=lambda item: (-item[1], item[0]))),
         coverage=coverage,
         right_under={name: tally.right.get(name, 0) / total for name in profiles} if total else {},
         right_under_readings=tally.read / total if total else None,
@@ -405,6 +413,7 @@ def target(
         aliases=list(aliases),
         findings=list(findings),
         refusals=list(refusals),
+        cut=list(cut),
         unclassified_share=tally.unclassified / counts.different if counts.different else 0.0,
         workload=None if weighed is None else _weighed(*weighed, profiles),
     )

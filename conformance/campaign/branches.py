@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+from msgspec.structs import replace
+
+from conformance.campaign.locate import NOTED_CHARS
 from conformance.campaign.runner import Drawn, Runner
 from conformance.errors import UnjudgedError
 from conformance.generate import Hints
@@ -44,7 +47,9 @@ class BranchSample:
         cases += [self._runner.drawn(index, hints) for index in self._hinted]
         requests = [item.shape.request(item.case) for item in cases if item.lost is None]
         if self._probe is None:
-            self._probe = BranchProbe(settings.engines[0], limits=settings.limits)
+            self._probe = BranchProbe(
+                settings.engines[0], limits=replace(settings.limits, output_chars=NOTED_CHARS)
+            )
         try:
             return self._probe.run(template, requests)
         except UnjudgedError:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import msgspec
 
+from conformance.bounds import COMPARE_S, EXPLAIN_S, READ_CHARS, READ_S, TimeIsUpError, time_limit
 from conformance.campaign import assemble
 from conformance.campaign.branches import BranchSample
 from conformance.campaign.examples import Examples
 from conformance.campaign.listener import Listener, Silent
-from conformance.campaign.parallel import run_parallel
+from conformance.campaign.parallel import Pool
 from conformance.campaign.runner import Runner, Settings, Workload
 from conformance.campaign.tally import Part, RuleTally, Tally
 from conformance.engines.host import Host
@@ -41,6 +44,8 @@ from conformance.template.hints import hints_of
 HINTED = 0.1
 # So many causes of one rule are shrunk and shown; a template can have as many as there are conversations.
 _MOST_CAUSES = 30
+# So many findings of a target at most are told while the campaign runs; the report has all.
+_MOST_TOLD = 100
 # So much of that tenth at most holds the corners of schemas; the default budget has room for all of them.
 _CORNERS = 0.4
 
@@ -53,13 +58,15 @@ def check(
     hosts: Mapping[str, Host] | None = None,
     left_out: Sequence[LeftOut] = (),
     shrink: bool = True,
+    runner: Runner | None = None,
     workload: WorkloadRecord | None = None,
 ) -> Report:
     """Judge targets and return the report; templates with the same text are judged once.
 
     `workload` describes the settings' workload in the report, or why there is none.
 
-    `hosts` make the prompts where the targets are no templates. A KeyboardInterrupt, or a server that is gone, ends
+    `hosts` make the prompts where the targets are no templates. `runner` is one with these settings that goes on to be
+    used, so that its engines are started once for many campaigns. A KeyboardInterrupt, or a server that is gone, ends
     the campaign and not the report: what was found is in it, `complete` is False.
     Raises UsageError when the only target does not compile, UnjudgedError when oracle or engine is missing.
     """
@@ -67,7 +74,7 @@ def check(
     listener = listener or Silent()
     unique, aliases = _unique(given)
     findings = examine([target for target in given if isinstance(target, Template)])
-    with Runner(settings, hosts=hosts) as runner:
+    with Runner(settings, hosts=hosts) if runner is None else contextlib.nullcontext(runner) as runner:
         campaign = _Campaign(runner, unique, aliases, findings, listener, foreign=bool(hosts))
         try:
             campaign.run(begin)
@@ -124,12 +131,12 @@ def _unique(given: Sequence[Target]) -> tuple[list[Target], list[list[str]]]:
     return unique, aliases
 
 
-def _hints(target: Target, first: int, cases: int) -> Hints:
-    """Return what steers the cases from `first` on: what a template waits for, and at their end the corners.
+def steered(template: str, first: int, cases: int) -> Hints:
+    """Return what steers the cases from `first` on: what a template waits for, and at their end the corners."""
+    return _with_corners(hints_of(template), first, cases)
 
-    Nothing is known of a target that is no template.
-    """
-    hints = Hints() if target.text is None else hints_of(target.text)
+
+def _with_corners(hints: Hints, first: int, cases: int) -> Hints:
     return replace(hints, corners=(cases - min(corners.COUNT, int((cases - first) * _CORNERS)), cases))
 
 
@@ -156,6 +163,7 @@ class _Campaign:
         self.weighed = runner.new_part(judged)
         # Hosts that are no engines belong to this process.
         self.foreign = foreign
+        self._pool = Pool(runner.settings, judged)
         self._own: dict[int, Part] = {}
         self._told: set[tuple[int, str]] = set()
         self.plain = runner.settings.cases - int(runner.settings.cases * HINTED)
@@ -164,6 +172,9 @@ class _Campaign:
         self.targets: dict[int, Result] = {}
         self.ended: Literal["time", "interrupted", "gone"] | None = None
         self._deadline: float | None = None
+        self._hints: dict[int, Hints] = {}
+        # What took too long or was too long, by target, in the words of the report.
+        self._cuts: dict[int, list[str]] = {}
 
     def run(self, begin: float) -> None:
         settings = self.runner.settings
@@ -178,11 +189,11 @@ class _Campaign:
             self.listener.started(target, settings.cases)
         deadline = self._deadline = None if settings.seconds is None else begin + settings.seconds
         self._judge(list(range(len(self.judged))), self.part, 0, self.plain, Hints(), deadline)
-        for number, target in enumerate(self.judged):
+        for number in range(len(self.judged)):
             if number not in self.part.errors:
                 # What a template waits for is its own; the tally is the same, so that both parts add up.
                 own = Part([self.part.tallies[number]], CoverageCounter())
-                hints = _hints(target, self.plain, settings.cases)
+                hints = self._steering(number)
                 self._judge([number], own, self.plain, settings.cases, hints, deadline)
                 if own.errors:
                     self.part.errors[number] = own.errors[0]
@@ -209,9 +220,40 @@ class _Campaign:
                         self.weighed.tallies[number], shown=settings.workload.shown
                     )
 
+    def _left(self) -> float:
+        """Return how many seconds are left of the whole run's."""
+        return math.inf if self._deadline is None else self._deadline - time.monotonic()
+
     def _late(self) -> bool:
         """Return whether the time of the whole run is over."""
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        return self._left() <= 0
+
+    @contextlib.contextmanager
+    def _bounded(self, number: int, what: str, seconds: float = READ_S) -> Iterator[None]:
+        """End the block after so many seconds, or when the run's time is over; that is noted of the target."""
+        try:
+            with time_limit(min(seconds, self._left())):
+                yield
+        except TimeIsUpError:
+            self._cuts.setdefault(number, []).append(f"{what}, for that took too long")
+
+    def _steering(self, number: int) -> Hints:
+        """Return what steers the last cases: what a template waits for, and at their end the corners.
+
+        Nothing is known of a target that is no template.
+        """
+        if number not in self._hints:
+            hints, text, cases = Hints(), self.judged[number].text, self.runner.settings.cases
+            if text is not None and len(text) > READ_CHARS:
+                self._cuts.setdefault(number, []).append(
+                    f"the template has {len(text):,} characters, and one of more than {READ_CHARS:,} is rendered but "
+                    "not read: no cases are steered by it, no branches counted, no lines named"
+                )
+            elif text is not None:
+                with self._bounded(number, "no cases were steered by what the template reads"):
+                    hints = hints_of(text)
+            self._hints[number] = _with_corners(hints, self.plain, cases)
+        return self._hints[number]
 
     def _judged(self, number: int) -> int:
         """Return how many cases one target was given."""
@@ -259,8 +301,9 @@ class _Campaign:
                 self._tell(number, list(tally.rules), tally)
 
         if settings.jobs > 1 and not self.foreign:
-            chosen = replace(settings, hints=hints, source=source)
-            run_parallel(chosen, targets, part, start, stop, deadline=deadline, on_merged=merged)
+            self._pool.run(
+                numbers, part, start, stop, hints=hints, source=source, deadline=deadline, on_merged=merged
+            )
         else:
             self.runner.run(
                 targets,
@@ -292,7 +335,7 @@ class _Campaign:
 
     def _tell(self, number: int, slugs: Sequence[str], tally: Tally) -> None:
         for slug in slugs:
-            if (number, slug) in self._told:
+            if (number, slug) in self._told or len(self._told) >= _MOST_TOLD * len(self.judged):
                 continue
             self._told.add((number, slug))
             seen = self.part.tallies[number].rules.get(slug, tally.rules[slug])
@@ -326,12 +369,21 @@ class _Campaign:
             deeper = shrink and assemble.is_harmony(target, tally)
             found = self.examples
             rules = tally.folded(_MOST_CAUSES)
-            shown = found.shrunk(target, rules, self._late) if deeper else found.smallest(target, rules)
-            divergences = [
-                self._divergence(number, seen, shown[key]) for key, seen in rules.items() if key in shown
-            ]
-            if deeper and number not in self.part.errors:
-                divergences += self.examples.masks(target, self.part.cases)
+            cut = self._cuts.setdefault(number, [])
+            if deeper:
+                shown, why = found.causes(target, rules, self._left)
+                cut += why
+            else:
+                shown = found.smallest(target, rules)
+            divergences = self._divergences(number, shown)
+            if deeper and number not in self.part.errors and not self._late():
+                with self._bounded(number, "what training would learn was not judged", EXPLAIN_S):
+                    divergences += self.examples.masks(target, self.part.cases)
+            if tally.slow:
+                cut.append(
+                    f"{tally.slow} texts are different and no more is known: to compare them took longer than "
+                    f"{COMPARE_S:g} s"
+                )
             divergences.sort(key=lambda d: (-(d.workload_count or 0), -d.count, d.code))
             result = assemble.target(
                 target,
@@ -349,6 +401,7 @@ class _Campaign:
                 refusals=self.examples.refusals(tally),
                 error=self.part.errors.get(number),
                 short=self._short(number),
+                cut=cut,
                 weighed=None if workload is None else (workload.name, self.weighed.tallies[number]),
             )
             self.targets[number] = result
@@ -364,11 +417,29 @@ class _Campaign:
         target = self.judged[number]
         if target.text is None or number in self.part.errors or self.cases == 0:
             return None
-        hints = _hints(target, self.plain, self.runner.settings.cases)
-        return self.sample.run(target.text, hints, min(self.plain, self.part.cases))
+        hints = self._steering(number)
+        with self._bounded(number, "no branches were counted"):
+            return self.sample.run(target.text, hints, min(self.plain, self.part.cases))
+        self.sample.close()
+        return None
+
+    def _divergences(self, number: int, shown: list[tuple[RuleTally, assemble.Shown]]) -> list[Divergence]:
+        """Return the records of a target's rules; to say what a model reads in their prompts has a limit of time."""
+        found = []
+        begin = time.monotonic()
+        for seen, example in shown:
+            key = seen.smallest.found.key
+            parse = time.monotonic() - begin < EXPLAIN_S and not self._late()
+            one = None
+            if parse:
+                with self._bounded(number, f"what a model reads in the example of {key[:80]} is not said"):
+                    one = self._divergence(number, seen, example)
+            found.append(one or self._divergence(number, seen, example, parse=False))
+        return found
 
     def close(self) -> None:
-        """End the workers of the probe and of what finds lines."""
+        """End the workers of the probe and of what finds lines, and the processes that judge."""
+        self._pool.close(at_once=self.ended is not None)
         self.examples.close()
         self.sample.close()
 

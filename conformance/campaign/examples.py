@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from conformance.as_sent import SentCase
+from conformance.bounds import EXPLAIN_ALL_S, EXPLAIN_S, TimeIsUpError, time_limit
 from conformance.campaign import assemble
+from conformance.campaign.apart import causes
 from conformance.campaign.causes import plain
 from conformance.campaign.locate import Locator, mended
 from conformance.campaign.mask import check_mask
@@ -17,7 +21,7 @@ from conformance.campaign.shrink import Shrinker
 from conformance.campaign.tally import RefusalTally, RuleTally, Sighting, Tally
 from conformance.conversation import Case, Conversation
 from conformance.engines.base import Refused
-from conformance.engines.host import Host
+from conformance.engines.host import EngineHost, Host
 from conformance.errors import UnjudgedError, UsageError
 from conformance.logged.words import Words
 from conformance.report.model import Divergence, Refusal
@@ -59,10 +63,10 @@ class Examples:
             withheld=self._runner.settings.anonymised,
         )
 
-    def smallest(self, target: Target, rules: dict[str, RuleTally]) -> dict[str, assemble.Shown]:
+    def smallest(self, target: Target, rules: dict[str, RuleTally]) -> list[tuple[RuleTally, assemble.Shown]]:
         """Return the smallest case of every rule as the campaign met it."""
-        found = {slug: self.as_seen(target, seen) for slug, seen in rules.items()}
-        return {slug: shown for slug, shown in found.items() if shown is not None}
+        found = [(seen, self.as_seen(target, seen)) for seen in rules.values()]
+        return [(seen, shown) for seen, shown in found if shown is not None]
 
     def _shrinker(self, target: Target, host: Host, smallest: Sighting) -> Shrinker:
         """Return what shrinks a sighting: on its engine, and where engines disagree on both."""
@@ -77,62 +81,94 @@ class Examples:
             date=runner.settings.date,
         )
 
-    def shrunk(
-        self, target: Target, rules: dict[str, RuleTally], late: Callable[[], bool]
-    ) -> dict[str, assemble.Shown]:
-        """Shrink the smallest case of every rule and trace its line; once it is `late` the rest stay as seen."""
-        shown: dict[str, assemble.Shown] = {}
-        for slug, seen in rules.items():
-            smallest = seen.smallest
-            host = self._runner.hosts[smallest.engine]
-            fallback = self.as_seen(target, seen)
-            if slug in _NOT_SHRUNK or late():
-                if fallback is not None:
-                    shown[slug] = fallback
-                continue
-            shape = shapes([smallest.shape])[0][0]
-            shrinker = self._shrinker(target, host, smallest)
-            small = shrinker.shrink(
-                smallest.case, shape, slug, unexplained=not seen.explained and not smallest.found.readings
+    def causes(
+        self, target: Target, rules: dict[str, RuleTally], left: Callable[[], float]
+    ) -> tuple[list[tuple[RuleTally, assemble.Shown]], list[str]]:
+        """Shrink the smallest case of every cause of every rule and trace its line, for as many seconds as are `left`.
+
+        Those that take too long stay as they were seen; how many is the second thing returned, in words.
+        """
+        found: list[tuple[RuleTally, assemble.Shown]] = []
+        patience = EXPLAIN_ALL_S
+        slow, unasked = list[str](), 0
+
+        def explained(key: str, seen: RuleTally, place: str = "") -> assemble.Shown | None:
+            nonlocal patience, unasked
+            seconds = min(EXPLAIN_S, patience, left())
+            if seconds <= 0 or key in _NOT_SHRUNK:
+                unasked += key not in _NOT_SHRUNK
+                return None
+            begin = time.monotonic()
+            try:
+                with time_limit(seconds):
+                    return self._explained(target, key, seen, place)
+            except TimeIsUpError:
+                slow.append(seen.smallest.found.rule)
+                self._restart(seen.smallest)
+                return None
+            finally:
+                patience -= time.monotonic() - begin
+
+        for key, seen in rules.items():
+            as_seen = partial(self.as_seen, target)
+            if (shown := explained(key, seen)) is not None:
+                found += causes(seen, shown, partial(explained, key), as_seen)
+            elif (shown := as_seen(seen)) is not None:
+                found.append((seen, shown))
+        cut = []
+        if slow:
+            cut.append(f"to shrink and trace {_words(slow)} took too long; the example is as it was seen")
+        if unasked:
+            cut.append(f"{unasked} examples are as they were seen, for there was no time to shrink them")
+        return found, cut
+
+    def _restart(self, smallest: Sighting) -> None:
+        """Forget what was asked of the engines in the middle of which time was up."""
+        self._locator.close()
+        for name in (smallest.engine, smallest.found.against):
+            if isinstance(host := self._runner.hosts.get(name), EngineHost):
+                host.close()
+
+    def _explained(self, target: Target, key: str, seen: RuleTally, place: str) -> assemble.Shown | None:
+        """Return the shrunk case of a rule, or of one place of it, with the line it comes from; None where it is not
+        seen again.
+        """
+        smallest = seen.smallest
+        host = self._runner.hosts[smallest.engine]
+        shape = shapes([smallest.shape])[0][0]
+        shrinker = self._shrinker(target, host, smallest)
+        unexplained = not seen.explained and not smallest.found.readings
+        small = shrinker.shrink(smallest.case, shape, key, unexplained=unexplained, place=place)
+        if small is not None and self._runner.settings.anonymised:
+            small = shrinker.in_other_words(small, _in_other_words(small.case))
+        if small is None:
+            return None
+        line, origin = None, None
+        request = small.shape.request(small.case)
+        difference, text = small.found.difference, small.judgement.text
+        # What only the server can prevent was not written by any line of the template.
+        blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
+        right = mended(self._runner.judge, small.answer, small.judgement, small.found)
+        if target.text is not None and small.judgement.line is not None:
+            origin = self._locator.failure(target.text, smallest.engine, request, right)
+        elif target.text is not None and blamed and difference is not None and text is not None:
+            line, origin = self._locator.locate(
+                target.text, smallest.engine, host, request, text, difference, right
             )
-            if small is None:
-                if fallback is not None:
-                    shown[slug] = fallback
-                continue
-            if self._runner.settings.anonymised:
-                reworded = shrinker.in_other_words(small, _in_other_words(small.case))
-                if reworded is None:
-                    if fallback is not None:
-                        shown[slug] = fallback
-                    continue
-                small = reworded
-            line, origin = None, None
-            request = small.shape.request(small.case)
-            difference, text = small.found.difference, small.judgement.text
-            # What only the server can prevent was not written by any line of the template.
-            blamed = assemble.severity(small.found.rule, (), small.found.severity) != "note"
-            right = mended(self._runner.judge, small.answer, small.judgement, small.found)
-            if target.text is not None and small.judgement.line is not None:
-                origin = self._locator.failure(target.text, smallest.engine, request, right)
-            elif target.text is not None and blamed and difference is not None and text is not None:
-                line, origin = self._locator.locate(
-                    target.text, smallest.engine, host, request, text, difference, right
-                )
-            shown[slug] = assemble.Shown(
-                small.case,
-                smallest.engine,
-                small.shape.name,
-                small.answer,
-                small.judgement,
-                small.found,
-                small.minimal,
-                line,
-                () if self._foreign else shrinker.needed_shapes(small, slug),
-                origin,
-                target.reproduce(request),
-                request=request,
-            )
-        return shown
+        return assemble.Shown(
+            small.case,
+            smallest.engine,
+            small.shape.name,
+            small.answer,
+            small.judgement,
+            small.found,
+            small.minimal,
+            line,
+            () if self._foreign else shrinker.needed_shapes(small, key),
+            origin,
+            target.reproduce(request),
+            request=request,
+        )
 
     def refusals(self, tally: Tally) -> list[Refusal]:
         """Return what a target refused; where no words may be shown, of the same request in others."""
@@ -176,6 +212,11 @@ class Examples:
     def close(self) -> None:
         """End the workers that find lines."""
         self._locator.close()
+
+
+def _words(slugs: Sequence[str]) -> str:
+    names = list(dict.fromkeys(slugs))
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more rules" if len(names) > 5 else "")
 
 
 def _in_other_words(case: Case) -> Iterator[SentCase]:

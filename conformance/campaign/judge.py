@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from conformance.bounds import COMPARE_S, KEPT_CHARS, TimeIsUpError, time_limit
 from conformance.campaign.causes import advice, cause_of
 from conformance.compare.align import Pair, align
-from conformance.compare.base import Found
+from conformance.compare.base import Difference, Found, parting
 from conformance.compare.classify import classify
 from conformance.compare.readings import combinations, contested
 from conformance.compare.tokens import (
@@ -40,6 +41,7 @@ from conformance.rules.behaviour import (
     RESOURCE_LIMIT,
     TEMPLATE_CRASHED,
     TEMPLATE_REJECTED,
+    UNCLASSIFIED,
 )
 
 # Conversations from which on can be told what a template means to write.
@@ -86,7 +88,8 @@ class Judgement:
     profiles under which the template's text is exactly the oracle's, `read` says whether it is so under any cited
     readings taken together; `familiar` says whether at least the
     system message or a user message is; `ordinary` are the stretches that the engine keeps from becoming
-    control tokens. Findings about tokens change neither status nor `right`, which are about characters.
+    control tokens; `slow` says that comparing took too long, so that no more is known. Findings about tokens change
+    neither status nor `right`, which are about characters.
     """
 
     status: str
@@ -98,6 +101,7 @@ class Judgement:
     line: int | None = None
     familiar: bool = True
     ordinary: tuple[tuple[int, int], ...] = ()
+    slow: bool = False
 
 
 class Judge:
@@ -154,6 +158,17 @@ class Judge:
             others = self._other_texts(answer)
             right = (self.profile.name, *(name for name in self._others if name not in others))
             return Judgement(EQUAL, found, right, True, text, ordinary=outcome.ordinary)
+        try:
+            with time_limit(COMPARE_S):
+                return self._different(answer, outcome, confirm, readings)
+        except TimeIsUpError:
+            return Judgement(DIFFERENT, [_uncompared(answer, text)], text=text, slow=True)
+
+    def _different(
+        self, answer: Answer, outcome: Rendered, confirm: bool, readings: bool | None
+    ) -> Judgement:
+        """Name what differs in a text that is not the oracle's."""
+        text = outcome.text
         pairs = align(answer.rendering, text)
         asked = confirm if readings is None else readings
         found = classify(answer.case, answer.rendering, text, self.profile, pairs, readings=asked)
@@ -201,6 +216,15 @@ class Judge:
                 with contextlib.suppress(OracleRefusedError):
                     return oracle.render(answer.case).text == text
         return False
+
+
+def _uncompared(answer: Answer, text: str) -> Found:
+    """Return the one thing that is known of a text that takes too long to compare: where it begins to differ."""
+    at = parting(answer.rendering.text, text)
+    difference = Difference(
+        None, "message", "", answer.rendering.text[at : at + KEPT_CHARS], text[at : at + KEPT_CHARS], at, at
+    )
+    return Found(UNCLASSIFIED.slug, difference)
 
 
 def _injected(answer: Answer, outcome: Rendered, pairs: Sequence[Pair] = ()) -> list[Found]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.compare.base import Difference, Found
 from conformance.engines.base import Engine, Limits, Rendered, Request
@@ -13,6 +15,8 @@ from conformance.report.model import Origin
 from conformance.template.lines import LineTracer
 from conformance.template.origin import OriginTracer
 from conformance.template.provenance import Jinja2Provenance, TransformersProvenance
+
+NOTED_CHARS = 16 << 20
 
 Located = tuple[int | None, Origin | None]
 
@@ -49,7 +53,8 @@ class Locator:
     """
 
     def __init__(self, *, limits: Limits | None = None) -> None:
-        self._limits = limits
+        # What is noted beside a text is longer than the text.
+        self._limits = replace(limits, output_chars=NOTED_CHARS) if limits is not None else None
         self._hosts: dict[type[Engine], EngineHost] = {}
         self._useless: set[type[Engine]] = set()
         self._origins: dict[tuple[type[Engine], str], OriginTracer] = {}

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from conformance.campaign.judge import Answer, Judge, Judgement
-from conformance.campaign.locate import Locator
+from conformance.campaign.locate import NOTED_CHARS, Locator
 from conformance.campaign.shrink import Shrinker
 from conformance.compare.base import Difference, Found
 from conformance.conversation import Assistant, Case, case_id, to_json
 from conformance.engines.base import Limits, Outcome, Rendered, SyntaxProblem
 from conformance.engines.host import EngineHost
 from conformance.errors import UnjudgedError
+from conformance.report.cut import fitted
 from conformance.report.model import Divergence, Example
 from conformance.rules.properties import ASSISTANT_MASK, GENERATION_MARKS_MISSING
 from conformance.shapes import Shape
@@ -128,6 +130,7 @@ def check_mask(
         return [_without_marks(fit)] if "train" in name.lower() and fit else []
     own = _MaskJudge(judge)
     seen: dict[str, _Seen] = {}
+    limits = replace(limits, output_chars=NOTED_CHARS) if limits is not None else None
     with EngineHost(MaskEngine, limits=limits) as host:
         requests = [shape.request(case) for case, shape in fit]
         judged = 0
@@ -175,7 +178,7 @@ def check_mask(
         handed=request.handed,
     )
     count = max(each.count for each in seen.values())
-    return [_divergence(example, count, count / judged, "warning" if gravest == _HEADER else "error")]
+    return [_divergence(fitted(example), count, count / judged, "warning" if gravest == _HEADER else "error")]
 
 
 def _divergence(example: Example, count: int, share: float, severity: str) -> Divergence:

@@ -1,6 +1,7 @@
 """Share a campaign out to several processes: each makes its own cases again from their numbers.
 
-Results are merged in the order of the cases, so that the report is the same whatever `jobs` is.
+Results are merged in the order of the cases, so that the report is the same whatever `jobs` is. The processes are
+started once for a campaign: each loads the authority and an engine of its own, which takes as long as a thousand cases.
 """
 
 from __future__ import annotations
@@ -10,17 +11,24 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing.util import Finalize
 
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner, Settings, Workload
 from conformance.campaign.tally import Part
 from conformance.engines.base import Engine, register, registered
+from conformance.errors import UnjudgedError
+from conformance.generate import Hints
+from conformance.launch import close_to_others
 from conformance.targets.base import Target
 
-_CHUNK = 250
+# Small enough that no process waits long for another at the end, large enough that few batches are short.
+_LEAST, _MOST = 64, 512
+_REPLACED = 3  # times in a row that all processes are started again
 _AHEAD = 2  # chunks that wait for each process, so that none runs dry
 
 _runner: Runner | None = None
@@ -29,8 +37,10 @@ _targets: Sequence[Target] = ()
 
 def _begin(settings: Settings, targets: Sequence[Target], own: Sequence[type[Engine]]) -> None:
     global _runner, _targets
-    # Ctrl-C reaches the whole group; the parent decides what happens then.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    close_to_others()
+    # What is typed or hung up reaches the whole group; the parent decides what happens then.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     for engine in own:
         register(engine)
@@ -46,57 +56,127 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _run(start: int, stop: int, errors: dict[int, str], given_up: set[tuple[int, str]]) -> Part:
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Cases for one process: from `start` up to `stop`, on targets of these numbers; what is known of them by now."""
+
+    numbers: Sequence[int]
+    start: int
+    stop: int
+    hints: Hints
+    source: Workload | None
+    deadline: float | None
+    errors: dict[int, str]
+    given_up: set[tuple[int, str]]
+
+
+def _run(chunk: _Chunk) -> Part:
     assert _runner is not None
-    part = _runner.new_part(_targets)
-    part.errors.update(errors)
-    part.given_up |= given_up
-    return _runner.run(_targets, start, stop, part=part)
-
-
-@contextmanager
-def _pool(settings: Settings, targets: Sequence[Target]) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(
-        settings.jobs,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(settings, targets, registered(settings.engines)),
+    targets = [_targets[number] for number in chunk.numbers]
+    part = _runner.new_part(targets)
+    part.errors.update(chunk.errors)
+    part.given_up |= chunk.given_up
+    return _runner.run(
+        targets,
+        chunk.start,
+        chunk.stop,
+        part=part,
+        hints=chunk.hints,
+        source=chunk.source,
+        deadline=chunk.deadline,
     )
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def run_parallel(
-    settings: Settings,
-    targets: Sequence[Target],
-    part: Part,
-    start: int,
-    stop: int,
-    *,
-    deadline: float | None = None,
-    on_merged: Callable[[], None] | None = None,
-) -> None:
-    """Judge the cases from `start` up to `stop` in `settings.jobs` processes; merge what they find into `part`.
+class Pool:
+    """The processes that judge a campaign's targets; they start with the first cases, and `close` ends them."""
 
-    `deadline` is a time.monotonic() to end at; `on_merged` is called after each merge. What was merged
-    before an interruption stays in `part`.
-    """
-    starts = iter(range(start, stop, _CHUNK))
-    with _pool(settings, targets) as pool:
-        waiting: list[Future[Part]] = []
+    def __init__(self, settings: Settings, targets: Sequence[Target]) -> None:
+        self._settings = settings
+        self._targets = targets
+        self._executor: ProcessPoolExecutor | None = None
+        self._others: set[int | None] = set()
+
+    def start(self) -> ProcessPoolExecutor:
+        """Start the processes."""
+        if self._executor is None:
+            self._others = {process.pid for process in multiprocessing.active_children()}
+            self._executor = ProcessPoolExecutor(
+                self._settings.jobs,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_begin,
+                initargs=(self._settings, self._targets, registered(self._settings.engines)),
+            )
+        return self._executor
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End the processes: those that are idle by themselves, `at_once` those that judge too."""
+        if self._executor is not None:
+            if at_once:
+                for process in multiprocessing.active_children():
+                    if process.pid not in self._others:
+                        process.terminate()
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
+
+    def _submit(self, chunk: _Chunk) -> Future[Part]:
+        try:
+            return self.start().submit(_run, chunk)
+        except BrokenProcessPool as error:
+            failed: Future[Part] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def run(
+        self,
+        numbers: Sequence[int],
+        part: Part,
+        start: int,
+        stop: int,
+        *,
+        hints: Hints,
+        source: Workload | None = None,
+        deadline: float | None = None,
+        on_merged: Callable[[], None] | None = None,
+    ) -> None:
+        """Judge the cases from `start` up to `stop` on the targets of these numbers; merge what is found into `part`.
+
+        `source` gives other cases than the generator. `deadline` is a time.monotonic() to end at; `on_merged` is
+        called after each merge. What was merged before an interruption stays in `part`. Processes that somebody ended
+        are replaced, and their cases judged again.
+        Raises UnjudgedError when they keep ending.
+        """
+        size = max(_LEAST, min(_MOST, (stop - start) // (self._settings.jobs * 8)))
+        starts = iter(range(start, stop, size))
+        waiting: deque[tuple[_Chunk, Future[Part]]] = deque()
+        broken = 0
         while True:
-            while len(waiting) < settings.jobs * _AHEAD:
+            while len(waiting) < self._settings.jobs * _AHEAD:
                 late = deadline is not None and time.monotonic() >= deadline
-                chunk = None if late or len(part.errors) == len(targets) else next(starts, None)
-                if chunk is None:
+                first = None if late or len(part.errors) == len(numbers) else next(starts, None)
+                if first is None:
                     break
-                waiting.append(
-                    pool.submit(_run, chunk, min(chunk + _CHUNK, stop), dict(part.errors), set(part.given_up))
-                )
+                state = dict(part.errors), set(part.given_up)
+                chunk = _Chunk(numbers, first, min(first + size, stop), hints, source, deadline, *state)
+                waiting.append((chunk, self._submit(chunk)))
             if not waiting:
                 return
-            part.merge(waiting.pop(0).result())
+            try:
+                found = waiting[0][1].result()
+            except BrokenProcessPool:
+                broken += 1
+                if broken > _REPLACED:
+                    raise UnjudgedError(
+                        f"The processes of --jobs {self._settings.jobs} keep ending from outside; is there memory for "
+                        "so many?"
+                    ) from None
+                self.close(at_once=True)
+                waiting = deque((chunk, self._submit(chunk)) for chunk, _ in waiting)
+                continue
+            except BaseException:
+                self.close(at_once=True)
+                raise
+            broken = 0
+            waiting.popleft()
+            part.merge(found)
             if on_merged is not None:
                 on_merged()

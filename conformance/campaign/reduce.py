@@ -37,7 +37,9 @@ from conformance.conversation import (
 T = TypeVar("T")
 _NAMES = ("f", "g", "h")
 _KEYS = ("a", "b", "c")
-_SPELL_LIMIT = 48
+# Longer texts lose stretches of these shares of their length before single characters; still longer ones, which no
+# generator draws, only stretches.
+_SPELL_LIMIT, _LONGEST = 48, 2_000
 
 
 def _with(case: Case, **changes: Any) -> Case:
@@ -260,7 +262,16 @@ def shorter_text(text: str) -> Iterator[str]:
     if len(words) > 1:
         for index in range(min(len(words), 20)):
             yield " ".join([*words[:index], *words[index + 1 :]])
-    if len(text) <= _SPELL_LIMIT:
+    if len(text) > _SPELL_LIMIT:
+        size = len(text) // 4
+        least = 2 if len(text) <= _LONGEST else len(text) // 64
+        while size >= least:
+            for start in range(0, len(text), size):
+                yield text[:start] + text[start + size :]
+            size //= 2
+        if (plain := "".join(["a" if letter.isalnum() else letter for letter in text])) != text:
+            yield plain
+    if len(text) <= _LONGEST:
         for index in range(len(text)):
             yield text[:index] + text[index + 1 :]
         for index, letter in enumerate(text):

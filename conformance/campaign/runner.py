@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Protocol, Self
 from msgspec.structs import replace
 
 from conformance.as_sent import SentCase
+from conformance.bounds import COMPARE_S, PROMPT_CHARS
 from conformance.campaign.agreement import disagreements
 from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.tally import Part, Tally
@@ -34,6 +36,8 @@ _FIRST_BATCH, _BATCH = 4, 64
 # A template that keeps running into the time limit would take hours to prove no more than this.
 _TIME_LIMITS = 5
 CASE_LIMITS = Limits(time_s=2.0)
+# No generated conversation has half as long a prompt; a user's own may.
+GENERATED_LIMITS = replace(CASE_LIMITS, output_chars=PROMPT_CHARS)
 
 
 class Workload(Protocol):
@@ -78,7 +82,7 @@ class Settings:
     seconds: float | None = None
     at_least: int | None = None
     jobs: int = 1
-    limits: Limits = CASE_LIMITS
+    limits: Limits = GENERATED_LIMITS
     hints: Hints = field(default_factory=Hints)
     replayed: tuple[Case, ...] = ()
     date: str | None = None
@@ -283,6 +287,8 @@ class Runner:
         for name in self.hosts:
             if tally.engine(name).time_limits >= _TIME_LIMITS:
                 part.given_up.add((number, name))
+        if tally.slow >= _TIME_LIMITS:
+            part.errors.setdefault(number, _compared_too_long(tally))
         if all((number, name) in part.given_up for name in self.hosts):
             part.errors.setdefault(number, _gave_up(tally))
 
@@ -324,7 +330,7 @@ class Runner:
                 # What nobody can be asked needs no right answer: of a server's cases that is a third.
                 asked = any(lost[len(answers)] is None for lost in given)
                 answers.append((item, self._ask(item.case, part) if asked else None, mask))
-        lost = len(batch.drawn) - len(answers)
+        lost = Counter(item.lost for item in batch.drawn if item.lost is not None)
         results: dict[int, list[_Results]] = {}
         for sent in batch.sent:
             results.setdefault(sent.target, []).append((sent.engine, self._collect(sent)))
@@ -334,7 +340,9 @@ class Runner:
                     counted[reason] = counted.get(reason, 0) + 1
         for number, by_engine in results.items():
             tally = part.tallies[number]
-            tally.inexpressible += lost
+            tally.inexpressible += lost.total()
+            for reason, count in lost.items():
+                tally.reasons[reason] = tally.reasons.get(reason, 0) + count
             for position, (item, answer, mask) in enumerate(answers):
                 outcomes = [
                     (name, outcome) for name, made in by_engine if (outcome := made[position]) is not None
@@ -374,6 +382,13 @@ class Runner:
             for number, found in disagreements(outcomes):
                 judgements[number][1].found.append(found)
         return judgements
+
+
+def _compared_too_long(tally: Tally) -> str:
+    return (
+        f"to compare what the template wrote took longer than {COMPARE_S:g} s in {tally.slow} of {tally.total} "
+        "conversations, and it was given up"
+    )
 
 
 def _gave_up(tally: Tally) -> str:

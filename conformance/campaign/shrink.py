@@ -12,7 +12,7 @@ limits on renders may end it, for templates that hang: the case found by then is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from conformance.as_sent import SentCase
@@ -74,15 +74,18 @@ class Shrinker:
         self._renders = 0
         self._limits = 0
         self._unexplained = False
+        self._place = ""
 
-    def shrink(self, case: Case, shape: Shape, rule: str, *, unexplained: bool = False) -> Shrunk | None:
+    def shrink(
+        self, case: Case, shape: Shape, rule: str, *, unexplained: bool = False, place: str = ""
+    ) -> Shrunk | None:
         """Return the shrunk case, or None when the case does not show the rule (it was not reproducible).
 
         `rule` is a finding's key: a slug, with the cause where the rule has several. With `unexplained`, what a cited
-        reading explains does not show it.
+        reading explains does not show it; with `place`, only what is found there does.
         """
         self._renders = self._limits = 0
-        self._unexplained = unexplained
+        self._unexplained, self._place = unexplained, place
         plain = families().get(shape.family, (shape,))[0]
         best = None
         for candidate in dict.fromkeys((plain, shape)):
@@ -129,7 +132,7 @@ class Shrinker:
         showing, without = [], False
         for shape, outcome in zip(plain, outcomes, strict=True):
             judgement = self._judge.judge(small.answer, outcome, confirm=False)
-            if any(found.key == rule for found in judgement.found):
+            if any(self._shows(found, rule) for found in judgement.found):
                 showing.append(shape.name)
             elif judgement.status == EQUAL or (small.judgement.failure and not judgement.failure):
                 without = True
@@ -172,9 +175,14 @@ class Shrinker:
                 if known is not None and not known.issuperset(found.rule for found in judgement.found):
                     continue
                 for found in judgement.found:
-                    if found.key == rule and not (self._unexplained and found.readings):
+                    if self._shows(found, rule) and not (self._unexplained and found.readings):
+                        if self._place:
+                            found = replace(found, difference=found.places[self._place])
                         return Shrunk(batch[position], shape, answer, judgement, found, False, 0)
         return None
+
+    def _shows(self, found: Found, rule: str) -> bool:
+        return found.key == rule and (not self._place or self._place in found.places)
 
     @property
     def _against_name(self) -> str:

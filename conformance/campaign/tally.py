@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -43,7 +44,8 @@ class RuleTally:
     `features` is the mask of features that every such case has; `vanishes` the profiles under which every
     one of the divergences vanishes; `readings` has for every setting that explains some of them the values that
     explain all those; `unexplained` counts the cases that no reading explains. `weighed` counts conversations of real
-    use, which `count` does not hold.
+    use, which `count` does not hold. `places` has the same of each place in which the rule was seen, and `sets` how
+    many cases have which of them.
     """
 
     smallest: Sighting
@@ -54,6 +56,8 @@ class RuleTally:
     unexplained: int = 0
     shapes: set[str] = field(default_factory=set)
     engines: set[str] = field(default_factory=set)
+    places: dict[str, RuleTally] = field(default_factory=dict)
+    sets: Counter[frozenset[str]] = field(default_factory=Counter)
     weighed: int = 0
 
     @property
@@ -77,8 +81,48 @@ class RuleTally:
         for setting, values in given.items():
             self.readings[setting] = self.readings[setting] & values if setting in self.readings else values
 
+    def see(self, sighting: Sighting, vanishes: set[str], family: str, mask: int, *, new_case: bool) -> bool:
+        """Count a sighting; return whether it is the smallest so far."""
+        found = sighting.found
+        new = sighting.key() < self.smallest.key()
+        if new:
+            self.smallest = sighting
+        self.count += new_case
+        self.features &= mask
+        self.vanishes &= vanishes
+        self.explain(found)
+        self.shapes.add(family)
+        self.engines.add(sighting.engine)
+        if found.against:
+            self.engines.add(found.against)
+        return new
+
+    def of(self, chosen: Sequence[str], cause: str) -> RuleTally:
+        """Return what was seen in some of the places, as one cause; a case that has two of them counts once."""
+        whole = together([self.places[name] for name in chosen])
+        met = sum(count for names, count in self.sets.items() if not names.isdisjoint(chosen))
+        whole.count = max(met, *(self.places[name].count for name in chosen))
+        whole.weighed = min(whole.weighed, self.weighed)
+        whole.smallest.found.cause = cause
+        return whole
+
+    def weigh(self, other: RuleTally, *, shown: bool) -> None:
+        """Count conversations of real use, and where; a place that only they have is left out unless `shown`."""
+        self.weighed += other.count
+        for name, tally in other.places.items():
+            if name in self.places:
+                self.places[name].weighed += tally.count
+            elif shown:
+                self.places[name] = _of_real_use(tally)
+
     def merge(self, other: RuleTally) -> None:
         """Add what another part of the campaign saw."""
+        self.sets += other.sets
+        for name, tally in other.places.items():
+            if name in self.places:
+                self.places[name].merge(tally)
+            else:
+                self.places[name] = tally
         self.unexplained += other.unexplained
         self._explain(other.readings)
         self.count += other.count
@@ -88,6 +132,10 @@ class RuleTally:
         self.shapes |= other.shapes
         self.engines |= other.engines
         self.smallest = min(self.smallest, other.smallest, key=Sighting.key)
+
+
+def _of_real_use(tally: RuleTally) -> RuleTally:
+    return replace(together([tally]), count=0, weighed=tally.count)
 
 
 def together(tallies: Sequence[RuleTally]) -> RuleTally:
@@ -100,9 +148,12 @@ def together(tallies: Sequence[RuleTally]) -> RuleTally:
         readings={setting: set(values) for setting, values in first.readings.items()},
         shapes=set(first.shapes),
         engines=set(first.engines),
+        places={},
+        sets=Counter(),
     )
     for other in tallies[1:]:
-        whole.merge(replace(other, smallest=replace(other.smallest, found=replace(other.smallest.found))))
+        copied = replace(other.smallest, found=replace(other.smallest.found))
+        whole.merge(replace(other, smallest=copied, places={}, sets=Counter()))
     return whole
 
 
@@ -161,6 +212,7 @@ class Tally:
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ORDER, 0))
     inexpressible: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
     right: dict[str, int] = field(default_factory=dict)
     read: int = 0
     rules: dict[str, RuleTally] = field(default_factory=dict)
@@ -170,6 +222,8 @@ class Tally:
     engines: dict[str, EngineTally] = field(default_factory=dict)
     # By cause: what the target said, without the names and numbers of one request.
     refusals: dict[str, RefusalTally] = field(default_factory=dict)
+    # Texts that took too long to compare: different, and nothing more is known of them.
+    slow: int = 0
 
     @property
     def refused(self) -> int:
@@ -204,6 +258,7 @@ class Tally:
         status = max((judgement.status for _, judgement in judgements), key=_ORDER.__getitem__)
         self.counts[status] += 1
         self.shapes.add(shape[1])
+        self.slow += any(judgement.slow for _, judgement in judgements)
         self.familiar += any(j.text is not None and j.familiar for _, j in judgements)
         self.read += all(judgement.read for _, judgement in judgements)
         right = set.intersection(*(set(judgement.right) for _, judgement in judgements))
@@ -217,9 +272,8 @@ class Tally:
                 if size < 0:
                     size = len(to_json(case))
                 sighting = Sighting(size, index, case, engine, shape[0], found, judgement)
-                if self._count(sighting, shape[1], mask, new_case=found.key not in counted):
+                if self._count(sighting, shape[1], mask, counted):
                     news.append(found.key)
-                counted.add(found.key)
         self.unclassified += UNCLASSIFIED.slug in counted
         return news
 
@@ -235,23 +289,23 @@ class Tally:
             self.engines[name] = EngineTally()
         return self.engines[name]
 
-    def _count(self, sighting: Sighting, family: str, mask: int, *, new_case: bool) -> bool:
+    def _count(self, sighting: Sighting, family: str, mask: int, counted: set[str]) -> bool:
+        """Count a finding of a case, whose `counted` ones are known; return whether its case is the smallest."""
         found = sighting.found
         vanishes = set(found.vanishes_under(profiles().values())) if found.readings else set()
-        tally = self.rules.get(found.key)
-        new = tally is None or sighting.key() < tally.smallest.key()
-        if tally is None:
-            tally = self.rules[found.key] = RuleTally(sighting, vanishes=vanishes)
-        elif new:
-            tally.smallest = sighting
-        tally.count += new_case
-        tally.features &= mask
-        tally.vanishes &= vanishes
-        tally.explain(found)
-        tally.shapes.add(family)
-        tally.engines.add(sighting.engine)
-        if found.against:
-            tally.engines.add(found.against)
+        known = self.rules.get(found.key)
+        tally = known or RuleTally(sighting, vanishes=set(vanishes))
+        self.rules[found.key] = tally
+        new_case = found.key not in counted
+        counted.add(found.key)
+        new = tally.see(sighting, vanishes, family, mask, new_case=new_case) or known is None
+        tally.sets[frozenset(found.places)] += new_case and bool(found.places)
+        for name, difference in found.places.items():
+            here = replace(sighting, found=replace(found, difference=difference, places={}))
+            part = tally.places.setdefault(name, RuleTally(here, vanishes=set(vanishes)))
+            mark = f"{found.key}\0{name}"
+            part.see(here, vanishes, family, mask, new_case=mark not in counted)
+            counted.add(mark)
         return new
 
     def folded(self, most: int) -> dict[str, RuleTally]:
@@ -282,13 +336,13 @@ class Tally:
         for key, tally in other.rules.items():
             if not shown:
                 if key in self.rules:
-                    self.rules[key].weighed += tally.count
-                continue
-            seen = replace(together([tally]), count=0, weighed=tally.count)
-            if key in self.rules:
-                self.rules[key].merge(seen)
+                    self.rules[key].weigh(tally, shown=False)
+            elif key in self.rules:
+                self.rules[key].merge(_of_real_use(tally))
+                self.rules[key].weigh(replace(tally, count=0), shown=True)
             else:
-                self.rules[key] = seen
+                self.rules[key] = _of_real_use(tally)
+                self.rules[key].weigh(replace(tally, count=0), shown=True)
 
     def merge(self, other: Tally) -> None:
         """Add what another part of the campaign counted."""
@@ -298,7 +352,10 @@ class Tally:
             self.right[name] = self.right.get(name, 0) + count
         self.read += other.read
         self.inexpressible += other.inexpressible
+        for reason, count in other.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
         self.unclassified += other.unclassified
+        self.slow += other.slow
         self.familiar += other.familiar
         self.shapes |= other.shapes
         for key, tally in other.rules.items():

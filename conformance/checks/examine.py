@@ -14,6 +14,7 @@ from conformance.checks.probe import Probe
 from conformance.conversation import case_id
 from conformance.engines.base import Rejected, Rendered, SyntaxProblem
 from conformance.engines.host import Host
+from conformance.report.cut import fitted
 from conformance.report.model import (
     CaseCounts,
     Coverage,
@@ -142,7 +143,7 @@ def _divergence(
         shapes=sorted({seen.finding.probe.shape for seen in group}),
         vanishes_under=[],
         impact=loss_of(known.slug).impact,
-        example=_example(found, shown, hosts, tracers),
+        example=fitted(_example(found, shown, hosts, tracers)),
     )
 
 

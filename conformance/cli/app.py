@@ -17,7 +17,7 @@ from conformance.cli.lazy import HELP_NAMES, Command, help_without_command, lazy
 from conformance.cli.settings_file import load_settings
 from conformance.cli.streams import complain
 from conformance.errors import UsageError
-from conformance.launch import distrust_current_folder
+from conformance.launch import close_to_others, distrust_current_folder
 
 COMMANDS = {
     "check": Command(
@@ -43,9 +43,17 @@ COMMANDS = {
         "conformance.cli.fix:fix",
         "Repair a template, as far as a campaign before and after proves it; only --in-place changes the target.",
     ),
+    "audit": Command(
+        "conformance.cli.audit:audit",
+        "List where output hangs on a text, the time, chance, a helper or a count, and what testing saw of it.",
+    ),
     "upload": Command(
         "conformance.cli.upload:upload",
         "Judge a model folder, and upload it to the Hub only if the gate passes.",
+    ),
+    "sweep": Command(
+        "conformance.cli.sweep:app",
+        "Judge many targets on many engines, on many machines, and go on after a kill.",
     ),
     "explain": Command("conformance.cli.explain:explain", "Explain a rule, or list them all."),
     "settings": Command(
@@ -125,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Hugging Face libraries announce themselves on standard error otherwise.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     distrust_current_folder()
+    close_to_others()
     with one_interrupt():
         given = _settings_first(list(sys.argv[1:] if arguments is None else arguments))
         sys.exit(guarded(lambda: app(given, prog_name="conformance", standalone_mode=False, obj=given)))

@@ -17,7 +17,7 @@ from rich.console import Console
 from conformance.campaign import assemble
 from conformance.campaign.check import check as run_campaign
 from conformance.campaign.check import exit_code
-from conformance.campaign.runner import Settings
+from conformance.campaign.runner import CASE_LIMITS, Settings
 from conformance.cli.check_any import run_check_any
 from conformance.cli.gate_options import BaselineFile, Gate, Ignore, Select, Severities, WriteBaseline
 from conformance.cli.groups import ServerOptions, load_groups
@@ -56,9 +56,11 @@ from conformance.errors import EXIT_UNJUDGED, UsageError
 from conformance.gate.policy import FailOn
 from conformance.oracles.authorities import DEFAULT, find
 from conformance.oracles.profile import profile as profile_named
+from conformance.report.compact import plural
 from conformance.report.events import EventLog, Header
 from conformance.report.model import Divergence, LeftOut, Report, Target, Workload
 from conformance.report.terminal import Advance, TerminalWriter
+from conformance.report.visible import inert
 from conformance.servers.client import KEY_VARIABLE
 from conformance.shapes import shapes
 from conformance.targets.base import Group
@@ -190,6 +192,9 @@ def through_gate(
             left_out=[*loaded.left_out, *no_engine],
             workload=workload,
         )
+    for target in report.targets:
+        for reason, count in target.inexpressible.items():
+            complain(f"note: {inert(target.name)}: {plural(count, 'conversation')} left out: {reason}")
     report = gate.apply(report)
     publisher.publish(report, folder)
     codes = [exit_code(report), gate.exit_code(report), loaded.exit_code]
@@ -208,6 +213,8 @@ def with_workload(
     from conformance.cli.workload import chosen  # what it reads is needed only here
 
     workload, record = chosen(name, offline=offline, eager=eager, most=settings.cases)
+    if workload is not None and not workload.shown:  # a log: its prompts are as long as they were
+        settings = replace(settings, limits=CASE_LIMITS)
     return replace(settings, workload=workload), record
 
 

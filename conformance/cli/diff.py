@@ -29,6 +29,7 @@ from conformance.cli.options import (
     Target,
     Timeout,
 )
+from conformance.cli.streams import complain
 from conformance.cli.targets import obtain_authority
 from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id, plain_case
@@ -81,11 +82,17 @@ def diff(
     console = new_console()
     with one_group(target, servers, offline=offline) as group:
         code, failed = EXIT_CONFORMS, False
+        if group.others:
+            say(console, f"The template {group.targets[0].name}; not shown: {', '.join(group.others)}.")
         body = read.body if isinstance(read, SentCase) and not chosen else None
         if body is not None:
             say(console, "As sent: the request's own messages, tools and options.")
             if left := ignored(body):
-                say(console, f"Not looked at: {', '.join(left)}.")
+                complain(f"note: not looked at: {', '.join(left)}")
+            if read.conversation.response_formats and not (group.hosts or group.targets[0].text is None):
+                complain(
+                    "note: no template is handed response_format; Harmony has it in the developer message"
+                )
             code, failed = run_diff(
                 group, read, shape_name=None, engine=engine, profile=profile, authority=authority,
                 plain=plain, offline=offline, console=console,

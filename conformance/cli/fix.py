@@ -18,11 +18,12 @@ from conformance.cli.check import validate
 from conformance.cli.console import new_console, say
 from conformance.cli.fix_beside import beside, chosen, own_file
 from conformance.cli.fix_report import print_diff, print_reference, print_repair
-from conformance.cli.options import Examples, Offline, Seed, Shapes, Target
+from conformance.cli.options import Authority, Examples, Offline, Seed, Shapes, Target
 from conformance.cli.targets import obtain_authority
 from conformance.errors import EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.fixes.repair import repair
 from conformance.gguf.splice import write_gguf
+from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.profile import Reading, setting_citations, written
 from conformance.report.files import write_where_named
 from conformance.rules import rule as known_rule
@@ -52,6 +53,7 @@ def fix(
             help="Repair towards this profile. Default: the cited readings that the template follows, else harmony.",
         ),
     ] = None,
+    authority: Authority = DEFAULT,
     shape: Shapes = None,
     rule: Annotated[
         list[str] | None,
@@ -77,7 +79,13 @@ def fix(
         raise UsageError("--in-place and -o name two places; give one of them.")
     return run_fix(
         target,
-        Settings(seed=seed, cases=examples, profile=profile or "harmony", shapes=tuple(shape or ())),
+        Settings(
+            seed=seed,
+            cases=examples,
+            profile=profile or "harmony",
+            authority=authority,
+            shapes=tuple(shape or ()),
+        ),
         output=output,
         offline=offline,
         console=new_console(),

@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from conformance.cli.targets import load_templates, one_template
+from conformance.cli.targets import load_templates
 from conformance.errors import EXIT_CONFORMS, ConformanceError
 from conformance.report.model import LeftOut
 from conformance.servers.client import KEY_VARIABLE, Access
+from conformance.sources import resolve
 from conformance.targets.base import Group
 from conformance.targets.renderer import is_known, open_known
 from conformance.targets.server import is_address, open_server
@@ -97,7 +98,8 @@ def load_groups(
 def one_group(target: str, servers: ServerOptions, *, offline: bool) -> Iterator[Group]:
     """Load the one target of a command (the first template of several), and close it when the block ends."""
     if not _is_running(target):
-        yield Group([one_template(target, offline=offline)])
+        found = resolve(target, offline=offline)
+        yield Group(found[:1], others=[template.name for template in found[1:]])
         return
     group = servers.open(target)
     try:

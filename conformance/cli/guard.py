@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 from collections.abc import Callable
@@ -33,15 +34,48 @@ def guarded(command: Callable[[], int | None]) -> int:
     except _ClickException as error:
         complain(_wrong_usage(error))
         return EXIT_USAGE
-    except Exception as error:  # a fault of ours is no verdict on a template: 1 would say that it diverges
-        if os.environ.get("CONFORMANCE_TRACEBACK"):
-            raise
-        complain(_unforeseen(error))
+    except (OSError, MemoryError) as error:
+        # What the system refuses is no fault of ours where it says so, and no verdict either.
+        if (refusal := _refusal(error)) is None:
+            return _fault(error)
+        complain(refusal)
         return EXIT_UNJUDGED
+    except Exception as error:  # a fault of ours is no verdict on a template: 1 would say that it diverges
+        return _fault(error)
     if code == _INTERRUPTED:
         complain("interrupted, and nothing is reported")
         return EXIT_UNJUDGED
     return code or EXIT_CONFORMS
+
+
+def _fault(error: Exception) -> int:
+    if os.environ.get("CONFORMANCE_TRACEBACK"):
+        raise error
+    complain(_unforeseen(error))
+    return EXIT_UNJUDGED
+
+
+_ADVICE = {
+    errno.EMFILE: "allow more open files (`ulimit -n`), or ask for fewer --jobs or engines",
+    errno.ENFILE: "allow more open files on this machine, or ask for fewer --jobs or engines",
+    errno.ENOSPC: "make room, or name another place with --output and TMPDIR",
+    errno.EDQUOT: "make room, or name another place with --output and TMPDIR",
+    errno.EFBIG: "allow larger files (`ulimit -f`)",
+    errno.EROFS: "name another place with --output and TMPDIR",
+    errno.ENOMEM: "allow more memory (`ulimit -v`), or ask for fewer --jobs or engines",
+    errno.EAGAIN: "allow more processes (`ulimit -u`), or ask for fewer --jobs or engines",
+}
+
+
+def _refusal(error: OSError | MemoryError) -> str | None:
+    """Return the sentence about what the system has no more of; None where it is not that."""
+    if isinstance(error, MemoryError):
+        return f"out of memory, and nothing was judged; {_ADVICE[errno.ENOMEM]}"
+    if error.errno not in _ADVICE:
+        return None
+    where = f" ({error.filename})" if isinstance(error.filename, str) else ""
+    why = (error.strerror or str(error)).lower()
+    return f"the system says: {why}{where}, and nothing was judged; {_ADVICE[error.errno]}"
 
 
 def _unforeseen(error: Exception) -> str:

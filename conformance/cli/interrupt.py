@@ -1,4 +1,4 @@
-"""Ctrl-C once: some terminals and wrappers deliver one key press two or three times. SIGTERM ends a run as it does."""
+"""Ctrl-C once, for some terminals deliver one key press two or three times; SIGTERM and SIGHUP end a run as it does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SAME_S = 2.0
 
 @contextlib.contextmanager
 def one_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the first SIGINT or SIGTERM, and not again within two seconds, while the block runs.
+    """Raise KeyboardInterrupt at the first SIGINT, SIGTERM or SIGHUP in the block, and not again within two seconds.
 
     In that time what was found is reported; a later Ctrl-C ends the command without a report.
     """
@@ -23,7 +23,9 @@ def one_interrupt() -> Iterator[None]:
     if threading.current_thread() is threading.main_thread():
         # What kills the command alone, as `kill` and wrappers with a time limit do, must not leave its workers behind.
         # Another handler is another program's own way with signals.
-        usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        # Under `nohup` SIGHUP is ignored, and stays so.
+        usual: dict[int, Any] = dict.fromkeys((signal.SIGTERM, signal.SIGHUP), signal.SIG_DFL)
+        usual[signal.SIGINT] = signal.default_int_handler
         before = {number: handler for number, handler in usual.items() if signal.getsignal(number) is handler}
     last = -_SAME_S
 

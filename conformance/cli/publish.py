@@ -129,8 +129,15 @@ class Publisher(Destinations):
         return self._output or new_run_folder(label, self._keep_runs)
 
     def publish(self, report: Report, folder: Path, *, shown: Report | None = None) -> None:
-        """Write the report into its folder and in every format, and say where it is; `shown` leaves the folder."""
-        keep(report, folder)
+        """Write the report into its folder and in every format, and say where it is; `shown` leaves the folder.
+
+        Where the folder cannot be written, standard output has the report instead, and UsageError is raised.
+        """
+        try:
+            keep(report, folder)
+        except UsageError as error:
+            self._instead(shown or report, folder)
+            raise UsageError(f"{error} What was found is on standard output instead.") from None
         self.write(shown or report, folder)
         if self._lock is not None:
             self._lock.release()
@@ -139,6 +146,13 @@ class Publisher(Destinations):
         elif self._output is None and not self.quiet:
             # Nobody can guess the folder, and standard output is not for people here.
             say_where(new_console(stderr=True), folder)
+
+    def _instead(self, report: Report, folder: Path) -> None:
+        """Print the report where its file cannot be written, for programs where those have standard output."""
+        if self.shows:
+            writer(TERMINAL)(report, Output(folder=folder, console=self.console, examples=self.cards))
+        else:
+            write_bytes(encode(report))
 
 
 def keep(report: Report, folder: Path) -> None:

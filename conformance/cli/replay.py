@@ -34,6 +34,12 @@ def replay(
     target: Annotated[
         str | None, typer.Option(metavar="TARGET", help="The target, where several show the case.")
     ] = None,
+    shape: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The shape, where several show the case.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The engine, where several show the case.")
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The run to look in. Default: all that are kept."),
@@ -52,10 +58,10 @@ def replay(
             raise UsageError(f"To replay the file {case}, name the target with --target.")
         with one_group(target, servers, offline=offline) as group:
             return run_diff(
-                group, read_case(path), shape_name=None, engine="transformers", profile="harmony",
+                group, read_case(path), shape_name=shape, engine=engine or "transformers", profile="harmony",
                 authority=DEFAULT, plain=plain, offline=offline, console=console,
             )[0]  # fmt: skip
-    report, reported, divergence = _reported(case, target, run)
+    report, reported, divergence = _reported(case, target, run, shape, engine)
     shown = divergence.example
     if reported.source.get("kind") != "server" and not is_known(reported.source.get("location", "")):
         # What a report names is not run unless it is an engine of this installation.
@@ -76,17 +82,19 @@ def replay(
         )[0]  # fmt: skip
 
 
-def _reported(case: str, target: str | None, run: Path | None) -> tuple[Report, Target, Divergence]:
+def _reported(
+    case: str, target: str | None, run: Path | None, shape: str | None, engine: str | None
+) -> tuple[Report, Target, Divergence]:
     """Return a reported case with its report: of the run named, else of the newest kept run that has it."""
     if run is not None:
         report = read(run)
-        return report, *find_example(report, case, target)
+        return report, *find_example(report, case, target, shape, engine)
     problem: UsageError | None = None
     runs = kept_runs()
     for kept in runs:
         try:
             report = read(kept)
-            return report, *find_example(report, case, target)
+            return report, *find_example(report, case, target, shape, engine)
         except UsageError as error:
             problem = problem or error
     assert problem is not None

@@ -11,7 +11,7 @@ import typer
 from msgspec.structs import replace
 
 from conformance.campaign.check import exit_code
-from conformance.campaign.runner import Settings
+from conformance.campaign.runner import CASE_LIMITS, Settings
 from conformance.cli.check import cut_short, judge, validate
 from conformance.cli.console import say
 from conformance.cli.gate_options import Gate, Ignore, Select, Severities
@@ -112,6 +112,7 @@ def requests(
         seconds=seconds,
         jobs=jobs,
         anonymised=anonymise,
+        limits=CASE_LIMITS,
     )
     validate(settings)
     publisher = Publisher(format or (), output, cards if anonymise else 0)

@@ -13,7 +13,7 @@ from rich.console import Console
 from conformance.campaign.check import exit_code
 from conformance.cli.console import new_console, say
 from conformance.cli.lazy import help_without_command
-from conformance.cli.options import FailOnOption, Formats, Profile, Seed
+from conformance.cli.options import Authority, FailOnOption, Formats, Profile, Seed
 from conformance.cli.publish import Destinations
 from conformance.cli.runs import kept_runs
 from conformance.cli.targets import obtain_authority
@@ -22,7 +22,7 @@ from conformance.conversation import Case
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.gate.policy import FailOn, Policy
 from conformance.importers import looks_like_case_id, read_case
-from conformance.oracles.authorities import DEFAULT
+from conformance.oracles.authorities import DEFAULT, find
 from conformance.oracles.profile import profile as profile_named
 from conformance.renderers.process import Renderer
 from conformance.report.files import make_folder, write_file
@@ -48,9 +48,16 @@ def export(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail when a file is not as it would be written.")
     ] = False,
+    authority: Authority = DEFAULT,
 ) -> int:
     """Write the vectors anew: ids, texts, tokens, flags and formatting."""
-    return run_export(vectors or default_folder(), output, check=check, console=new_console())
+    if authority != DEFAULT and output is None:
+        raise UsageError(
+            f"The vectors here are {DEFAULT}'s; say with --output where those of {authority} go."
+        )
+    return run_export(
+        vectors or default_folder(), output, check=check, console=new_console(), authority=authority
+    )
 
 
 @app.command()
@@ -72,19 +79,25 @@ def check(
     format: Formats = None,
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="Where reports are written.")] = None,
     fail_on: FailOnOption = FailOn.error,
+    authority: Authority = DEFAULT,
 ) -> int:
     """Judge a renderer in any language by the vectors."""
     # Written so that NaN fails too.
     if not 0 < limit < math.inf:
         raise UsageError(f"--limit is {limit:g}; give a positive number of seconds.")
     destinations = Destinations(format or (), cards)
-    families = _selected(read_folder(vectors or default_folder()), family or (), profile or (), vector or ())
+    find(authority)
+    families = read_folder(vectors or default_folder())
+    if authority != DEFAULT:
+        obtain_authority(authority, offline=False)
+        families = normalise(vectors or default_folder(), authority)
+    families = _selected(families, family or (), profile or (), vector or ())
     if output is not None:
         make_folder(output)
     console = destinations.console
-    obtain_authority(DEFAULT, offline=False)
+    obtain_authority(authority, offline=False)
     with Renderer(command, limit_s=limit) as renderer:
-        report, results = judge_renderer(renderer, families)
+        report, results = judge_renderer(renderer, families, name=authority)
         early = list(renderer.early_exits)
     if output is not None:
         write_folder(output, report, results)
@@ -134,13 +147,16 @@ def add(
     return EXIT_CONFORMS
 
 
-def run_export(folder: Path, output: Path | None, *, check: bool, console: Console) -> int:
+def run_export(
+    folder: Path, output: Path | None, *, check: bool, console: Console, authority: str = DEFAULT
+) -> int:
     """Write the vectors of a folder, or with `check` say what would change; 1 when something would."""
-    obtain_authority(DEFAULT, offline=False)
+    find(authority)
+    obtain_authority(authority, offline=False)
     if check:
         read_folder(folder)
-    families = normalise(folder)
-    wanted = rendered_files(families)
+    families = normalise(folder, authority)
+    wanted = rendered_files(families, authority)
     target = output or folder
     problems = differences(target, wanted)
     count = sum(len(family.vectors) for family in families)

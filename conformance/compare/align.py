@@ -36,6 +36,7 @@ _EQUAL, _NEARER, _NEAR, _SAME_BODY, _SAME_HEAD, _SAME_KIND, _OTHER_ROLE, _NEVER 
     0.0, 0.2, 0.3, 0.5, 0.9, 1.8, 2.2, 9.0,
 )  # fmt: skip
 _SKIP, _SKIP_DROPPED = 1.25, 0.02
+_MOST_PARTS = 600
 # Shorter texts turn up inside others by chance.
 _TELLING = 4
 _BLANK = re.compile(r'"?(?:\s|\\[nrt])*"?')
@@ -204,7 +205,8 @@ def _cut(masked: str, actual: str, position: int, end: int) -> list[tuple[str, i
             masked.endswith("|>", 0, at) and masked[at + len(START) : at + len(START) + 1].isalpha()
         ):
             cuts.append(at)
-        at = masked.find(START, at + 1, end)
+        # Of a prompt with a hundred times the messages of any conversation the rest is one addition.
+        at = masked.find(START, at + 1, end) if len(cuts) < _MOST_PARTS else -1
     cuts.append(end)
     return [(actual[a:b], a) for a, b in itertools.pairwise(cuts) if b > a]
 

@@ -17,9 +17,10 @@ from conformance.rules.base import Rule
 _BARE = frozenset({"//", "// None"})
 _NAMES = frozenset({"integer", "int", "float", "bool", "str"})
 _PROPERTY = re.compile(r"^[ \t]*[\"']?[\w$.-]+[\"']?\??[ ]*:", re.MULTILINE)
-_NULL = re.compile(r"[ \t]*\|[ \t]*null$")
-_COMMENT = re.compile(r"[ \t]*,?[ \t]*//")
-_DEFAULT = re.compile(r"[ \t]*,?[ \t]*//[ ]*default:[ ]?", re.IGNORECASE)
+_NULL = re.compile(r"(?<![ \t])[ \t]*+\|[ \t]*null$")
+# Possessive, and beginning where blanks begin: a template may write any number of them.
+_COMMENT = re.compile(r"(?<![ \t])[ \t]*+(?:,[ \t]*+)?//")
+_DEFAULT = re.compile(r"(?<![ \t])[ \t]*+(?:,[ \t]*+)?//[ ]*+default:[ ]?", re.IGNORECASE)
 
 
 def compare_properties(found: Difference, units: list[Unit], schemas: object, indent: str) -> Iterator[Named]:

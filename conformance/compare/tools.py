@@ -22,7 +22,7 @@ from conformance.rules.base import Rule
 _NAMED = re.compile(r"^[ \t]*type[ \t]+([\w-]+)[ \t]*=", re.MULTILINE)
 _BRACE = re.compile(r"\{[ \t]*\n")
 _ANY_TOOL = re.compile(r"^[ \t]*type[ \t]+[\w-]+[ \t]*=", re.MULTILINE)
-_CLOSE = re.compile(r"\)? *=> *any;")
+_CLOSE = re.compile(r"\)?+(?<! ) *+=> *+any;")  # linear in blanks
 
 
 @dataclass(slots=True)

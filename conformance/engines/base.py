@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import zlib
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
@@ -18,8 +20,8 @@ class Request(msgspec.Struct, frozen=True):
     """One call of a chat template: the messages as a shape wrote them, and the options of the case.
 
     `kwargs` holds only what the caller passes (`reasoning_effort`, `model_identity`, `builtin_tools`, …): an
-    absent key stays absent. `date` is the frozen clock, "YYYY-MM-DD": every `strftime_now` sees that day at
-    noon. Numbers must be finite and text must be encodable as UTF-8 (the case reader refuses the rest).
+    absent key stays absent. `date` is the frozen clock, "YYYY-MM-DD": every `strftime_now` sees that day, at
+    the time of `moment`. Numbers must be finite and text must be encodable as UTF-8 (the case reader refuses the rest).
     """
 
     messages: list[dict[str, Any]]
@@ -27,6 +29,14 @@ class Request(msgspec.Struct, frozen=True):
     kwargs: dict[str, Any]
     add_generation_prompt: bool
     date: str
+
+    @property
+    def moment(self) -> datetime:
+        """The frozen clock: a time of day (UTC) that what is said draws, so that no template knows a test by noon."""
+        drawn = zlib.crc32(repr(self.messages[-1:]).encode("utf-8", "surrogatepass"))
+        return datetime.fromisoformat(self.date) + timedelta(
+            seconds=drawn % 86_400, microseconds=drawn % 999_983
+        )
 
     @property
     def handed(self) -> dict[str, Any]:

@@ -152,7 +152,7 @@ class EngineHost:
             self._process = WorkerProcess(self._given, self.limits)
 
     def close(self) -> None:
-        """End the worker; requests still on their way get no outcome."""
+        """End the worker; requests still on their way get no outcome, and the next request starts another."""
         if self._session is not None:
             self._session.close()
             self._session = None
@@ -160,13 +160,23 @@ class EngineHost:
             self._process.close()
             self._process = None
         self._waiting.clear()
+        self._out.clear()
 
     def version(self) -> str:
         """Return the version of the program that renders, as the worker found it.
 
         Raises UnjudgedError when the engine cannot be loaded.
         """
-        return self._worker().wait_ready()
+        for _ in range(_NEW_WORKERS - 1):
+            try:
+                return self._worker().wait_ready()
+            except WorkerGoneError:
+                self._worker().close()
+                self._process = None
+        try:
+            return self._worker().wait_ready()
+        except WorkerGoneError as error:
+            raise UnjudgedError(f"The worker of the engine {self.engine} keeps ending: {error}.") from None
 
     def compile_check(self, template: str) -> SyntaxProblem | None:
         """Return what keeps the engine from compiling the template, or None."""

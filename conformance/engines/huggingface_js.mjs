@@ -85,8 +85,8 @@ function template(source) {
 }
 
 // As transformers.js calls it (PreTrainedTokenizer.apply_chat_template): absent tools and documents are null.
-function render({ source, request }) {
-  now = RealDate.parse(`${request.date}T12:00:00Z`);
+function render({ source, request, clock }) {
+  now = clock; // in milliseconds, UTC
   const { messages, tools, kwargs, add_generation_prompt } = request;
   return template(source).render({
     messages,

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -145,7 +146,8 @@ class HuggingFaceJsEngine(Engine):
 
     def render(self, template: str, request: Request) -> Outcome:
         """Render one request; the package never knows the line of an error."""
-        reply = self._ask({"source": template, "request": request})
+        clock = int(request.moment.replace(tzinfo=UTC).timestamp() * 1000)
+        reply = self._ask({"source": template, "request": request, "clock": clock})
         if isinstance(reply, LimitExceeded):
             return reply
         if "rendered" in reply:

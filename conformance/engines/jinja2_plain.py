@@ -12,7 +12,14 @@ from jinja2.exceptions import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from conformance.engines.base import Engine, Outcome, Request, SyntaxProblem, cut_by_caller, register
-from conformance.engines.jinja_common import SPECIAL_TOKENS, FrozenClock, compile_problem, failed, rendered
+from conformance.engines.jinja_common import (
+    SPECIAL_TOKENS,
+    FrozenClock,
+    compile_problem,
+    failed,
+    like_the_hosts,
+    rendered,
+)
 
 
 class Generation(jinja2.ext.Extension):
@@ -67,7 +74,7 @@ class PlainJinja2Engine(Engine):
 
         Raises MemoryError when the worker's limit is reached.
         """
-        self._clock.set(request.date)
+        self._clock.set(request.moment)
         try:
             # A keyword of the caller wins over a special token, as in transformers.
             variables: dict[str, Any] = {**SPECIAL_TOKENS, **request.kwargs}
@@ -89,7 +96,7 @@ class PlainJinja2Engine(Engine):
             trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
         )
         environment.filters["tojson"] = _tojson
-        environment.globals["raise_exception"] = _raise_exception
+        environment.globals["raise_exception"] = like_the_hosts(_raise_exception)
         environment.globals["strftime_now"] = self._clock.strftime_now
         return environment.from_string(template)
 

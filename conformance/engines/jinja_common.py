@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
+from typing import Any, TypeVar
 
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
 
 from conformance.engines.base import Crashed, Outcome, Rejected, Rendered, SyntaxProblem
+
+Helper = TypeVar("Helper", bound=Callable[..., Any])
 
 # What `special_tokens_map` holds for openai/gpt-oss-20b and -120b (their tokenizer_config.json); a tokenizer
 # passes them to every template as variables.
@@ -19,21 +22,27 @@ _TEMPLATE_FILE = "<template>"
 
 
 class FrozenClock:
-    """A clock that stands at noon of a given day; mutable, because compiled templates keep it."""
+    """A clock that stands still; mutable, because compiled templates keep its `strftime_now`."""
 
     def __init__(self) -> None:
         self._now = datetime(1970, 1, 1, 12)
-        self._date = "1970-01-01"
 
-    def set(self, date: str) -> None:
-        """Set the clock to a day, "YYYY-MM-DD"."""
-        if date != self._date:
-            self._now = datetime.fromisoformat(date).replace(hour=12)
-            self._date = date
+        def strftime_now(format: str) -> str:
+            return self._now.strftime(format)
 
-    def strftime_now(self, format: str) -> str:
-        """Return the frozen time in a format; templates call this."""
-        return self._now.strftime(format)
+        self.strftime_now = like_the_hosts(strftime_now)
+
+    def set(self, moment: datetime) -> None:
+        """Set the clock."""
+        self._now = moment
+
+
+def like_the_hosts(helper: Helper) -> Helper:
+    """Return a function that templates are given under the name that transformers' own has, should they print it."""
+    name = helper.__name__.removeprefix("_")
+    helper.__name__, helper.__qualname__ = name, f"_compile_jinja_template.<locals>.{name}"
+    helper.__module__ = "transformers.utils.chat_template_utils"
+    return helper
 
 
 def template_line(traceback: TracebackType | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
@@ -130,14 +131,16 @@ class LlamaCppEngine(Engine):
         self._instance = self._program.instance()
         probe = Request([{"role": "user", "content": "x"}], None, {}, False, "2024-02-29")
         answer = self.render("{{ strftime_now('%Y-%m-%d %H') }} {{ messages[0].content }}", probe)
-        if answer != Rendered("2024-02-29 12 x"):
+        if answer != Rendered(f"2024-02-29 {probe.moment:%H} x"):
             raise UnjudgedError(f"The engine {self.name} cannot freeze the clock (a probe gave {answer}).")
 
     def compile_check(self, template: str) -> SyntaxProblem | None:
         """Return what keeps llama.cpp from reading the template, or None; it does not say where."""
         # The whole template is read, then the first expression ends it.
         try:
-            answer = self._ask(_RAISE_AT_ONCE + template, {"messages": []}, "1970-01-01", normalize=False)
+            answer = self._ask(
+                _RAISE_AT_ONCE + template, {"messages": []}, datetime(1970, 1, 1), normalize=False
+            )
         except TrapError as error:
             return SyntaxProblem(str(error), None)
         if answer.get("stage") in ("lexer", "parser"):
@@ -148,13 +151,13 @@ class LlamaCppEngine(Engine):
         """Render one request."""
         context = {**_context(request), **self.variables}
         try:
-            answer = self._ask(template, context, request.date, normalize=self.normalize)
+            answer = self._ask(template, context, request.moment, normalize=self.normalize)
         except TrapError as error:
             return Crashed("Trap", str(error), None)
         if answer["ok"]:
             return Rendered(answer["text"])
         if answer["stage"] == "raise":
-            return Rejected(answer["error"], self._line_of_rejection(template, context, request.date))
+            return Rejected(answer["error"], self._line_of_rejection(template, context, request.moment))
         message, line = _last_line(answer["error"]), _line(answer["error"])
         if "std::bad_alloc" in message:
             return LimitExceeded("memory", f"it needed more than {MEMORY_BYTES >> 20} MiB of memory")
@@ -164,23 +167,25 @@ class LlamaCppEngine(Engine):
         """Return the template as llama.cpp compiles it: without OpenAI's guard against forged channels."""
         return template.replace(GUARD, NO_GUARD) if "<|channel|>" in template else template
 
-    def _ask(self, template: str, context: dict[str, Any], date: str, *, normalize: bool) -> dict[str, Any]:
+    def _ask(
+        self, template: str, context: dict[str, Any], moment: datetime, *, normalize: bool
+    ) -> dict[str, Any]:
         if self._program is None:
             raise RuntimeError("load() was not called")
         if self._instance is None:
             self._instance = self._program.instance()
-        self._instance.set_date(date)
+        self._instance.set_clock(moment)
         try:
             return self._instance.render(self.prepare(template), context, normalize=normalize)
         except TrapError:
             self._instance = None
             raise
 
-    def _line_of_rejection(self, template: str, context: dict[str, Any], date: str) -> int | None:
+    def _line_of_rejection(self, template: str, context: dict[str, Any], moment: datetime) -> int | None:
         """Return the line of the call of raise_exception: by another name it fails there, with its place."""
         renamed = _RAISE.sub(_UNKNOWN_FUNCTION, template)
         try:
-            answer = self._ask(renamed, context, date, normalize=self.normalize)
+            answer = self._ask(renamed, context, moment, normalize=self.normalize)
         except TrapError:
             return None
         error = answer.get("error", "")

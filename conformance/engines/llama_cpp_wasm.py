@@ -21,7 +21,7 @@ BUILD = "b10775"
 _SHA256 = "4de88e68f8792347f1328be3ea377aa15100f2df7d2daf07fa6bee067d9c516f"
 
 # The module has its clock compiled in: `i64.const 1767225600` (2026-01-01, in seconds). In its place, in as many
-# bytes, stands `i32.const 1016; i64.load`: the clock is read from memory, where `set_date` writes it. The place is
+# bytes, stands `i32.const 1016; i64.load`: the clock is read from memory, where `set_clock` writes it. The place is
 # at the far end of the stack (64 KiB, growing down from 65536), which only a recursion about to fail reaches; the
 # clock is read before the template runs.
 _FIXED_CLOCK = bytes.fromhex("42 80f2d6ca06")
@@ -94,12 +94,10 @@ class Instance:
         self._errors = errors
         exports["_initialize"](store)
 
-    def set_date(self, date: str) -> None:
-        """Set the clock to noon (UTC) of a day, "YYYY-MM-DD"."""
-        noon = datetime.fromisoformat(date).replace(hour=12, tzinfo=UTC)
-        self._memory.write(
-            self._store, int(noon.timestamp()).to_bytes(8, "little", signed=True), _CLOCK_ADDRESS
-        )
+    def set_clock(self, moment: datetime) -> None:
+        """Set the clock, in UTC, to the second."""
+        seconds = int(moment.replace(tzinfo=UTC).timestamp())
+        self._memory.write(self._store, seconds.to_bytes(8, "little", signed=True), _CLOCK_ADDRESS)
 
     def render(self, template: str, context: dict[str, Any], *, normalize: bool) -> dict[str, Any]:
         """Return the module's answer: `ok` with `text`, or `stage` and `error`.

@@ -134,7 +134,7 @@ class MiniJinjaEngine(Engine):
 
         Raises MemoryError when the worker's limit is reached.
         """
-        self._clock.set(request.date)
+        self._clock.set(request.moment)
         try:
             environment = self._compile(template)
             context = self._context(request)

@@ -21,6 +21,8 @@ from conformance.engines.base import Engine, Limits, class_path
 from conformance.errors import UnjudgedError
 
 _STDERR_BYTES = 8192
+# A loaded worker forks in milliseconds; one that somebody stopped never does.
+_ORDER_S = 15.0
 
 # Enough for Python and node to start; tokens, proxies and credentials are not on it.
 _PASSED_ON = (
@@ -94,7 +96,8 @@ class WorkerProcess:
     def wait_ready(self) -> str:
         """Return the engine's version once it is loaded.
 
-        Raises UnjudgedError when it cannot be used here, ends, or takes longer than the start-up limit.
+        Raises UnjudgedError when it cannot be used here, ends, or takes longer than the start-up limit; WorkerGoneError
+        when somebody killed it.
         """
         if self.version is not None:
             return self.version
@@ -111,6 +114,10 @@ class WorkerProcess:
             except ConnectionError:
                 data = b""
             if not data:
+                if self._process.wait() < 0:  # by a signal, and so from outside
+                    raise WorkerGoneError(
+                        f"it was ended by signal {-self._process.returncode} while it started"
+                    )
                 raise UnjudgedError(f"The engine {self.engine} did not start: {self._last_words()}")
             for _, payload in reader.feed(data):
                 greeting = wire.decode_greeting(payload)
@@ -148,7 +155,7 @@ class WorkerProcess:
 
     def _order(self, order: bytes, descriptors: list[int]) -> int:
         try:
-            self._control.settimeout(self._limits.startup_s)
+            self._control.settimeout(_ORDER_S)
             socket.send_fds(self._control, [order], descriptors)
             status = self._control.recv(wire.EXIT_STATUS.size)
         except OSError:

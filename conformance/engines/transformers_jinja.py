@@ -99,7 +99,7 @@ class TransformersEngine(InstalledTransformers):
 
         Raises MemoryError when the worker's limit is reached.
         """
-        self._clock.set(request.date)
+        self._clock.set(request.moment)
         try:
             # transformers keeps compiled templates in a cache (and may drop them): set the clock on each
             # call.

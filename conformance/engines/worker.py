@@ -10,6 +10,7 @@ worker ends.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -64,6 +65,9 @@ def main(arguments: list[str]) -> int:
     gc.freeze()  # sessions share what is loaded; their collector need not walk it
     control.sendall(wire.frame(wire.REPLY, wire.encode(wire.Ready(engine.version()))))
     _serve(control, engine, limits)
+    # The parent removes the folder, unless somebody killed it.
+    with contextlib.suppress(OSError):
+        os.rmdir(os.getcwd())
     return 0
 
 

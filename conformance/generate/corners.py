@@ -39,7 +39,8 @@ _PLACES: tuple[tuple[str, ...], ...] = (
     ("items", "property"), ("variant", "property"),
 )  # fmt: skip
 _TOGETHER = 12  # properties of one tool
-COUNT = -(-len(_KINDS) * len(_KEYWORDS) * len(_PLACES) // _TOGETHER)
+_SCHEMAS = -(-len(_KINDS) * len(_KEYWORDS) * len(_PLACES) // _TOGETHER)
+COUNT = _SCHEMAS + 1
 """How many conversations hold all corners."""
 
 
@@ -82,9 +83,32 @@ def _placed(schema: Schema, place: tuple[str, ...]) -> Schema:
 
 def corner(seed: int, number: int) -> Case:
     """Return conversation `number` of the corners, counted around from 0."""
+    if number % COUNT == _SCHEMAS:
+        return _forms()
     found = _schemas(seed)
     start = number % COUNT * _TOGETHER
     properties = {f"p{position}": schema for position, schema in enumerate(found[start : start + _TOGETHER])}
     required = list(properties)[number % 2 :: 2]
     tool = Tool("corners", "what it does", {"type": "object", "properties": properties, "required": required})
+    return Case(Conversation((User("hi"),), (tool,)))
+
+
+# Where formats of numbers change: beyond 64 bits and doubles, at the ends of exponents, where zeros are written out.
+_NUMBERS: tuple[int | float, ...] = (
+    2**63 - 1, 2**63, 2**64 - 1, 2**64, 19 * 10**18, 12345678901234567890123, -(2**63) - 1, 10**19, 1e15, 1e16, 1e17,
+    1e22,
+    1.5e300, 1.7976931348623157e308, 5e-324, 2.2250738585072014e-308, 123456789012345680.0, 0.1, 0.001, 1e-5, 9e-7, 3.0,
+    123456.75, 1200000.0, 100.0, 1.25e-310,
+)  # fmt: skip
+
+
+def _forms() -> Case:
+    """Return a conversation whose tool has a default for every way in which numbers are written, and rare texts."""
+    plain: list[Schema] = [{"type": "number", "default": number} for number in _NUMBERS]
+    variants = [{"oneOf": [schema, {"type": "string"}]} for schema in plain]
+    said = {"type": "string", "description": "said twice", "default": "a\\b"}
+    texts = [{"description": text, "oneOf": [said, {"type": "null"}]} for text in ("said twice", "else")]
+    texts.append({"oneOf": [{"type": "null"}, said]})
+    properties = {f"p{position}": schema for position, schema in enumerate([*plain, *variants, *texts])}
+    tool = Tool("forms", "what it does", {"type": "object", "properties": properties})
     return Case(Conversation((User("hi"),), (tool,)))

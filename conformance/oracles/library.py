@@ -173,6 +173,9 @@ class Separate(Library):
             kind, said = self._read(process)
         except BrokenPipeError:
             kind, said = "", None
+        except BaseException:  # interrupted: the answer to come is nobody's
+            self.close()
+            raise
         if kind == calls.ANSWER:
             return said
         if kind == calls.REFUSED:

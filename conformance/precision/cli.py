@@ -19,6 +19,7 @@ from conformance.cli.guard import guarded
 from conformance.errors import UnjudgedError, UsageError
 from conformance.precision.config import SHORT, Config
 from conformance.precision.config import Progress as Report
+from conformance.precision.run.isolate import start_server
 
 if TYPE_CHECKING:
     from conformance.precision.report import PrecisionReport
@@ -154,6 +155,8 @@ def _run(config: Config, output_format: str, output: Path | None, strict: bool) 
     require_torch()
     if output:
         _make_folder(output)  # before the run, whose result it would lose
+    if config.isolation != "none" and not config.selftest:
+        start_server()  # before torch is imported here, which takes as long there
     from conformance.precision.view.terminal import render
 
     report = run_with_progress(config)

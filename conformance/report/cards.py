@@ -55,9 +55,17 @@ def known_rule(slug: str) -> Rule | None:
         return None
 
 
-def replay_command(case_id: str, target: str) -> str:
-    """Return the command that shows a reported case again, quoted for a shell."""
-    return f"conformance replay {shlex.quote(case_id)} --target {shlex.quote(target)}"
+def replay_command(divergence: Divergence, name: str, target: Target | None = None) -> str:
+    """Return the command that shows a reported case again, quoted for a shell; `target` has this name.
+
+    Where the target's report has the case in several shapes, or on several engines, it says in which.
+    """
+    example = divergence.example
+    others = [] if target is None else [each.example for each in target.divergences]
+    same = [other for other in others if other.case_id == example.case_id]
+    shape = f" --shape {shlex.quote(example.shape)}" if len({other.shape for other in same}) > 1 else ""
+    engine = f" --engine {shlex.quote(example.engine)}" if len({other.engine for other in same}) > 1 else ""
+    return f"conformance replay {shlex.quote(example.case_id)} --target {shlex.quote(name)}{shape}{engine}"
 
 
 def card(console: Console, target: Target, divergence: Divergence) -> RenderableType:
@@ -91,7 +99,7 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     again = Text("  ", no_wrap=True, overflow="ignore").append("Reproduce with ", "bold")
     location = own_target(target, divergence)
     command = (
-        replay_command(example.case_id, target.name)
+        replay_command(divergence, target.name, target)
         if location is None
         else f"conformance check {_any(divergence)}{shlex.quote(location)}{_engine(divergence)}"
     )

@@ -5,6 +5,7 @@ The first line is a header, the last a footer. A file without its footer was cut
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
 from pathlib import Path
@@ -88,7 +89,8 @@ class EventLog:
     """Writes `events.jsonl`; a context manager, so that the footer is written whatever ends the run.
 
     The footer says `complete` only if the block ended normally, every target of the header finished, and
-    nobody called `incomplete`. Raises UsageError when the file cannot be written.
+    nobody called `incomplete`. Raises UsageError when the file cannot be made; where it cannot be written later on,
+    `failure` says so, and the run goes on.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -100,6 +102,7 @@ class EventLog:
         self._finished: list[str] = []
         self._rules: set[tuple[str, str]] = set()
         self._reason: str | None = None
+        self.failure: str | None = None
 
     def __enter__(self) -> EventLog:
         try:
@@ -128,20 +131,11 @@ class EventLog:
             divergences=len(self._rules),
             at_s=self._now(),
         )
-        try:
-            self._write(footer)
-        except UsageError:
-            # A full disk must not hide what ended the run; without its footer the file says truncated.
-            if kind is None:
-                raise
-        finally:
-            file, self._file = self._file, None
-            try:
-                if file is not None:
-                    file.close()
-            except OSError as full:  # what was still in its buffer finds no room
-                if kind is None:
-                    raise _cannot_write(self.path, full) from full
+        self._write(footer)
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # what is left in the buffer has failed before
+                self._file.close()
+            self._file = None
 
     def target_started(self, name: str, sha256: str, cases: int) -> None:
         """Say that a target's campaign begins."""
@@ -176,12 +170,15 @@ class EventLog:
     def _write(self, event: Event) -> None:
         if self._file is None:
             raise RuntimeError("the event log is not open; use it in a with statement")
+        if self.failure is not None:
+            return
         try:
             # JSON strings escape newlines, so one event is one line whatever a template wrote.
             self._file.write(to_json(event) + b"\n")
             self._file.flush()
         except OSError as error:
-            raise _cannot_write(self.path, error) from error
+            # A disk that is full must not end the run; without its footer the file says truncated.
+            self.failure = str(_cannot_write(self.path, error))
 
 
 class EventSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import accumulate
 
@@ -120,18 +120,34 @@ def excerpt(expected: str, actual: str, where: Parting, width: int, glyphs: Glyp
     )
     after = _after(expected, begin, where.expected[1], loud, width - left, glyphs)
     other_after = _after(actual, other, where.actual[1], other_loud, width - left, glyphs)
+    expected_line = _line(before, after, loud, EXPECTED_STYLE)
+    actual_line = _line(before, other_after, other_loud, ACTUAL_STYLE)
+    if expected_line.plain == actual_line.plain and (later := _later(expected, actual, where)) is not None:
+        # What is extra repeats what follows: the lines differ only where the repetition ends.
+        return replace(excerpt(expected, actual, later, width, glyphs), note=where.note)
     column = left + inside
     caret = "^"
     if where.expected[0] == where.expected[1]:
         extra = sum(unit.width for unit in other_after if other <= unit.start < unit.end <= where.actual[1])
         caret += "~" * (extra - inside - 1)
     return Excerpt(
-        _line(before, after, loud, EXPECTED_STYLE),
-        _line(before, other_after, other_loud, ACTUAL_STYLE),
+        expected_line,
+        actual_line,
         column,
         caret,
         where.note,
     )
+
+
+def _later(expected: str, actual: str, where: Parting) -> Parting | None:
+    """Return where the texts really part, if that is behind where a difference can be said to begin."""
+    start, other = where.expected[0], where.actual[0]
+    while start < len(expected) and other < len(actual) and expected[start] == actual[other]:
+        start, other = start + 1, other + 1
+    if start == where.expected[0] or (start == len(expected) and other == len(actual)):
+        return None
+    shift = start - where.expected[0]
+    return Parting((start, where.expected[1] + shift), (other, where.actual[1] + shift))
 
 
 def _changes(

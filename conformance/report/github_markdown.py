@@ -107,7 +107,7 @@ def _details(report: Report, issue: Issue) -> Iterator[str]:
             yield f"**Seen** in {generated}{escaped(of_real_use(target, divergence))}"
         if divergence.vanishes_under:
             yield f"<br>**Accepted under** {cell(', '.join(divergence.vanishes_under))}"
-        command = replay_command(divergence.example.case_id, divergence_target(issue, target))
+        command = replay_command(divergence, divergence_target(issue, target), target)
         yield from ("", "```sh", inert(command), "```")
     yield "</details>"
 

@@ -27,7 +27,7 @@ from conformance.report.model import Divergence, Report, Target, Token
 from conformance.report.property_card import LABELS
 from conformance.report.property_card import again as own_target
 from conformance.report.severities import SEVERITIES, weight
-from conformance.report.verdicts import best_profile, judged_by, not_harmony, verdict
+from conformance.report.verdicts import best_profile, judged_by, judged_on, not_harmony, verdict
 from conformance.report.visible import MARK_STYLE, TOKEN_STYLE, inert, units
 from conformance.rules.base import loss_of
 from conformance.rules.impacts import IMPACTS
@@ -154,9 +154,7 @@ def _target(target: Target, report: Report) -> dict[str, Any]:
     right = target.right_under.get(profile)
     if right is not None and counts.total:
         shown["share"], shown["width"] = percent(right), f"{right * 100:.3f}%"
-        shown["meaning"] = (
-            f"of {counts.total:,} generated stress conversations are identical under {inert(profile)}"
-        )
+        shown["meaning"] = f"of {judged_on(target)} are identical under {inert(profile)}"
         best = best_profile(target, profile)
         if best is not None and best[0] != profile and best[1] > right:
             shown["lines"].append(f"{percent(best[1])} under the best cited profile, {inert(best[0])}")
@@ -245,7 +243,7 @@ def _card(target: Target, divergence: Divergence, lines: list[str]) -> dict[str,
         _token_row(labels[1], example.actual_tokens),
     ]
     card["command"] = (
-        "" if own_target(target, divergence) else inert(replay_command(example.case_id, target.name))
+        "" if own_target(target, divergence) else inert(replay_command(divergence, target.name, target))
     )
     return card
 

@@ -140,7 +140,7 @@ def _divergence(target: Target, place: Place, divergence: Divergence, root: Path
         parts.append(f"Accepted under {inert(', '.join(divergence.vanishes_under))}.")
     if example.template_line is not None and not place.uri.endswith((".jinja", ".j2", ".txt")):
         parts.append(f"Line {example.template_line} of the template.")
-    parts.append(f"Reproduce with: {inert(replay_command(example.case_id, target.name))}")
+    parts.append(f"Reproduce with: {inert(replay_command(divergence, target.name, target))}")
     return Issue(
         kind="divergence",
         target=inert(target.name),

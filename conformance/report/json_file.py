@@ -49,10 +49,17 @@ def read(path: Path) -> Report:
     return decode_json(data, Report, f"{path} is a broken report")
 
 
-def find_example(report: Report, case_id: str, target: str | None = None) -> tuple[Target, Divergence]:
+def find_example(
+    report: Report,
+    case_id: str,
+    target: str | None = None,
+    shape: str | None = None,
+    engine: str | None = None,
+) -> tuple[Target, Divergence]:
     """Return the reported divergence whose example has this id, or an id that begins so.
 
-    Raises UsageError when there is none, or when the beginning fits several cases.
+    Raises UsageError when there is none, when the beginning fits several cases, or when several shapes or engines show
+    the case and none of them is named.
     """
     names = {t.name for t in report.targets}
     if target is not None and target not in names:
@@ -62,13 +69,22 @@ def find_example(report: Report, case_id: str, target: str | None = None) -> tup
         for t in report.targets
         if target is None or t.name == target
         for divergence in t.divergences
-        if case_id and divergence.example.case_id.startswith(case_id)
+        if case_id
+        and divergence.example.case_id.startswith(case_id)
+        and shape in (None, divergence.example.shape)
+        and engine in (None, divergence.example.engine)
     ]
     if not found:
         raise UsageError(f"The report has no case {case_id!r}; the failure cards show the ids.")
     ids = sorted({divergence.example.case_id for _, divergence in found})
     if len(ids) > 1:
         raise UsageError(f"{case_id!r} fits several cases: {', '.join(ids)}; write more of its digits.")
+    for what, option in (("shape", "--shape"), ("engine", "--engine")):
+        seen = sorted({getattr(divergence.example, what) for _, divergence in found})
+        if len(seen) > 1:
+            raise UsageError(
+                f"The case {ids[0]} was seen with several {what}s: {', '.join(seen)}; add {option} NAME."
+            )
     return found[0]
 
 

@@ -97,6 +97,26 @@ class Branch(_Part, frozen=True, kw_only=True):
     what: str
 
 
+class Decision(_Part, frozen=True, kw_only=True):
+    """A place of the template where its output hangs on more than structure.
+
+    `hangs_on` says on what: what a text says, the time of day, chance, the object behind a helper, how many messages
+    there are, an argument that nobody declares. `seen` are up to two of its outcomes in the campaign: with fewer, what
+    the other one writes was never seen. `refuses` says that it only decides whether the template refuses.
+    """
+
+    line: int
+    what: str
+    hangs_on: list[str]
+    seen: list[str] = []
+    refuses: bool = False
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the campaign did not see it decide either way."""
+        return len(self.seen) < 2 and not self.refuses
+
+
 class Coverage(_Part, frozen=True, kw_only=True):
     """What the campaign reached, as shares from 0 to 1; pairs counts those that can meet."""
 
@@ -105,6 +125,7 @@ class Coverage(_Part, frozen=True, kw_only=True):
     missing_features: list[str] = []
     template_branches: float | None = None
     branches_never_run: list[Branch] = []
+    decisions: list[Decision] = []
 
 
 class Origin(_Part, frozen=True, kw_only=True):
@@ -126,6 +147,14 @@ class Origin(_Part, frozen=True, kw_only=True):
     decisive: list[int] = []
 
 
+class Cut(_Part, frozen=True, kw_only=True):
+    """What was too long to be kept: the whole text had `length` characters, the kept stretch begins at `start`."""
+
+    start: int
+    length: int
+    sha256: str
+
+
 class Token(_Part, frozen=True, kw_only=True):
     """One token of a prompt: its number in o200k_harmony, and its text; part of a character is U+FFFD."""
 
@@ -136,7 +165,8 @@ class Token(_Part, frozen=True, kw_only=True):
 class Example(_Part, frozen=True, kw_only=True):
     """The smallest case found that shows a divergence, and the two texts where they part.
 
-    `expected` and `actual` are the whole texts; `offset` is the first differing character of this
+    `expected` and `actual` are the whole texts, or stretches of them where they are very long: then `expected_cut` and
+    `actual_cut` say of what. `offset` is the first differing character of this
     divergence in `expected`, `actual_offset` the same place in `actual` (it is another number when the case
     diverges earlier too; None where it was not kept). `template_line` is None where it could not be traced, or where
     nothing was written: then `origin` says between which lines.
@@ -166,6 +196,8 @@ class Example(_Part, frozen=True, kw_only=True):
     structure: list[str] = []
     reproduce: str = ""
     origin: Origin | None = None
+    expected_cut: Cut | None = None
+    actual_cut: Cut | None = None
     handed: dict[str, Any] = {}
     expected_tokens: list[Token] = []
     actual_tokens: list[Token] = []
@@ -286,8 +318,10 @@ class Target(_Part, frozen=True, kw_only=True):
     """One template and what the campaign found about it; `findings` are about the package around it.
 
     `right_under_readings` is the share of conversations that are right under some cited readings taken together.
+    `cut` says what was ended or left out because it took too much time or was too long.
     `workload` is the same of conversations of real use. `ignored` are rules that a gate was told not to look at,
     `passes` what it said: None where there was no gate.
+    `inexpressible` counts by reason what the shapes drawn could not carry; what an engine cannot stands with it.
     """
 
     name: str
@@ -310,7 +344,9 @@ class Target(_Part, frozen=True, kw_only=True):
     ignored: list[str] = []
     passes: bool | None = None
     refusals: list[Refusal] = []
+    cut: list[str] = []
     workload: Weighed | None = None
+    inexpressible: dict[str, int] = {}
 
 
 def found_in(target: Target) -> list[Divergence | Finding]:

@@ -27,7 +27,7 @@ body{margin:0 auto;max-width:60rem;padding:1.5rem 1.25rem;font:1rem/1.55 system-
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.5rem .7rem .5rem 0;border-bottom:1px solid var(--line)}
 td.number{text-align:right;
-font-variant-numeric:tabular-nums;white-space:nowrap}p,th{color:var(--soft)}th,td.number,td+td{overflow-wrap:normal}th:nth-child(n+2):nth-child(-n+4){text-align:right}img{vertical-align:middle}"""
+font-variant-numeric:tabular-nums;white-space:nowrap}p,th{color:var(--soft)}th,td.number,td+td{overflow-wrap:normal}th:nth-child(n+2):nth-child(-n+5){text-align:right}img{vertical-align:middle}"""
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'"
 _COLOURS = ((1.0, "#2a7d4f"), (0.9, "#6b7f1e"), (0.5, "#a06a00"), (0.0, "#b3261e"))
 
@@ -92,7 +92,8 @@ def _index(report: Report, names: dict[tuple[str, str], str]) -> str:
 <body><h1>Chat templates for gpt-oss against Harmony</h1>
 <p>How many generated stress conversations each public template renders exactly as OpenAI's library does.
 {escape(judged)}</p>
-<table><thead><tr><th scope="col">Template</th><th scope="col">Identical</th><th scope="col">Under cited readings</th>
+<table><thead><tr><th scope="col">Template</th><th scope="col">Identical</th>
+<th scope="col">In real use</th><th scope="col">Under cited readings</th>
 <th scope="col">Rules</th><th scope="col">Badge</th></tr></thead>
 <tbody>
 {rows}
@@ -104,16 +105,17 @@ def _index(report: Report, names: dict[tuple[str, str], str]) -> str:
 
 def _row(target: Target, profile: str, name: str) -> str:
     shown, words = inert(no_paths(target.name)), inert(no_paths(verdict(target, profile)))
-    read = target.right_under_readings
+    read, used = target.right_under_readings, target.workload
     if target.harmony and target.cases.total > 0:
         cells = (
             f"{target.cases.equal:,} of {target.cases.total:,}",
+            "" if used is None else percent(used.right_under.get(profile, 0.0)),
             "" if read is None else percent(read),
             f"{len({found.rule for found in target.divergences}):,}",
         )
         numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
     else:
-        numbers = f'<td colspan="3">{escape(inert(no_paths(not_harmony(target))))}</td>'
+        numbers = f'<td colspan="4">{escape(inert(no_paths(not_harmony(target))))}</td>'
     return (
         f'<tr><td><a href="{name}.html">{escape(shown)}</a></td>{numbers}'
         f'<td><img src="badges/{name}.svg" alt="{escape(words)}"></td></tr>'

@@ -24,7 +24,7 @@ def rules_table(target: Target, divergences: list[Divergence], console: Console)
         return _narrow_rules(divergences, glyphs)
     wide = console.width >= _WIDE
     weighed = any(divergence.workload_share is not None for divergence in divergences)
-    vanishing = wide and any(divergence.vanishes_under for divergence in divergences)
+    vanishing = wide and any(_accepting(divergence) for divergence in divergences)
     table = _table()
     table.add_column("Code", no_wrap=True)
     table.add_column("Rule", no_wrap=True)
@@ -40,7 +40,7 @@ def rules_table(target: Target, divergences: list[Divergence], console: Console)
         if divergence.cause:
             engines = f": {', '.join(divergence.engines)}" if divergence.check == "engines" else ""
             needs = Text(inert(divergence.cause + engines, glyphs=glyphs))
-        vanishes = Text(names(divergence.vanishes_under, glyphs))
+        vanishes = Text(names(_accepting(divergence), glyphs))
         if not vanishing and vanishes:
             needs = Text("\n" if needs else "").join([needs, Text("accepted under ", "dim") + vanishes])
         row = [
@@ -53,6 +53,11 @@ def rules_table(target: Target, divergences: list[Divergence], console: Console)
         ]
         table.add_row(*row, *([vanishes] if vanishing else []))
     return table
+
+
+def _accepting(divergence: Divergence) -> list[str]:
+    """Return the cited readings and the profiles under which a divergence is none."""
+    return [*map(str, divergence.readings), *divergence.vanishes_under]
 
 
 def _share(share: float | None) -> str:

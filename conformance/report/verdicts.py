@@ -28,6 +28,12 @@ def best_profile(target: Target, default: str) -> tuple[str, float] | None:
     return name, shares[name]
 
 
+def judged_on(target: Target) -> str:
+    """Return what a target was judged on and how much of it: logged requests, or conversations made to stress it."""
+    logged = target.shapes == ["as-sent"]
+    return plural(target.cases.total, "logged request" if logged else "generated stress conversation")
+
+
 def not_harmony(target: Target) -> str:
     """Say in one line why a target that is not meant to write Harmony got no list of rules."""
     if target.error:
@@ -68,10 +74,9 @@ def _template_verdict(target: Target, default: str) -> str:
         return words
     right = target.right_under.get(default)
     best = best_profile(target, default)
-    logged = target.shapes == ["as-sent"]
-    cases = plural(target.cases.total, "logged request" if logged else "generated stress conversation")
+    cases = judged_on(target)
     if right is None:
-        return f"diverges: every property holds in {target.cases.equal:,} of {cases}"
+        return f"diverges: {target.cases.equal:,} of {plural(target.cases.total, 'conversation')} right"
     words = f"diverges: {target.cases.equal:,} of {cases} are identical ({percent(right)})"
     if best is not None and best[0] != default and best[1] > right:
         words += f", {percent(best[1])} under {best[0]}"
@@ -133,6 +138,8 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
     counts = target.cases
     if target.error and target.verdict != "error" and target.harmony:
         yield Text(inert(target.error, glyphs=glyphs), "bold red")
+    for cut in target.cut:
+        yield Text(f"cut short: {inert(cut, 300, glyphs=glyphs)}", "yellow")
     yield from _findings(target, glyphs)
     yield from _asked(target.source, glyphs)
     for refusal in target.refusals[:_REFUSALS]:
@@ -174,6 +181,7 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         yield Text(f"line {branch.line} never ran: {inert(branch.what, 80, glyphs=glyphs)}", "yellow")
     if len(never_ran) > _BRANCHES:
         yield Text(f"(+{len(never_ran) - _BRANCHES} more branches; report.json lists all)", "dim")
+    yield from _hidden(target, glyphs)
     accepted = sum(bool(found.accepted) for found in found_in(target))
     if accepted:
         yield Text(f"{plural(accepted, 'rule')} accepted by the baseline", "dim")
@@ -181,6 +189,20 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         yield Text(f"not looked at: {inert(', '.join(target.ignored), 200, glyphs=glyphs)}", "dim")
     if target.aliases:
         yield Text(f"the same text: {inert(', '.join(target.aliases), glyphs=glyphs)}")
+
+
+def _hidden(target: Target, glyphs: Glyphs) -> Iterator[Text]:
+    """Yield where the output may hang on something that the campaign saw one outcome of only."""
+    hidden = [decision for decision in target.coverage.decisions if decision.hidden]
+    if hidden:
+        lines = ", ".join(str(line) for line in sorted({decision.line for decision in hidden})[:_BRANCHES])
+        more = ", …" if len({decision.line for decision in hidden}) > _BRANCHES else ""
+        on = sorted({label for decision in hidden for label in decision.hangs_on})
+        yield Text(
+            f"{plural(len(hidden), 'decision')} on {inert(', '.join(on), glyphs=glyphs)} seen one way only, in line "
+            f"{lines}{more}: what the other way writes was not judged; `conformance audit` lists them",
+            "yellow",
+        )
 
 
 def _asked(source: dict[str, Any], glyphs: Glyphs) -> Iterator[Text]:

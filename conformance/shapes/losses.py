@@ -18,6 +18,10 @@ def _options(case: Case) -> bool:
     return bool(options.reasoning_effort or options.model_identity is not None or options.builtin_tools)
 
 
+def _ends_with_assistant(case: Case) -> bool:
+    return isinstance((case.conversation.messages or (None,))[-1], Assistant)
+
+
 def _beside_thinking_and_calls(case: Case) -> bool:
     return any(step.thinking and step.preamble and step.calls for step in _steps(case))
 
@@ -47,14 +51,33 @@ def _leads(reference: str, root: Any) -> bool:
     return True
 
 
+def _beyond_64_bits(value: Any) -> bool:
+    """Say whether an integer stands in it that neither 64 signed nor 64 unsigned bits hold."""
+    if isinstance(value, dict | list):
+        return any(_beyond_64_bits(item) for item in (value.values() if isinstance(value, dict) else value))
+    return isinstance(value, int) and not -(2**63) <= value < 2**64
+
+
+def _calls_beyond_64_bits(case: Case) -> bool:
+    return any(_beyond_64_bits(parsed_arguments(call)) for call in case.conversation.calls())
+
+
 SERVER_LOSSES: dict[str, tuple[Callable[[Case], bool], str]] = {
     "calls": (
         lambda case: any(step.calls for step in _steps(case)),
         "the server writes tool calls as the text of a message",
     ),
     "options": (_options, "the server passes no keyword arguments to the template"),
+    "arguments-beyond-64-bits": (
+        _calls_beyond_64_bits,
+        "the server reads integers outside of 64 bits as floats",
+    ),
+    "assistant-as-user": (
+        _ends_with_assistant,
+        "the server hands a last message of the assistant over as the user's",
+    ),
     "ends-assistant": (
-        lambda case: isinstance((case.conversation.messages or (None,))[-1], Assistant),
+        _ends_with_assistant,
         "the server goes on with a last message of the assistant, or refuses it",
     ),
     "results-without-call": (

@@ -39,7 +39,8 @@ class Group:
     """Targets that are judged together, by the same hosts and in the same shapes.
 
     `hosts` are empty for templates, whose engines the campaign starts itself. `shapes` and `date` are the target's
-    own, where nothing else was asked for. `close` ends what was opened.
+    own, where nothing else was asked for. `others` are the names of what was left out, where a command takes only the
+    first. `close` ends what was opened.
     """
 
     targets: Sequence[Target]
@@ -47,3 +48,4 @@ class Group:
     shapes: tuple[str, ...] = ()
     date: str | None = None
     close: Callable[[], None] = lambda: None
+    others: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""Engines that answer which branches of a template ran, instead of what it wrote.
+"""Engines that answer which branches of a template ran and how it decided, instead of what it wrote.
 
 They are not registered: nobody checks a template with them. A host is given the class.
 """
@@ -18,6 +18,7 @@ from conformance.engines.base import Outcome, Rendered, Request
 from conformance.engines.jinja2_plain import PlainJinja2Engine
 from conformance.engines.transformers_jinja import TransformersEngine
 from conformance.errors import UnjudgedError
+from conformance.template.audit_probe import Noted, Outcomes
 
 _HIT, _HIT_TEST = "_conformance_hit", "_conformance_hit_test"
 
@@ -132,14 +133,21 @@ def _blank(output: nodes.Output) -> bool:
 
 
 class _Hits:
-    """The numbers of the branches that ran in one rendering."""
+    """The numbers of the branches that ran in one rendering, and what the places of an audit came to."""
 
     def __init__(self) -> None:
         self.numbers: set[int] = set()
+        self._outcomes = Outcomes()
+
+    def clear(self) -> None:
+        """Forget the last rendering."""
+        self.numbers.clear()
+        self._outcomes.clear()
 
     def instrumented(self, environment: jinja2.Environment, template: str) -> jinja2.Template:
         """Return the template, compiled in its engine's environment with notes in its branches."""
         tree = environment.parse(template)
+        self._outcomes.instrument(environment, tree)
         for _ in walk(tree, instrument=True):
             pass
         environment.filters[_HIT] = self._hit
@@ -168,14 +176,15 @@ class _Hits:
         return hit_test
 
     def outcome(self, outcome: Outcome) -> Outcome:
-        """Return the numbers as JSON, also those from before a crash; what did not compile stays as it is."""
+        """Return what was noted as JSON, also from before a crash; what did not compile stays as it is."""
         if not self.numbers and not isinstance(outcome, Rendered):
             return outcome
-        return Rendered(msgspec.json.encode(sorted(self.numbers)).decode())
+        noted = Noted(sorted(self.numbers), self._outcomes.seen, sorted(self._outcomes.texts))
+        return Rendered(msgspec.json.encode(noted).decode())
 
 
 class Jinja2Branches(PlainJinja2Engine):
-    """The engine `jinja2` with notes of the branches: renders a JSON list of their numbers."""
+    """The engine `jinja2` with notes of the branches: renders what was `Noted` as JSON."""
 
     name: ClassVar[str] = "jinja2-branches"
 
@@ -185,7 +194,7 @@ class Jinja2Branches(PlainJinja2Engine):
 
     def render(self, template: str, request: Request) -> Outcome:
         """Return the numbers of the branches that ran for one request."""
-        self._hits.numbers.clear()
+        self._hits.clear()
         return self._hits.outcome(super().render(template, request))
 
     def _compile_anew(self, template: str) -> jinja2.Template:
@@ -193,7 +202,7 @@ class Jinja2Branches(PlainJinja2Engine):
 
 
 class TransformersBranches(TransformersEngine):
-    """The engine `transformers` with notes of the branches: renders a JSON list of their numbers."""
+    """The engine `transformers` with notes of the branches: renders what was `Noted` as JSON."""
 
     name: ClassVar[str] = "transformers-branches"
 
@@ -222,7 +231,7 @@ class TransformersBranches(TransformersEngine):
         self._notes = True
         probe = Request([{"role": "user", "content": "x"}], None, {}, False, "2024-02-29")
         answer = self.render("{% if messages %}y{% endif %}", probe)
-        if answer != Rendered("[0,1]"):
+        if not isinstance(answer, Rendered) or '"branches":[0,1]' not in answer.text:
             raise UnjudgedError(
                 f"Branches cannot be counted with the installed transformers {self.version()} (a probe gave "
                 f"{answer}); install transformers 5."
@@ -232,5 +241,5 @@ class TransformersBranches(TransformersEngine):
         """Return the numbers of the branches that ran for one request."""
         if not self._notes:
             return super().render(template, request)
-        self._hits.numbers.clear()
+        self._hits.clear()
         return self._hits.outcome(super().render(template, request))

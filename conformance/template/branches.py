@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from jinja2.exceptions import TemplateError
+from jinja2.nodes import Node
 
 from conformance.engines.base import LimitExceeded, Limits, Rendered, Request
 from conformance.engines.host import EngineHost
 from conformance.errors import UnjudgedError, UsageError
-from conformance.report.model import Branch
+from conformance.report.model import Branch, Decision
 from conformance.template import branch_probe
+from conformance.template.audit import Place, places_of
+from conformance.template.audit_probe import Audit, Noted
 from conformance.template.describe import Describer
-from conformance.template.marks import GRAMMAR
+from conformance.template.marks import parse
 
 _ENGINES = {
     "transformers": branch_probe.TransformersBranches,
@@ -43,26 +46,57 @@ class BranchPoint:
 class BranchCoverage:
     """The share of branches that ran, from 0 to 1, and the outermost ones that never did, in order of lines.
 
-    What lies inside a branch that never ran counts in the share and is not listed.
+    What lies inside a branch that never ran counts in the share and is not listed. `audit` are the places where the
+    output hangs on more than structure, with what was seen of them.
     """
 
     share: float
     never_run: list[Branch]
     cases: int = 0
+    audit: list[Decision] = field(default_factory=list)
 
 
 def branches(template_text: str) -> list[BranchPoint]:
     """Return the branches of a template, empty when Jinja cannot parse it; nothing is executed."""
+    return _read(template_text)[0]
+
+
+def audited(template_text: str) -> list[Place]:
+    """Return the places where a template decides by more than structure; nothing is executed."""
+    return _read(template_text)[1]
+
+
+def _read(template_text: str) -> tuple[list[BranchPoint], list[Place]]:
+    """Return branches and places of an audit, with the branches that these lie in."""
     try:
-        found = list(branch_probe.walk(GRAMMAR.parse(template_text)))
+        tree = parse(template_text)
+        found = list(branch_probe.walk(tree))
+        places = places_of(tree)
     except (TemplateError, RecursionError, ValueError):
-        return []
+        return [], []
     describe = Describer(template_text)
     points: list[BranchPoint] = []
+    inside: dict[int, int] = {}
     for number, (kind, node, around) in enumerate(found):
         line, what = describe(kind, node)
         points.append(BranchPoint(number, line, what, around if around >= 0 else None))
-    return points
+        # Inner branches come later, and so have the last word.
+        inside.update((id(each), number) for each in _within(kind, node))
+    return points, [replace(place, branch=inside.get(id(place.node))) for place in places]
+
+
+def _within(kind: str, node: Node) -> Iterator[Node]:
+    """Yield all that is evaluated only where a branch runs."""
+    arms: dict[str, list[Any]] = {
+        "output": [node],
+        "then": [getattr(node, "expr1", None)],
+        "otherwise": [getattr(node, "expr2", None)],
+    }
+    field = "body" if kind in ("if", "elif", "for", "macro") else "else_"
+    for each in arms.get(kind) or getattr(node, field, []):
+        if each is not None:
+            yield each
+            yield from each.find_all(Node)
 
 
 class BranchProbe:
@@ -98,21 +132,24 @@ class BranchProbe:
 
         Raises UnjudgedError when there were requests and none of them told which branches ran.
         """
-        points = branches(template)
+        points, places = _read(template)
         missing = {point.id for point in points}
+        audit = Audit(places)
         cases = told = limits = 0
-        if missing:
+        if missing or audit.open:
             for outcome in self._host.render_many(template, requests):
                 cases += 1
                 if isinstance(outcome, Rendered):
                     told += 1
-                    missing.difference_update(msgspec.json.decode(outcome.text, type=list[int]))
+                    noted = msgspec.json.decode(outcome.text, type=Noted)
+                    missing.difference_update(noted.branches)
+                    audit.add(noted)
                 limits += isinstance(outcome, LimitExceeded)
-                if not missing or limits >= _LIMITS:
+                if not (missing or audit.open) or limits >= _LIMITS:
                     break
             if cases and not told:
                 raise UnjudgedError(f"The branches of the template could not be counted: {outcome}.")
-        return coverage(points, missing, cases)
+        return replace(coverage(points, missing, cases), audit=audit.decisions(missing))
 
 
 def coverage(points: list[BranchPoint], missing: set[int], cases: int = 0) -> BranchCoverage:

@@ -10,9 +10,9 @@ from jinja2 import nodes
 from jinja2.nodes import Node
 
 _LONGEST = 72  # characters
+_READ = 2_000  # of a tag: its description needs no more
 _LINE_END = re.compile("\r\n|\r|\n")  # as Jinja counts lines
-_TAG = re.compile(r"\{%[-+]?\s*(.*?)\s*[-+]?%\}")
-_EXPRESSION = re.compile(r"\{\{.*?\}\}")
+_CLOSE = {"{%": "%}", "{{": "}}"}
 
 
 class Describer:
@@ -30,6 +30,8 @@ class Describer:
         self._lines = _LINE_END.split(template)
         self._seen: Counter[tuple[int, str]] = Counter()
         self._texts: dict[int, str] = {}
+        # The tags of a line by their keyword, and its expressions; a line may hold all of a template.
+        self._found: dict[tuple[int, str], dict[str, list[str]]] = {}
 
     def __call__(self, kind: str, node: Node) -> tuple[int, str]:
         """Return the line, from 1, and the description of a branch as `branch_probe.walk` gives it."""
@@ -54,9 +56,8 @@ class Describer:
 
     def _tag(self, kind: str, node: Node) -> str:
         if kind in ("if", "elif", "for", "macro"):
-            line = self._line(node.lineno)
-            tags = [tag for tag in _TAG.findall(line) if tag.split(None, 1)[:1] == [kind]]
-            self._texts[id(node)] = self._next(node.lineno, kind, tags) or line.strip()
+            tag = self._next(node.lineno, kind, self._in_line(node.lineno, "{%").get(kind, []))
+            self._texts[id(node)] = tag or self._blurb(node.lineno)
         return self._texts[id(node)]
 
     def _output(self, output: nodes.Output) -> tuple[int, str]:
@@ -65,14 +66,34 @@ class Describer:
             if isinstance(child, nodes.TemplateData):
                 text = child.data.lstrip()
                 blank = child.data[: len(child.data) - len(text)]
-                found = child.lineno + blank.count("\n"), text.split("\n")[0].rstrip()
+                found = child.lineno + blank.count("\n"), text[:_READ].split("\n")[0].rstrip()
             else:
-                line = self._line(child.lineno)
-                text = self._next(child.lineno, "{{", _EXPRESSION.findall(line)) or line.strip()
+                expressions = self._in_line(child.lineno, "{{").get("", [])
+                text = self._next(child.lineno, "{{", expressions) or self._blurb(child.lineno)
                 found = child.lineno, text
             if text and described is None:
                 described = found
-        return described or (output.lineno, self._line(output.lineno).strip())
+        return described or (output.lineno, self._blurb(output.lineno))
+
+    def _blurb(self, number: int) -> str:
+        """Return the beginning of a line, for what has no tag of its own there."""
+        return self._line(number)[:_READ].strip()
+
+    def _in_line(self, number: int, opening: str) -> dict[str, list[str]]:
+        """Return the beginnings of all tags, by keyword, or of all expressions of a line."""
+        key = number, opening
+        if key not in self._found:
+            found = self._found[key] = {}
+            line, close = self._line(number), _CLOSE[opening]
+            at = line.find(opening)
+            while at >= 0 and (end := line.find(close, at + 2)) >= 0:
+                if opening == "{{":
+                    found.setdefault("", []).append(line[at : min(end + 2, at + _READ)])
+                else:
+                    body = line[at + 2 : min(end, at + _READ)].strip("-+").strip()
+                    found.setdefault(body.split(None, 1)[0] if body else "", []).append(body)
+                at = line.find(opening, end + 2)
+        return self._found[key]
 
 
 _OPERATORS = {"eq": "==", "ne": "!=", "gt": ">", "gteq": ">=", "lt": "<", "lteq": "<=", "notin": "not in"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from jinja2 import nodes
 from jinja2.nodes import Node
@@ -32,6 +32,11 @@ class Flow:
         }
         self._statements(tree.body, frozenset())
         self._observed = self._find_observed()
+        self._targets: dict[str, set[str]] = {}
+        for sources, targets in self._moves:
+            for source in sources:
+                self._targets.setdefault(source, set()).update(targets)
+        self._reached: dict[frozenset[str], frozenset[str]] = {}
 
     def observed(self) -> frozenset[int]:
         """Return the nodes whose text the template itself may look at: compares, measures, filters."""
@@ -40,22 +45,16 @@ class Flow:
     def carries(self, node: int, others: Collection[int]) -> bool:
         """Return whether what a node writes may hold text that one of the others wrote."""
         names = frozenset().union(*(self._captures.get(other, frozenset()) for other in others))
-        grown = True
-        while grown:
-            more = names.union(*(targets for sources, targets in self._moves if sources & names))
-            grown = more != names
-            names = more
-        return bool(self._mentions.get(node, frozenset()) & names)
+        if names not in self._reached:
+            self._reached[names] = _reachable(names, self._targets)
+        return bool(self._mentions.get(node, frozenset()) & self._reached[names])
 
     def _find_observed(self) -> frozenset[str]:
-        observed = {_SEEN}
-        while more := {
-            name
-            for name, uses in self._uses.items()
-            if name not in observed and any(captures & observed for captures in uses)
-        }:
-            observed |= more
-        return frozenset(observed)
+        users: dict[str, set[str]] = {}
+        for name, uses in self._uses.items():
+            for collector in frozenset().union(*uses):
+                users.setdefault(collector, set()).add(name)
+        return _reachable({_SEEN}, users)
 
     # Statements
 
@@ -167,6 +166,16 @@ class Flow:
         if isinstance(call.node, nodes.Name) and (targets := self._parameters.get(call.node.name)):
             given = frozenset().union(*(_names(argument) for argument in (*call.args, *call.kwargs)))
             self._moves.append((given, targets))
+
+
+def _reachable(start: Iterable[str], steps: Mapping[str, Collection[str]]) -> frozenset[str]:
+    """Return all that can be reached from the start, each once."""
+    found, pending = set(start), list(start)
+    while pending:
+        new = set(steps.get(pending.pop(), ())) - found
+        found |= new
+        pending += new
+    return frozenset(found)
 
 
 def _all(node: Node, kind: type[nodes.Call]) -> list[nodes.Call]:

@@ -9,7 +9,7 @@ from jinja2.exceptions import TemplateError
 from jinja2.nodes import Node
 
 from conformance.generate import Hints
-from conformance.template.marks import GRAMMAR
+from conformance.template.marks import parse
 
 _WORDS, _KEYS = 150, 60
 _LONGEST_WORD = 64  # characters; what is longer is text to write, not a word to wait for
@@ -38,7 +38,7 @@ _COUNTERS = frozenset(("index", "revindex", "length")) | _COUNTED_FROM_0
 def hints_of(template_text: str) -> Hints:
     """Return what the branches of a template wait for, empty when Jinja cannot parse it; nothing is executed."""
     try:
-        return _Reader(GRAMMAR.parse(template_text)).hints()
+        return _Reader(parse(template_text)).hints()
     except (TemplateError, RecursionError, ValueError):
         return Hints()
 

@@ -16,7 +16,7 @@ from jinja2.exceptions import TemplateSyntaxError
 from conformance.engines.base import Rendered, Request
 from conformance.engines.host import Host
 from conformance.template.flow import Flow
-from conformance.template.marks import GRAMMAR, MarkedSource, Reading, Stretch
+from conformance.template.marks import MarkedSource, Reading, Stretch, parse
 
 # A compilation costs tens of milliseconds; a renaming of the marks costs them all again.
 _COMPILATIONS = 16
@@ -56,7 +56,7 @@ class LineTracer:
         if base is None:
             return None
         try:
-            tree = GRAMMAR.parse(marked.source(range(len(marked.nodes)), base))
+            tree = parse(marked.source(range(len(marked.nodes)), base))
             return Flow(tree, base, base + len(marked.nodes))
         except (TemplateSyntaxError, RecursionError):
             return None  # a tag that only some engine knows

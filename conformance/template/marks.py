@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import jinja2
 import jinja2.ext
+from jinja2.exceptions import TemplateSyntaxError
+from jinja2.nodes import Template
 
+from conformance.bounds import READ_CHARS
 from conformance.engines.jinja2_plain import Generation
 
 # The settings with which chat templates are read everywhere; only used to lex and parse, never to render.
@@ -18,6 +21,20 @@ GRAMMAR = jinja2.Environment(
 # Private-use areas, the basic one first: there a mark is one unit in every engine's strings.
 _AREAS = ((0xE000, 0xF8FF), (0xF0002, 0xFFFFD), (0x100000, 0x10FFFD))
 _PRIVATE = re.compile("[\ue000-\uf8ff\U000f0000-\U0010fffd]")
+
+
+def parse(template: str) -> Template:
+    """Return a template's syntax tree.
+
+    Raises TemplateSyntaxError when Jinja cannot parse it, or when it is too long to be read.
+    """
+    _refuse_long(template)
+    return GRAMMAR.parse(template)
+
+
+def _refuse_long(template: str) -> None:
+    if len(template) > READ_CHARS:
+        raise TemplateSyntaxError(f"it has {len(template):,} characters, of which {READ_CHARS:,} are read", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +63,11 @@ class _Slot:
 class MarkedSource:
     """A template cut up so that any of its output nodes can be marked.
 
-    Raises TemplateSyntaxError when Jinja cannot lex the source.
+    Raises TemplateSyntaxError when Jinja cannot lex the source, or when it is too long to be read.
     """
 
     def __init__(self, template: str) -> None:
+        _refuse_long(template)
         self.template = template
         self.nodes: list[OutputNode] = []
         self._pieces: list[str | _Slot] = []

@@ -51,7 +51,7 @@ class MaskEngine(TransformersEngine):
         """
         if not hasattr(self, "_render"):
             return super().render(template, request)
-        self._clock.set(request.date)
+        self._clock.set(request.moment)
         # As apply_chat_template does.
         messages = [{k: v for k, v in m.items() if v is not None} for m in request.messages]
         try:

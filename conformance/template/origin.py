@@ -13,10 +13,10 @@ from conformance.compare.base import parting
 from conformance.engines.base import Rendered, Request
 from conformance.engines.host import Host
 from conformance.report.model import Origin
-from conformance.template.marks import GRAMMAR
+from conformance.template.marks import parse
 from conformance.template.provenance import Event, Kind, Provenance, places
 from conformance.template.switching import decisive
-from conformance.template.traced_text import chain_at
+from conformance.template.traced_text import Runs
 
 # So many characters of a branch's own text have to be among those that are missing, for it to be named.
 _TELLING = 4
@@ -30,7 +30,7 @@ class OriginTracer:
         self._template = template
         self._layout: _Layout | None = None
         try:
-            self._layout = _Layout(GRAMMAR.parse(template))
+            self._layout = _Layout(parse(template))
         except (TemplateSyntaxError, RecursionError):
             return
 
@@ -131,12 +131,13 @@ class _Layout:
 class _Reading:
     def __init__(self, noted: Provenance, layout: _Layout) -> None:
         self._noted = noted
+        self._runs = Runs(noted.runs)
         self._events = noted.events
         self._layout = layout
 
     def before(self, at: int) -> list[Event]:
         """Return what ran before the character at an offset was written."""
-        chain = chain_at(self._noted.runs, at)
+        chain = self._runs.chain(at)
         return self._events[: max(chain) + 1] if chain else self._events
 
     def origin(self, start: int, expected: str, actual: str) -> tuple[int | None, Origin]:
@@ -145,7 +146,7 @@ class _Reading:
         missing = expected[shared : len(expected) - end]
         at = start + shared
         written = len(actual) - end > shared
-        chain, before = chain_at(self._noted.runs, at), chain_at(self._noted.runs, at - 1) if at else ()
+        chain, before = self._runs.chain(at), self._runs.chain(at - 1) if at else ()
         # Lost text: was it lost inside of what one output wrote, or between two?
         if not written and chain and before and chain[0] == before[0]:
             written = True
@@ -176,12 +177,7 @@ class _Reading:
         node = self._layout.places[self._events[chain[0]].place][1]
         if not isinstance(node, nodes.TemplateData):
             return node.lineno
-        start = 0
-        for length, other in self._noted.runs:
-            if start <= offset < start + length and other == chain:
-                return node.lineno + self._noted.text.count("\n", start, offset)
-            start += length
-        return node.lineno
+        return node.lineno + self._noted.text.count("\n", self._runs.start(offset), offset)
 
     def _interval(self, before: tuple[int, ...], chain: tuple[int, ...], at: int) -> tuple[int, int]:
         """Return the events between what wrote the character before and the one after.
@@ -190,10 +186,8 @@ class _Reading:
         """
         if not before:
             return 0, chain[0] if chain else len(self._events)
-        earlier = at - 1
-        while earlier >= 0 and chain_at(self._noted.runs, earlier)[:1] == before[:1]:
-            earlier -= 1
-        begin = chain_at(self._noted.runs, earlier)[0] + 1 if earlier >= 0 else 0
+        earlier = self._runs.before(at - 1, before[0])
+        begin = earlier[0] + 1 if earlier else 0
         if begin > before[0]:
             begin = before[0] + 1
         if not chain:

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from jinja2 import nodes
 from jinja2.exceptions import TemplateError
 
-from conformance.template.marks import GRAMMAR
+from conformance.template.marks import parse
 
 _OPEN = re.compile(r"\{\{|\{%|\{#")
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
@@ -19,7 +19,7 @@ _CLOSE = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _PAIRED = frozenset(("if", "for", "macro", "call", "filter", "with", "block", "generation", "autoescape"))
 _ARMS = frozenset(("elif", "else"))
 # What hosts and Jinja give every template; the rest of a template's free names are its own.
-_GIVEN = frozenset((
+GIVEN = frozenset((
     "messages", "tools", "add_generation_prompt", "continue_final_message", "bos_token", "eos_token", "pad_token",
     "unk_token", "model_identity", "reasoning_effort", "builtin_tools", "strftime_now", "current_date",
     "raise_exception", "documents", "loop", "namespace", "range", "dict", "lipsum", "cycler", "joiner", "caller",
@@ -97,7 +97,7 @@ class Source:
         # Jinja reads every line end as \n; offsets have to agree with what is written back.
         self.text = text
         try:
-            self._syntax = GRAMMAR.parse(text)
+            self._syntax = parse(text)
         except (TemplateError, RecursionError) as error:
             raise UnreadableError(str(error)) from None
         self.parts, rest = _tree(list(scan(text)))
@@ -121,7 +121,7 @@ class Source:
         defined = {name.name for name in names if name.ctx != "load"}
         defined |= {macro.name for macro in self._syntax.find_all(nodes.Macro)}
         read = {name.name for name in names if name.ctx == "load" and not any(name is call for call in calls)}
-        return read - defined - _GIVEN
+        return read - defined - GIVEN
 
     def replaced(self, *changes: tuple[int, int, str]) -> str:
         """Return the text with some stretches replaced; they must not overlap."""
@@ -198,7 +198,7 @@ def tag_tree(tag: Tag) -> nodes.Template:
         return nodes.Template([])
     else:
         source = "{% " + body + " %}"
-    return GRAMMAR.parse(source)
+    return parse(source)
 
 
 def called(tree: nodes.Node) -> list[str]:

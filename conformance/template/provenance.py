@@ -16,7 +16,7 @@ import msgspec
 from jinja2 import nodes
 from jinja2.nodes import Node
 
-from conformance.engines.base import Outcome, Rendered, Request
+from conformance.engines.base import Outcome, Rejected, Rendered, Request
 from conformance.engines.jinja2_plain import PlainJinja2Engine
 from conformance.engines.jinja_common import rendered
 from conformance.engines.transformers_jinja import TransformersEngine
@@ -42,12 +42,14 @@ class Switch(msgspec.Struct, frozen=True, array_like=True):
     """Another way for one place: a condition decided otherwise, an output not written, another value set.
 
     `nth` counts how often the place has run before, from 0; None is every time. `value` is what is set instead; a loop
-    goes through nothing with 0, and backwards with -1.
+    goes through nothing with 0, and backwards with -1. `most` is how many events may come before the rendering is given
+    up: another way can lead into a recursion without an end.
     """
 
     place: int
     nth: int | None = None
     value: bool | int = 0
+    most: int = 10_000
 
 
 # The key among a request's keywords under which it asks for a switch.
@@ -165,7 +167,11 @@ class _Notes:
     def _switches(self, place: int) -> Switch | None:
         """Return the switch if it is this place's turn."""
         switch = self._switch
-        if switch is None or switch.place != place:
+        if switch is None:
+            return None
+        if len(self.events) > switch.most:
+            raise RecursionError("the other way has no end")
+        if switch.place != place:
             return None
         self._ran += 1
         return switch if switch.nth in (None, self._ran - 1) else None
@@ -221,7 +227,9 @@ class _Notes:
         return Rendered(msgspec.json.encode(Provenance(plain, runs, self.events)).decode())
 
     def failure(self) -> Outcome:
-        """Return what was noted until a rendering failed, as JSON."""
+        """Return what was noted until a rendering failed, as JSON; of one with a switch nothing but that it did."""
+        if self._switch is not None:
+            return Rejected("the other way fails", None)
         return Rendered(msgspec.json.encode(Provenance("", [], self.events)).decode())
 
 
@@ -241,7 +249,7 @@ class Jinja2Provenance(PlainJinja2Engine):
         outcome = super().render(template, request)
         if isinstance(outcome, Rendered):
             return self._notes.outcome(outcome.text)
-        return outcome if switch is not None else self._notes.failure()
+        return self._notes.failure()
 
     def _compile_anew(self, template: str) -> jinja2.Template:
         return self._notes.instrumented(super()._compile_anew("").environment, template)
@@ -289,9 +297,7 @@ class TransformersProvenance(TransformersEngine):
         if self._notes is not None:
             self._notes.begin(switch)
         outcome = super().render(template, request)
-        if isinstance(outcome, Rendered) or switch is not None or self._notes is None:
-            return outcome
-        return self._notes.failure()
+        return outcome if isinstance(outcome, Rendered) or self._notes is None else self._notes.failure()
 
     def outcome(self, text: object) -> Outcome:
         """Return where a text comes from, as JSON."""

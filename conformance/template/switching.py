@@ -9,7 +9,9 @@ is no proof that this is the place to mend: a chain of decisions can be mended a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
+import msgspec
 from jinja2 import nodes
 from jinja2.nodes import Node
 
@@ -22,6 +24,8 @@ _TRIED = 160
 # A place that runs often is switched as a whole, and in so many of its last turns alone.
 _TURNS = 3
 _SHOWN = 8
+# The other way may take so many times as many steps.
+_LONGER = 20
 _BATCH = 40
 
 
@@ -38,7 +42,8 @@ def decisive(
     `events` are those up to the difference; `right` says whether a text is mended.
     """
     lines: list[int] = []
-    tried = list(_switches(places, events))[:_TRIED]
+    most = _LONGER * len(events) + _LONGER
+    tried = [msgspec.structs.replace(each, most=most) for each in islice(_switches(places, events), _TRIED)]
     for start in range(0, len(tried), _BATCH):
         batch = [each for each in tried[start : start + _BATCH] if _line(places, each) not in lines]
         outcomes = host.collect(host.submit(template, [switched(request, each) for each in batch]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Any, SupportsIndex
 
 # A stretch of so many characters, and the numbers of the outputs that it went through, the innermost first.
@@ -165,11 +167,29 @@ def _merged(runs: Iterable[Run]) -> tuple[Run, ...]:
     return tuple(found)
 
 
-def chain_at(runs: Iterable[Run], offset: int) -> tuple[int, ...]:
-    """Return the outputs that the character at an offset went through; empty behind the end."""
-    position = 0
-    for length, chain in runs:
-        position += length
-        if offset < position:
-            return chain
-    return ()
+class Runs:
+    """The runs of a text, to be asked by offset."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._runs = list(runs)
+        self._ends = list(accumulate(length for length, _ in self._runs))
+
+    def _at(self, offset: int) -> int:
+        return bisect_right(self._ends, offset)
+
+    def chain(self, offset: int) -> tuple[int, ...]:
+        """Return the outputs that the character at an offset went through; empty behind the end."""
+        number = self._at(offset)
+        return self._runs[number][1] if number < len(self._runs) else ()
+
+    def start(self, offset: int) -> int:
+        """Return where the run of the character at an offset begins."""
+        number = self._at(offset)
+        return self._ends[number - 1] if number else 0
+
+    def before(self, offset: int, output: int) -> tuple[int, ...]:
+        """Return the chain of the last character up to an offset that `output` did not write first; else empty."""
+        number = min(self._at(offset), len(self._runs) - 1)
+        while number >= 0 and self._runs[number][1][:1] == (output,):
+            number -= 1
+        return self._runs[number][1] if number >= 0 else ()

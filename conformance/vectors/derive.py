@@ -9,6 +9,7 @@ from typing import Any
 from conformance.conversation import Case
 from conformance.errors import UsageError
 from conformance.generate.features import MEANINGS
+from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.base import Rendering
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
 from conformance.oracles.profile import Profile, profiles
@@ -22,9 +23,9 @@ _FIRST_SPECIAL = 199_998  # o200k_harmony: all ids from here on are special toke
 
 
 @lru_cache(maxsize=32)
-def oracle_for(profile: Profile) -> HarmonyOracle:
+def oracle_for(profile: Profile, authority: str = DEFAULT) -> HarmonyOracle:
     """Return the oracle of a profile, made once; raises UnjudgedError when it cannot be had."""
-    return HarmonyOracle(profile)
+    return HarmonyOracle(profile, authority)
 
 
 def derive(
@@ -35,14 +36,15 @@ def derive(
     origin: Origin,
     where: str = "the case",
     with_shapes: bool | None = None,
+    authority: str = DEFAULT,
 ) -> Vector:
     """Return the vector of a case under a profile; written and reported ones carry the servers' shapes.
 
     Raises UsageError, naming `where`, when Harmony refuses the case.
     """
-    chosen = choices(profile)
-    profile = chosen.profile()
-    oracle = oracle_for(profile)
+    # Another authority has readings of its own, whatever it is given; who renders the vector has to know them.
+    chosen = choices(oracle_for(profile, authority).profile)
+    oracle = oracle_for(chosen.profile(), authority)
     try:
         rendering = oracle.render(case)
     except OracleRefusedError as error:

@@ -13,7 +13,8 @@ from conformance.conversation import Case, Conversation, Options, check_case
 from conformance.decode import decode_json
 from conformance.errors import UsageError
 from conformance.generate.coverage import features
-from conformance.oracles.load import authority
+from conformance.oracles.authorities import DEFAULT
+from conformance.oracles.load import authority as authority_named
 from conformance.oracles.plan import builtin_namespace
 from conformance.oracles.profile import Profile, profile, profiles
 from conformance.renderers.line import Choices
@@ -46,8 +47,8 @@ class _Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     shapes: dict[str, Any] | None = None
 
 
-def normalise(folder: Path) -> tuple[Family, ...]:
-    """Return the families of a folder with all derived fields made again.
+def normalise(folder: Path, authority: str = DEFAULT) -> tuple[Family, ...]:
+    """Return the families of a folder with all derived fields made again, as an authority makes them.
 
     Raises UsageError, naming file and line, for what is no vector, what Harmony refuses, or what stands twice.
     """
@@ -55,8 +56,10 @@ def normalise(folder: Path) -> tuple[Family, ...]:
     for path in files.vector_files(folder):
         vectors = []
         for where, line in files.lines_of(path):
-            vector = _from_draft(line, where)
+            vector = _from_draft(line, where, authority)
             if vector.id in seen:
+                if authority != DEFAULT:
+                    continue  # profiles that differ in what this authority reads its own way are one
                 raise UsageError(f"{where}: the vector {vector.id} is already in {seen[vector.id]}.")
             seen[vector.id] = where
             vectors.append(vector)
@@ -64,21 +67,21 @@ def normalise(folder: Path) -> tuple[Family, ...]:
     return tuple(families)
 
 
-def _from_draft(line: bytes, where: str) -> Vector:
+def _from_draft(line: bytes, where: str, authority: str) -> Vector:
     draft = decode_json(line, _Draft, f"{where} is not a vector")
     case = Case(conversation=draft.conversation, options=draft.options)
     check_case(case, where)
     chosen = profile(draft.profile) if isinstance(draft.profile, str) else draft.profile.profile()
-    return derive(case, chosen, why=draft.why, origin=draft.origin, where=where)
+    return derive(case, chosen, why=draft.why, origin=draft.origin, where=where, authority=authority)
 
 
-def rendered_files(families: Iterable[Family]) -> dict[str, bytes]:
+def rendered_files(families: Iterable[Family], name: str = DEFAULT) -> dict[str, bytes]:
     """Return all files of a vector folder by name: the families, the schema, the built-in tools, the authority."""
     out = {f"{family.name}{files.SUFFIX}": files.encode(family) for family in families}
     out[SCHEMA_FILE] = _pretty(vector_schema())
     # What the model was told about them is data of the format, and no implementer should have to type it.
     out[BUILTIN_FILE] = _pretty({name: builtin_namespace(name) for name in ("browser", "python")})
-    judge = authority().authority
+    judge = authority_named(name).authority
     out[AUTHORITY_FILE] = _pretty(
         {name: getattr(judge, name) for name in ("name", "version", "distribution", "renders")}
     )

@@ -17,6 +17,7 @@ from conformance.compare.base import Found
 from conformance.compare.classify import classify
 from conformance.errors import UnjudgedError, UsageError, printable
 from conformance.generate.coverage import CoverageCounter
+from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.base import Rendering
 from conformance.oracles.load import authority
 from conformance.renderers.process import Answered, Failed, Renderer
@@ -75,12 +76,16 @@ class _Run:
 
 
 def judge_renderer(
-    renderer: Renderer, families: Sequence[Family], on_judged: OnJudged | None = None
+    renderer: Renderer,
+    families: Sequence[Family],
+    on_judged: OnJudged | None = None,
+    *,
+    name: str = DEFAULT,
 ) -> tuple[Report, list[Result]]:
     """Ask a renderer for every vector and return the report, and what became of each vector.
 
-    Raises UsageError for a vector whose text is not Harmony's, UnjudgedError when the oracle is missing or the
-    renderer never answers.
+    `name` is the authority that the families are of. Raises UsageError for a vector whose text is not its,
+    UnjudgedError when the oracle is missing or the renderer never answers.
     """
     begin = time.monotonic()
     run = _Run()
@@ -92,7 +97,7 @@ def judge_renderer(
                 result = Result(id=vector.id, family=family, status="not asked")
                 run.results.append(result)
             else:
-                result = _one(run, renderer, index, family, vector)
+                result = _one(run, renderer, index, family, vector, name)
             if on_judged is not None:
                 on_judged(result)
     except KeyboardInterrupt:
@@ -115,13 +120,13 @@ def judge_renderer(
             complete=complete and not renderer.given_up,
         ),
         targets=[target],
-        authority=authority().authority,
+        authority=authority(name).authority,
     )
     return report, run.results
 
 
-def _one(run: _Run, renderer: Renderer, index: int, family: str, vector: Vector) -> Result:
-    answer = expected(vector, family)
+def _one(run: _Run, renderer: Renderer, index: int, family: str, vector: Vector, name: str) -> Result:
+    answer = expected(vector, family, name)
     judgement = judge_answer(vector, answer.rendering, renderer.ask(vector.id, request_line(vector)))
     case = vector.case
     mask = run.coverage.add(case)
@@ -144,12 +149,12 @@ def _one(run: _Run, renderer: Renderer, index: int, family: str, vector: Vector)
     return result
 
 
-def expected(vector: Vector, where: str) -> Answer:
+def expected(vector: Vector, where: str, authority: str = DEFAULT) -> Answer:
     """Ask the oracle, and hold the vector to it.
 
     Raises UsageError, naming `where`, when the vector's text or tokens are not what Harmony writes.
     """
-    rendering = oracle_for(vector.profile.profile()).render(vector.case)
+    rendering = oracle_for(vector.profile.profile(), authority).render(vector.case)
     for name, wrong in (
         ("text", vector.text != rendering.text),
         ("tokens", list(vector.tokens) != rendering.tokens),
@@ -157,7 +162,7 @@ def expected(vector: Vector, where: str) -> Answer:
         if wrong:
             raise UsageError(
                 f"The vector {vector.id} in {where} is wrong itself: its {name} are not what the installed "
-                "openai-harmony writes; run `conformance vectors export`."
+                f"{authority} writes; run `conformance vectors export`."
             )
     return Answer(vector.case, rendering)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from conformance.campaign.check import check, exit_code
 from conformance.campaign.judge import Judge
 from conformance.campaign.runner import Settings
-from conformance.conversation import Assistant, Case, Conversation, Instructions, ToolCall, User
+from conformance.conversation import Assistant, Case, Conversation, Instructions, Tool, ToolCall, User
 from conformance.engines.base import Rendered
 from conformance.oracles.harmony import HarmonyOracle
 from conformance.oracles.profile import citation, profile, setting_citations
@@ -45,8 +47,10 @@ READINGS = [
 
 
 def test_a_template_that_follows_one_reading_has_no_error() -> None:
-    # Arguments given as objects arrive as text in the shape `openai`, and are the caller's there.
-    chosen = [reading for reading in READINGS if reading[0] != "arguments_json"]
+    # Arguments given as objects arrive as text in the shape `openai`, and are the caller's there; the others decide
+    # what no generated conversation has.
+    left_out = {"arguments_json", "builtin_content_type", "user_name", "response_formats"}
+    chosen = [reading for reading in READINGS if reading[0] not in left_out]
     targets = judged(*(following("=".join(reading)) for reading in chosen))
     seen = 0
     for (setting, value), target in zip(chosen, targets, strict=True):
@@ -94,6 +98,24 @@ def test_two_values_of_one_setting_are_no_reading() -> None:
     (target,) = judged(template(mixed))
     (found,) = (one for one in target.divergences if one.rule == "content-type-marker")
     assert (found.severity, found.readings) == ("error", [])
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"oneOf": [{"type": "number", "default": 1e20}, {"type": "string"}], "default": 1e20},
+        {"type": "array", "items": {"oneOf": [{"type": "number", "default": 1e20}]}},
+        {"type": "object", "properties": {"k": {"oneOf": [{"type": "number", "default": 1e20}]}}},
+        {"oneOf": [{"type": "array", "items": {"type": "number"}, "default": [1e20]}]},
+    ],
+)
+def test_an_exponent_is_a_reading_in_every_place(schema: dict[str, Any]) -> None:
+    tool = Tool(name="f", description="d", parameters={"type": "object", "properties": {"x": schema}})
+    judge = Judge(profile("harmony"))
+    answer = judge.ask(Case(Conversation((User(text="q"),), (tool,))))
+    found = judge.judge(answer, Rendered(answer.rendering.text.replace("1e20", "1e+20"))).found
+    assert found
+    assert all(one.readings == (("exponents", "1e+20"),) for one in found)
 
 
 @pytest.mark.parametrize("said", ["harmony", "format-document", "vllm"])

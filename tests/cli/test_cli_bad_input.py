@@ -181,7 +181,11 @@ def test_a_folder_where_the_report_belongs(run: Run, place: Path) -> None:
     (place / "o" / "report.json").mkdir(parents=True)
     result = run("check", "right.jinja", *FAST, "--format", "json", "--output", "o")
     assert result.code == 2
-    assert sentence(result) == "Cannot write o/report.json: is a directory; choose another --output."
+    assert sentence(result) == (
+        "Cannot write o/report.json: is a directory; choose another --output. What was found is on standard output "
+        "instead."
+    )
+    assert json.loads(result.out)["targets"][0]["name"] == "right"
     footer = json.loads((place / "o" / "events.jsonl").read_text().splitlines()[-1])
     assert footer["event"] == "footer"
 

@@ -89,6 +89,9 @@ def test_a_named_template_that_changed_is_replayed_and_not_the_default(run: Run,
     run("check", "model", "--examples", 60, "--format", "json", "--output", "o")
     targets = json.loads((place / "o" / "report.json").read_text())["targets"]
     (wrong,) = [target for target in targets if "tool_use" in target["name"]]
+    (place / "hi.json").write_text('{"messages": [{"role": "user", "content": "hi"}]}', encoding="utf-8")
+    shown = run("diff", folder, "--case", place / "hi.json", "--engine", "jinja2").out
+    assert f"not shown: {wrong['name']}." in " ".join(shown.split())
     (named / "tool_use.jinja").write_text("{#- tried -#}\n" + NEWLINES, encoding="utf-8")
     case = wrong["divergences"][0]["example"]["case_id"]
     result = run("replay", case, "--target", wrong["name"], "--run", "o")

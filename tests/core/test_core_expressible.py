@@ -375,3 +375,19 @@ def test_shrinking_keeps_a_case_valid() -> None:
         isinstance(m, User) and m.name is None for one in smaller for m in one.conversation.messages[:1]
     )
     assert any(one.conversation.messages == (given.conversation.messages[3],) for one in smaller)
+
+
+def test_what_is_left_out_is_said_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.jinja").write_text(resource("templates", "gpt-oss.jinja").read_text("utf-8"), encoding="utf-8")
+    words = ["check", "t.jinja", "--engine", "jinja2", "--shape", "tgi", "--examples", "60", "--output", "o"]
+    with pytest.raises(SystemExit):
+        main(words)
+    said = capsys.readouterr().err
+    (target,) = json.loads(Path("o/report.json").read_text("utf-8"))["targets"]
+    assert sum(target["inexpressible"].values()) == target["cases"]["inexpressible"] > 0
+    for reason, count in target["inexpressible"].items():
+        assert f"note: t: {count:,} conversation" in said
+        assert f"left out: {reason}" in said

@@ -29,7 +29,7 @@ from conformance.shapes import ALL, Shape, default_families, draw, families, sha
 MEMBERS = [shape for family in families().values() for shape in family]
 DEFAULT = [shape for family in default_families().values() for shape in family]
 # What a preset's server loses of generated cases is most of them for one: it writes calls as text.
-FEWEST_CARRIED = {"tgi": 5, "llama-server": 100}
+FEWEST_CARRIED = {"tgi": 5, "llama-server": 100, "sglang": 100}
 
 
 def text_of(content: Any) -> Any:

@@ -71,11 +71,12 @@ def test_a_template_sees_what_transformers_js_gives_it(js: EngineHost) -> None:
 
 
 @pytest.mark.parametrize("date", ["2025-06-28", "1999-12-31", "2024-02-29"])
-def test_the_clock_stands_at_noon_of_the_date(
+def test_the_clock_stands_at_the_moment_of_the_request(
     js: EngineHost, request_of: Callable[..., Request], date: str
 ) -> None:
-    outcome = js.render("{{ strftime_now('%Y-%m-%d %H:%M') }}", request_of(date=date))
-    assert outcome == Rendered(f"{date} 12:00")
+    request = request_of(date=date)
+    outcome = js.render("{{ strftime_now('%Y-%m-%d %H:%M') }}", request)
+    assert outcome == Rendered(f"{date} {request.moment:%H:%M}")
 
 
 def test_month_names_are_english(js: EngineHost, request_of: Callable[..., Request]) -> None:

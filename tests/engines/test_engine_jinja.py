@@ -122,16 +122,29 @@ def test_an_empty_conversation_is_refused_by_transformers_only(
     assert (outcome.kind, outcome.line) == ("ValueError", None)
 
 
-def test_the_clock_stands_at_noon_of_the_case(host: EngineHost, request_of: Callable[..., Request]) -> None:
+def test_the_clock_stands_at_the_moment_of_the_request(
+    host: EngineHost, request_of: Callable[..., Request]
+) -> None:
     template = "{{ strftime_now('%Y-%m-%d %H:%M:%S %B %d %j%Z') }}"
     dates = ["2024-02-29", "1999-12-31", "2024-02-29", "2030-01-01"]
     outcomes = list(host.render_many(template, [request_of(date=date) for date in dates]))
+    time = f"{request_of().moment:%H:%M:%S}"
+    assert time != "12:00:00"
     assert outcomes == [
-        Rendered("2024-02-29 12:00:00 February 29 060"),
-        Rendered("1999-12-31 12:00:00 December 31 365"),
-        Rendered("2024-02-29 12:00:00 February 29 060"),
-        Rendered("2030-01-01 12:00:00 January 01 001"),
+        Rendered(f"2024-02-29 {time} February 29 060"),
+        Rendered(f"1999-12-31 {time} December 31 365"),
+        Rendered(f"2024-02-29 {time} February 29 060"),
+        Rendered(f"2030-01-01 {time} January 01 001"),
     ]
+
+
+@pytest.mark.parametrize("name", ["strftime_now", "raise_exception"])
+def test_a_helper_is_printed_as_transformers_has_it(
+    host: EngineHost, request_of: Callable[..., Request], name: str
+) -> None:
+    outcome = host.render(f"{{{{ {name} }}}}", request_of())
+    assert isinstance(outcome, Rendered)
+    assert re.fullmatch(rf"<function _\w*compile_jinja_template\.<locals>\.{name} at 0x\w+>", outcome.text)
 
 
 def test_more_templates_than_the_cache_holds(host: EngineHost, request_of: Callable[..., Request]) -> None:

@@ -9,6 +9,7 @@ from conformance.conversation import case_id
 from conformance.errors import UsageError
 from conformance.report import json_file
 from conformance.report.base import Output, formats, register, writer
+from conformance.report.cards import replay_command
 from conformance.report.model import report_schema
 
 from . import samples
@@ -120,6 +121,20 @@ def test_an_ambiguous_beginning_lists_the_ids():
     report = samples.report(samples.target("t", "diverges", [crash, other]))
     with pytest.raises(UsageError, match=r"fits several cases: .*ffff"):
         json_file.find_example(report, crash.example.case_id[:4])
+
+
+def test_one_case_in_two_shapes_is_found_by_its_shape():
+    crash = samples.crash()
+    example = msgspec.structs.replace(crash.example, shape="parts")
+    other = msgspec.structs.replace(crash, rule="role-header", example=example)
+    name = crash.example.case_id
+    target = samples.target("t", "diverges", [crash, other])
+    report = samples.report(target)
+    with pytest.raises(UsageError, match=r"several shapes: .*parts; add --shape"):
+        json_file.find_example(report, name)
+    assert json_file.find_example(report, name, shape="parts")[1] == other
+    assert replay_command(other, "t", target) == f"conformance replay {name} --target t --shape parts"
+    assert replay_command(other, "t") == f"conformance replay {name} --target t"
 
 
 def test_writers_are_found_by_format(tmp_path):

@@ -107,7 +107,7 @@ def test_hostile_text_is_inert_in_markdown():
     assert all(char == "\n" or char.isprintable() for char in text)
     assert "\\[bold\\]markup" in text
     columns = {line.replace("\\|", "").count("|") for line in text.split("\n") if line.startswith("|")}
-    assert columns == {9, 7}
+    assert columns == {10, 8}
 
 
 def test_the_scoreboard_json_keeps_cases_whole():

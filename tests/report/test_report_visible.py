@@ -112,6 +112,16 @@ def test_an_earlier_difference_does_not_move_the_caret():
     assert found.actual.plain[found.column] == ","
 
 
+def test_two_lines_that_are_shown_differ():
+    """What is extra may repeat what follows for longer than a line: then the lines show where the repetition ends."""
+    again = "<|start|>user<|message|>The same thing, said once more and at some length.<|end|>"
+    expected, actual = f"{again}{again}<|return|>", f"{again}{again}{again}<|return|>"
+    where = parting(expected, actual, len(again), None, "", again)
+    found = excerpt(expected, actual, where, 60)
+    assert found.expected.plain != found.actual.plain
+    assert found.note == f"{len(again)} extra"
+
+
 def test_equal_texts_and_offsets_out_of_range_are_harmless():
     for offset in (0, 3, 99):
         found = excerpt("abc", "abc", parting("abc", "abc", offset), 40)

@@ -151,11 +151,11 @@ def test_what_was_not_looked_at_is_listed(run: Run, place: Path) -> None:
         "reasoning": {"effort": "high"},
         "extra_body": {"x": 1},
     }
-    listed = ["response_format", "tool_choice", "reasoning.effort", "extra_body", "messages[0].name"]
+    listed = ["response_format", "tool_choice", "reasoning.effort", "extra_body"]
     assert ignored(body) == listed
     (place / "right.jinja").write_text(REFERENCE)
     (place / "request.json").write_text(json.dumps(body))
-    assert f"Not looked at: {', '.join(listed)}." in run("diff", "right.jinja", "--case", "request.json").out
+    assert f"not looked at: {', '.join(listed)}" in run("diff", "right.jinja", "--case", "request.json").err
 
 
 def test_no_messages_are_bad_input(run: Run, place: Path) -> None:

@@ -13,6 +13,9 @@ from vector_helpers import fake_command
 
 from conformance.cli import main
 from conformance.conversation import case_id
+from conformance.errors import UsageError
+from conformance.oracles.authorities import find
+from conformance.oracles.copies import fetch
 from conformance.renderers.process import Renderer
 from conformance.resources import resource
 from conformance.shapes import shapes
@@ -351,3 +354,30 @@ def test_a_fault_in_the_example_renderer_is_named(capsys: pytest.CaptureFixture[
     assert status == 1
     assert "HT211 array-without-items" in out
     assert "1 rule" in out or "array-without-items" in out
+
+
+def test_another_authority_has_vectors_of_its_own(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
+) -> None:
+    calls = (default_folder() / "calls.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (folder / "calls.jsonl").write_text("".join(calls[:4]), encoding="utf-8")
+    words = ("export", "--vectors", str(folder), "--authority", "oss-harmony")
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "say with --output where those of oss-harmony go" in err
+    try:
+        fetch(find("oss-harmony"))
+    except UsageError as error:
+        pytest.skip(f"oss-harmony cannot be fetched: {error}")
+    code, _, err = run(capsys, *words, "--output", str(tmp_path / "theirs"))
+    assert (code, err) == (0, "")
+    judge = json.loads((tmp_path / "theirs" / "authority.json").read_text("utf-8"))
+    assert judge["name"] == "oss-harmony"
+    ours, theirs = (
+        [vector for family in read_folder(place) for vector in family.vectors if vector.conversation.calls()]
+        for place in (folder, tmp_path / "theirs")
+    )
+    assert ours
+    assert theirs
+    assert all("<|channel|>commentary to=functions." in vector.text for vector in theirs)
+    assert all(vector.profile.recipient == "channel" for vector in theirs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import io
 import json
@@ -15,7 +16,11 @@ from typing import NamedTuple
 import msgspec
 
 from conformance import importers
+from conformance.cli.app import COMMANDS
+from conformance.cli.settings_file import load_settings
+from conformance.gate.baseline import Baseline
 from conformance.oracles.authorities import read_authorities
+from conformance.oracles.profile import profile
 from conformance.package_checks.folder import read_folder as read_package
 from conformance.package_checks.gguf import read_gguf_package
 from conformance.renderers import process as renderer
@@ -27,6 +32,7 @@ from conformance.sources.model_folder import folder_templates
 from conformance.sources.wheel_file import read_member
 from conformance.sources.wheel_member import WheelMember
 from conformance.vectors import files as vectors
+from tools.fuzz import answers
 
 
 class Reader(NamedTuple):
@@ -204,6 +210,41 @@ def _configured(path: Path) -> None:
     _checkpoint(path.parent)
 
 
+_SETTINGS = """
+[check]
+examples = 100
+engine = ["jinja2", "minijinja"]
+fail-on = "warning"
+"""
+_PYPROJECT = f"[project]\nname = 'x'\n{_SETTINGS.replace('[check]', '[tool.conformance.check]')}"
+_BASELINE = """
+[[accepted]]
+target = "t"
+rule = "current-date"
+reason = "known"
+expires = 2030-01-01
+"""
+_PROFILE = """
+profile = "documented"
+content_type = "constrain"
+preamble_channel = "analysis"
+"""
+_TODAY = datetime.date(2026, 1, 1)
+
+
+def _toml(text: str) -> Callable[[], list[bytes]]:
+    return lambda: [text.encode()]
+
+
+def _profile(path: Path) -> None:
+    profile.cache_clear()
+    profile(str(path))
+
+
+def _settings(path: Path) -> None:
+    load_settings(COMMANDS, path, ())
+
+
 READERS = {
     "gguf": Reader("m.gguf", _gguf, lambda path: (read_gguf(path, "m"), read_gguf_package(path, "m"))),
     "tokenizer_config": Reader("tokenizer_config.json", _json(_TOKENIZER_CONFIG), _folder),
@@ -235,5 +276,10 @@ READERS = {
     "safetensors": Reader("model.safetensors", _safetensors, _configured),
     "experts gguf": Reader("m.gguf", _expert_gguf, _checkpoint),
     "report": Reader("report.json", lambda: [_run()[0]], json_file.read),
+    "settings": Reader("conformance.toml", _toml(_SETTINGS), _settings),
+    "pyproject": Reader("pyproject.toml", _toml(_PYPROJECT), _settings),
+    "baseline": Reader("known.toml", _toml(_BASELINE), lambda path: Baseline.read(path, _TODAY)),
+    "profile": Reader("mine.toml", _toml(_PROFILE), _profile),
+    "server answer": Reader("answer.json", _json(*answers.SEEDS), answers.read),
     "events": Reader("events.jsonl", lambda: [_run()[1]], events.read_events),
 }

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from conformance.resources import resource
 from conformance.sources import catalogue
-from tools.mutate.report import write_report
+from tools.mutate.report import REFERENCE, TEMPLATES, write_report
 from tools.mutate.score import Result, run
 
-REFERENCE = "gpt-oss"
-PUBLIC = ("openai-gpt-oss-120b", "unsloth-package", "LLMWildling-gpt-oss-220a20b")
 # Of five parts the reference gets two: only there every region can be judged.
 _PARTS = {REFERENCE: 2}
 _OFTEN = 50
@@ -22,14 +20,14 @@ def main() -> None:
     """Run what the command line asks for."""
     options = argparse.ArgumentParser(prog="python -m tools.mutate", description=__doc__)
     options.add_argument("--mutants", type=int, default=500, help="distinguishable mutants (default 500)")
-    options.add_argument("--template", action="append", help=f"{REFERENCE} or a catalogue name; repeatable")
+    options.add_argument("--template", action="append", help="of these alone; the report of the others stays")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--output", type=Path, default=resource("reports"))
     options.add_argument("--name", action="append", help="show these mutants only, in full; repeatable")
     given = options.parse_args()
-    names = given.template or [REFERENCE, *PUBLIC]
+    names = given.template or list(TEMPLATES)
     texts = {name: _text(name) for name in names}
-    whole = sum(_PARTS.get(name, 1) for name in names)
+    whole = sum(_PARTS.get(name, 1) for name in TEMPLATES)
     wanted = {name: given.mutants * _PARTS.get(name, 1) // whole for name in names}
     if given.name:
         wanted = dict.fromkeys(names, sys.maxsize)

@@ -12,6 +12,7 @@ the truth, whose coefficient is 0 for a right path and 1 for that one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -123,8 +124,12 @@ class ScoreTest:
             found.right
         )
 
-    def estimates(self, error: torch.Tensor) -> dict[str, Estimate]:
-        """Return each suspect's estimate alone, from errors (T, H)."""
+    def estimates(self, error: torch.Tensor, doubtful: torch.Tensor | None = None) -> dict[str, Estimate]:
+        """Return each suspect's estimate alone, from errors (T, H).
+
+        `doubtful` (T, H) is an effect of the declaration that may be there or not: the shift that it would look like
+        widens the standard error.
+        """
         e = torch.where(torch.isfinite(error), error, 0).double()
         found = {}
         for suspect in SUSPECTS:
@@ -135,6 +140,8 @@ class ScoreTest:
                 continue
             right = suspect.right(self.work) if suspect.right else 0.0
             shift, spread = float((e * u).sum()) / information, variance**0.5 / information
+            if doubtful is not None:
+                spread = math.hypot(spread, float((doubtful * u).sum()) / information)
             found[suspect.name] = Estimate(suspect.name, right + shift, spread, right, shift / spread)
         return found
 
@@ -142,16 +149,23 @@ class ScoreTest:
         """Return the constants of a result (T, H) that are off beyond the threshold, the clearest first.
 
         Gradients resemble each other, so each next one is judged on what the ones before leave. What the declared
-        quantisation does is taken out first, as far as it is there.
+        quantisation does is taken out first, as far as it is there. A kernel's numbers lie on other steps here and
+        there, so that its share comes out below 1; saturation is then there whole, and the rest of it is doubtful.
         """
         left = result.double() - self.trace.combined.double()
+        doubtful: torch.Tensor | None = None
         for known in self._declared():
             k = known.double()
             e = torch.where(torch.isfinite(left), left, 0)
-            left = left - (e * k * self.inverse).sum() / (k * k * self.inverse).sum().clamp_min(1e-300) * k
+            share = (e * k * self.inverse).sum() / (k * k * self.inverse).sum().clamp_min(1e-300)
+            left = left - share * k
+            rest = (1 - share).clamp(0, 1) * k
+            doubtful = rest if doubtful is None else doubtful + rest
         found: list[Estimate] = []
         while len(found) < ROUNDS:
-            open_ = [s for s in self.estimates(left).values() if s.name not in {f.name for f in found}]
+            open_ = [
+                s for s in self.estimates(left, doubtful).values() if s.name not in {f.name for f in found}
+            ]
             clear = [s for s in open_ if abs(s.t) > THRESHOLD and self._material(s)]
             best = max(clear, key=lambda s: abs(s.t), default=None)
             if best is None:

@@ -233,4 +233,5 @@ def _path(dtype: str, scale_bytes: tuple[int, int]) -> PrecisionPath:
         scale_bytes=scale_bytes,
         packed=True,
         timed=dtype == "bfloat16",
+        trusted=True,
     )

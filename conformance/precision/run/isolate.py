@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -103,11 +104,19 @@ def _tail(told: Told) -> str:
     return f"; it printed: {text}" if text else ""
 
 
+def start_server() -> None:
+    """Start the process that workers are forked from, which imports torch while this one goes on.
+
+    It touches no card, and a worker is forked from it in milliseconds.
+    """
+    forkserver.set_forkserver_preload(["conformance.precision.run.preload"])
+    forkserver.ensure_running()
+
+
 def _work(config: Config, progress: Progress) -> Told:
     """Run one worker to its end, its death or its limit."""
-    # A server that has imported torch but touched no card: a worker is forked from it in milliseconds.
+    start_server()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["conformance.precision.run.preload"])
     events, theirs = context.Pipe(duplex=False)
     out_read, out_write = os.pipe()
     os.set_inheritable(out_write, True)

@@ -1,0 +1,29 @@
+"""Audit one template: the cases of a campaign are run, not judged, and what its decisions came to is noted."""
+
+from __future__ import annotations
+
+from conformance.campaign.branches import BranchSample
+from conformance.campaign.check import HINTED, steered
+from conformance.campaign.runner import Runner, Settings
+from conformance.errors import UnjudgedError
+from conformance.sources import Template
+from conformance.template.branches import BranchCoverage
+
+
+def audit(runner: Runner, template: Template, settings: Settings) -> BranchCoverage:
+    """Return what the branches and decisions of a template came to in a sample of a campaign's cases.
+
+    Raises UsageError when it does not compile, UnjudgedError when nothing can be noted.
+    """
+    runner.compile_check(template)
+    plain = settings.cases - int(settings.cases * HINTED)
+    sample = BranchSample(runner, plain)
+    try:
+        found = sample.run(template.text, steered(template.text, plain, settings.cases), plain)
+    finally:
+        sample.close()
+    if found is None:
+        raise UnjudgedError(
+            f"The decisions of {template.name} could not be noted; `conformance check` says why."
+        )
+    return found

@@ -1,0 +1,49 @@
+"""`python -m tools.attacks`: judge hostile templates on every engine, and write reports/attacks.md from what came."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+
+from conformance.engines.base import engine_names, get_engine
+from tools.attacks.report import page
+from tools.attacks.run import CASES, Outcome, attack
+from tools.attacks.templates import ATTACKS
+
+_KEPT = Path("reports/attacks.json")
+
+
+def main() -> int:
+    """Run the attacks; exit 1 when one was not contained."""
+    parser = argparse.ArgumentParser(prog="python -m tools.attacks", description=__doc__)
+    parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=f"of {', '.join(ATTACKS)}; default: all")
+    parser.add_argument(
+        "--engine", action="append", metavar="NAME", help="repeatable; default: all that work here"
+    )
+    parser.add_argument("--cases", type=int, default=CASES)
+    parser.add_argument(
+        "--write", action="store_true", help="put the outcomes into reports/attacks.*, beside others"
+    )
+    options = parser.parse_args()
+    if unknown := [name for name in options.attacks if name not in ATTACKS]:
+        parser.error(f"no attack is called {unknown[0]!r}")
+    outcomes = []
+    for engine in options.engine or [name for name in engine_names() if get_engine(name).available() is None]:
+        for name in options.attacks or ATTACKS:
+            outcome = attack(ATTACKS[name], engine, cases=options.cases)
+            outcomes.append(outcome)
+            print(f"{'ok ' if outcome.contained else 'BAD'} {name:<28} {engine:<14} {outcome}", flush=True)
+    if options.write:
+        known = msgspec.json.decode(_KEPT.read_bytes(), type=list[Outcome]) if _KEPT.is_file() else []
+        kept = {(one.attack, one.engine): one for one in [*known, *outcomes]}
+        rows = sorted(kept.values(), key=lambda one: (list(ATTACKS).index(one.attack), one.engine))
+        _KEPT.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
+        _KEPT.with_suffix(".md").write_text(page(rows), encoding="utf-8")
+    return int(any(not outcome.contained for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
