@@ -43,6 +43,9 @@ def precision(
     context: typer.Context,
     preset: Annotated[str | None, typer.Option(help="gpt-oss-20b, gpt-oss-120b or tiny")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="a folder of safetensors, or a .gguf file")] = None,
+    activations: Annotated[
+        Path | None, typer.Option(help="a .safetensors of hidden states that a model was given")
+    ] = None,
     path: Annotated[list[str] | None, typer.Option(help="a path under test; NAME* matches the rest")] = None,
     kernel: Annotated[
         list[str] | None,
@@ -96,6 +99,7 @@ def precision(
         "--preset": preset, "--tokens": tokens, "--checkpoint": checkpoint, "--path": path, "--regime": regime,
         "--layer": layer, "--seeds": seeds > 1, "--depth": depth is not None, "--timing": timing,
         "--selftest": selftest, "--kernel": kernel, "--declare": declare, "--sweep": sweep,
+        "--activations": activations,
     }  # fmt: skip
     without_effect: list[str] = []
     if short:
@@ -114,6 +118,7 @@ def precision(
         config = Config(
             preset=preset,
             checkpoint=checkpoint,
+            activations=activations,
             paths=tuple(path or ()),
             regimes=tuple(regime or ()),
             layers=tuple(layer or (0,)),

@@ -24,6 +24,7 @@ class Config:
 
     preset: str | None = None
     checkpoint: PathLike | None = None
+    activations: PathLike | None = None  # hidden states of a model that ran
     paths: tuple[str, ...] = ()
     kernels: tuple[str, ...] = ()
     declare: tuple[str, ...] = ()  # KEY=VALUE of a kernel's declaration
@@ -54,6 +55,7 @@ def command(config: Config) -> str:
         given = {
             "--preset": config.preset,
             "--checkpoint": config.checkpoint,
+            "--activations": config.activations,
             "--tokens": config.tokens,
             "--seeds": config.seeds if config.seeds > 1 else None,
             "--depth": config.depth,

@@ -19,7 +19,7 @@ import checkpoints as made  # noqa: E402
 from rich.console import Console  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
-from conformance.errors import UsageError  # noqa: E402
+from conformance.errors import UnjudgedError, UsageError  # noqa: E402
 from conformance.precision import cli  # noqa: E402
 from conformance.precision.checkpoints.checkpoint import open_checkpoint, open_store  # noqa: E402
 from conformance.precision.checkpoints.compare import compare  # noqa: E402
@@ -390,3 +390,18 @@ def test_bad_ggufs(tmp_path, source, gguf_written):
     wrong.write_bytes(b"")
     with pytest.raises(UsageError, match="cannot be read"):
         open_checkpoint(wrong)
+
+
+def test_bitsandbytes_weights_are_named_as_what_is_not_read(tmp_path, source):
+    tensors = made.hf_tensors(source)
+    own = "model.layers.0.mlp.experts.gate_up_projs.0.weight"
+    tensors[own] = torch.zeros(96 * 64, 1, dtype=torch.uint8)
+    tensors[f"{own}.quant_state.bitsandbytes__nf4"] = torch.zeros(8, dtype=torch.uint8)
+    folder = made.write_folder(tmp_path / "bnb", tensors)
+    with pytest.raises(
+        UnjudgedError, match=r"NF4 weights \(model.*gate_up_projs.0.weight\), which are not read"
+    ):
+        open_checkpoint(folder)
+    done = CliRunner().invoke(cli.app, ["compare", str(folder), str(folder)])
+    assert done.exit_code == 3
+    assert "Traceback" not in done.output + done.stderr

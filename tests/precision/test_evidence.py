@@ -110,3 +110,60 @@ def test_the_triton_path_beats_dequantising_first_at_one_token():
     assert first["tokens"] == 1
     assert first["ratio_call"]["dequant-matmul-bfloat16"] > 2
     assert first["ratio_replayed"]["dequant-matmul-bfloat16"] > 2
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def _seconds(run, step):
+    return next(s["seconds"] for s in run["steps"] if s["step"] == step)
+
+
+def test_what_runs_take_is_what_the_documentation_says():
+    timed = _read("precision-timed")
+    assert timed["environment"]["device"]["driver"]
+    said = (DOCS / "precision.md").read_text(encoding="utf-8")
+    first, second, third = timed["runs"]
+    for run in (first, second):
+        for step in ("all-paths", "one-process", "sweep"):
+            assert str(_seconds(run, step)) in said, (step, _seconds(run, step))
+    assert "ended after 92 s" in third["steps"][0]["exit_code"]
+    assert f"{third['elapsed_s']['all-paths']:.1f} s by its own clock" in said
+
+
+def test_planted_faults_are_caught_in_both_exposures_at_20b_dimensions():
+    found = _read("precision-planted-20b")
+    assert found["environment"]["device"]["name"].startswith("NVIDIA H100")
+    for exposure, least in (("staged", 0.95), ("fused", 0.90)):
+        part = found["exposures"][exposure]
+        assert part["not_run"] == []
+        assert part["planted"] == part["caught"] + len(part["survivors"])
+        assert part["caught"] == len(part["by"]) >= least * part["planted"]
+        assert all(part["survivors"].values())
+    again = found["right_variants"]["runs"][-1]
+    assert (again["accused"], again["out_of_memory"]) == ([], 0)
+    before = {a.split(":")[1].strip() for a in found["right_variants"]["runs"][0]["accused"]}
+    assert before <= set(again["again"])  # what was accused once was asked again
+
+
+def test_right_variants_were_not_accused_over_seeds():
+    found = _read("precision-right-seeds")
+    assert (found["accused"], found["raised"]) == ([], [])
+    assert found["tried"] == 19 * len(found["seeds"])
+    said = (DOCS / "precision.md").read_text(encoding="utf-8")
+    assert f"{len(found['seeds'])} seeds of a tiny layer" in said
+
+
+def test_the_finding_about_triton_kernels_is_in_the_reports():
+    report = PrecisionReport.from_dict(_read("precision-triton-kernels"))
+    bad = {(r.path, r.regime): r.reason for r in report.rows if not r.good and not r.expected}
+    named = bad.pop(("tools/gpu_kernels.py:alpha_in_bfloat16", "constants"))
+    assert named in (DOCS / "kernels.md").read_text(encoding="utf-8")
+    assert {regime for _, regime in bad} == {"token-sweep"}
+    assert all("1 of 54 token counts (1025)" in reason for reason in bad.values())
+    scans = _read("precision-where-wrong")["scans"]
+    assert [(s[0]["slices"], s[0]["wrong_slices"]) for s in scans.values()] == [(60, 1), (60, 0), (60, 1)]
+    wrong = scans["triton_kernels"][1]
+    assert wrong["experts_of_wrong_tokens"][-1] == wrong["wrong_tokens_count"]
+    assert wrong["channel_wrong_in_pairs"][0] == [2875, wrong["wrong_activations"]]
+    assert wrong["repeats_wrong_tokens"] == [0, 0, 0, 0]

@@ -305,6 +305,37 @@ def test_plots_are_written_where_matplotlib_is(tmp_path):
     assert names == {"precision-depth.svg", "precision-magnitude.svg", "precision-ulp.svg"}
 
 
+def test_plots_mark_overflow_and_draw_twins_once(tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from conformance.precision.view.plots import write_plots
+
+    report = PrecisionReport({}, {})
+    report.depth = [
+        {"path": "first", "error": [0.1, 0.2, 0.3], "peak": [1.0, 2.0, 3.0]},
+        {"path": "twin", "error": [0.1, 0.2, 0.3], "peak": [1.0, 2.0, 3.0]},
+        {"path": "too-large", "error": [0.1, "inf", "inf"], "peak": [1.0, 2.0, 3.0]},
+        {"path": "at-once", "error": [float("nan")] * 3, "peak": [1.0, 2.0, 3.0]},
+    ]
+    report.histograms = {
+        "edges": [0.5, 1, 2, 4],
+        "paths": {"first": [3, 1, 0], "twin": [3, 1, 0], "other": [0, 0, 0]},
+    }
+    depth, _, ulp = (p.read_text(encoding="utf-8") for p in write_plots(report, tmp_path))
+    assert "too-large (overflows at layer 1)" in depth
+    assert "at-once (overflows at layer 0)" in depth
+    for drawn in (depth, ulp):
+        assert "= twin" in drawn
+
+
+def test_the_terminal_says_what_a_kernels_declaration_lets_through():
+    data = json.loads((REPORTS / "precision-triton-kernels.json").read_text(encoding="utf-8"))
+    report = PrecisionReport.from_dict(data)
+    report.run["kernels"] = ["triton_kernels"]
+    shown = " ".join(_shown(report).split())
+    assert "triton_kernels declares: rows bfloat16, sums float32" in shown
+    assert re.search(r"which lets through: alpha ± [\d.e-]+, the gate's clamp limit ± ", shown)
+
+
 def test_the_short_form_is_the_documented_one():
     assert (SHORT.preset, SHORT.short, SHORT.depth) == ("tiny", True, 0)
 

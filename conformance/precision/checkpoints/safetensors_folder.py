@@ -52,6 +52,7 @@ _OPENAI_TOP = {
     "norm.scale": "final_norm",
     "unembedding.weight": "unembedding",
 }
+_BITSANDBYTES = "bitsandbytes__"  # of the tensor that describes a weight that it quantised
 _HF_KEY = re.compile(r"model\.layers\.(\d+)\.(.+)")
 _OPENAI_KEY = re.compile(r"block\.(\d+)\.(.+)")
 
@@ -80,6 +81,12 @@ class SafetensorsStore:
                 ) from None
             for key in list(handle.keys()):  # type: ignore[no-untyped-call]
                 self.at[key] = handle
+        if state := next((key for key in self.at if _BITSANDBYTES in key), None):
+            weight, _, kind = state.partition(f".quant_state.{_BITSANDBYTES}")
+            raise UnjudgedError(
+                f"{path} holds bitsandbytes' {kind.upper()} weights ({weight}), which are not read: save the model "
+                "after transformers' model.dequantize(), or give the MXFP4 original"
+            )
         self.own: dict[str, str] = {}
         self.unknown: list[str] = []
         self.openai = any(_OPENAI_KEY.match(k) for k in self.at)

@@ -43,6 +43,7 @@ class Regime:
     least: int = 1  # tokens without which it would not hold what it promises
     unreal: bool = False  # no checkpoint has it: what a path makes of it is told, and fails nobody
     needs_mxfp4: bool = False  # plants scale bytes or rows, so it cannot use dense weights
+    recorded: int = 0  # tokens that it has, of a model that ran: all are judged where nobody asks for fewer
 
 
 REGIMES: dict[str, Regime] = {}

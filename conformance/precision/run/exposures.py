@@ -130,7 +130,9 @@ def planted(bench: Bench, exposure: str) -> list[Planted]:
         if not f.harmless
     ]
     return found + [
-        Planted(source_path(f, exposure), f.regime) for f in source_faults(bench) if not f.harmless
+        Planted(source_path(f, exposure), f.regime, UNSEEN.get(f.name, ""))
+        for f in source_faults(bench)
+        if not f.harmless
     ]
 
 
@@ -193,4 +195,7 @@ def false_alarms(
 
 UNSEEN = {
     "alpha-in-bfloat16": "code that rounds every operation to bfloat16 holds its constants in it too",
+    "alpha-1.7": "rounded to bfloat16 it is the number that 1.702 is rounded to",
+    "routing-weights-times-0.999": "code that rounds its weights to bfloat16 moves each by up to 0.2 % anyhow",
+    "source-sigmoid-of-bfloat16": "largest where the activation is smallest, which the biases cover in the result",
 }

@@ -61,6 +61,7 @@ def run_isolated(
     merged.command = command(config)
     merged.run["elapsed_s"] = time.perf_counter() - started
     merged.run["processes"] = len(reports)
+    merged.run["kernels"] = list(config.kernels)
     return merged
 
 

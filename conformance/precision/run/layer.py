@@ -76,7 +76,8 @@ class LayerRun:
                 )  # fmt: skip
                 continue
             self.progress(f"{name}: {regime.name}", number, len(wanted))
-            self._fitting(tokens, partial(self._regime, usable, regime))
+            given = self.config.tokens or regime.recorded or tokens
+            self._fitting(given, partial(self._regime, usable, regime))
         if self.first:
             narrow = layer.shape.hidden < NARROW
             self._fitting(SCORED_TOKENS if narrow else tokens, partial(self._constants, usable))

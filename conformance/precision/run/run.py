@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 
 from conformance.errors import UnjudgedError, UsageError
+from conformance.precision.checkpoints.activations import Activations
 from conformance.precision.checkpoints.checkpoint import open_checkpoint
 from conformance.precision.config import Config, Progress, command, silent
 from conformance.precision.judging import boundary, depth, overflow_certificate
@@ -139,6 +140,9 @@ class Run:
 
     def _judge(self, chosen: list[PrecisionPath], wanted: list[regimes.Regime], shape: LayerShape) -> None:
         config = self.config
+        recorded = Activations(config.activations, shape) if config.activations else None
+        if recorded:
+            self.report.run["activations"] = recorded.said()
         for index, layer in self._layers(shape):
             if config.certify_layers:
                 self.report.certificates.append(overflow_certificate.certificate(layer, index))
@@ -150,7 +154,11 @@ class Run:
                 if seed != config.seed and not config.checkpoint:
                     current = self._synthetic(shape, seed)
                 job = LayerRun(config, self.machine, self.ledger, self.progress, current, seed)
-                job.run(chosen, wanted, f"layer {index}, seed {seed}")
+                kinds = wanted
+                if recorded:  # it has no seed
+                    at = index if config.checkpoint else None
+                    kinds = [recorded.regime(current, at)] * (seed == config.seed) + wanted
+                job.run(chosen, kinds, f"layer {index}, seed {seed}")
                 self.reference_s += job.reference_s
         if config.boundary:
             self.report.boundary = boundary.boundaries(self.machine.device)

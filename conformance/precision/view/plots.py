@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from conformance.precision.report import PrecisionReport
 
 FLOAT16_MAX = 65504.0
+PANELS = 5  # in a row
 
 
 def write_plots(report: PrecisionReport, folder: Path) -> list[Path]:
@@ -22,7 +24,7 @@ def write_plots(report: PrecisionReport, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     if report.depth:
-        if any(_points(curve) for curve in report.depth):
+        if any(_points(c["error"]) or _overflow(c["error"]) is not None for c in report.depth):
             written.append(_depth(report.depth, folder / "precision-depth.svg"))
         written.append(_magnitude(report.depth, folder / "precision-magnitude.svg"))
     if _drawn(report.histograms):
@@ -40,9 +42,18 @@ def _figure(title: str, across: str, up: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _line(number: int) -> dict[str, str]:
-    """Return how the line of a number is drawn: ten colours, then the same dashed and dotted."""
-    return {"color": f"C{number % 10}", "linestyle": ("-", "--", ":")[number // 10 % 3]}
+def _colours(count: int) -> list[Any]:
+    """Return a colour of its own for each path."""
+    wheel = import_module("matplotlib").colormaps["turbo"]
+    return [wheel(0.04 + 0.92 * i / max(1, count - 1)) for i in range(count)]
+
+
+def _twins(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Return each different set of data once, with the names of all paths that have it."""
+    together: dict[str, tuple[list[str], Any]] = {}
+    for name, data in named:
+        together.setdefault(repr(data), ([], data))[0].append(name)
+    return [("\n= ".join(names), data) for names, data in together.values()]
 
 
 def _save(figure: Any, path: Path) -> Path:
@@ -52,19 +63,32 @@ def _save(figure: Any, path: Path) -> Path:
 
 def _depth(curves: list[dict[str, Any]], path: Path) -> Path:
     figure, axes = _figure("Error over depth (synthetic layers)", "layer", "median relative error of a token")
-    for number, curve in enumerate(curves):
-        if points := _points(curve):
-            axes.plot(
-                *zip(*points, strict=True), label=curve["path"], marker=".", linewidth=1, **_line(number)
-            )
+    found = _twins([(c["path"], c["error"]) for c in curves])
+    top = max((e for _, errors in found for _, e in _points(errors)), default=1.0)
+    for colour, (name, errors) in zip(_colours(len(found)), found, strict=True):
+        points, lost = _points(errors), _overflow(errors)
+        if lost is not None:
+            # At the top edge: from this layer on the result is infinite, or no number.
+            axes.plot([lost], [top * 3], marker="X", markersize=8, linestyle="", color=colour)
+            points = [p for p in points if p[0] < lost]
+            name = f"{name} (overflows at layer {lost})"
+        if points:
+            axes.plot(*zip(*points, strict=True), label=name, marker=".", linewidth=1, color=colour)
+        elif lost is not None:
+            axes.plot([], [], label=name, marker="X", linestyle="", color=colour)
     axes.set_yscale("log")
     figure.legend(fontsize=6, loc="outside right upper")
     return _save(figure, path)
 
 
-def _points(curve: dict[str, Any]) -> list[tuple[int, float]]:
+def _overflow(errors: list[Any]) -> int | None:
+    """Return the first layer whose error is no finite number."""
+    return next((i for i, e in enumerate(errors) if not math.isfinite(float(e))), None)
+
+
+def _points(errors: list[Any]) -> list[tuple[int, float]]:
     """Return what a logarithmic axis can show of a curve; a path without any error has nothing."""
-    return [(i, e) for i, e in enumerate(curve["error"]) if e not in (float("inf"), "inf") and e > 0]
+    return [(i, float(e)) for i, e in enumerate(errors) if math.isfinite(float(e)) and float(e) > 0]
 
 
 def _magnitude(curves: list[dict[str, Any]], path: Path) -> Path:
@@ -80,17 +104,28 @@ def _magnitude(curves: list[dict[str, Any]], path: Path) -> Path:
 
 
 def _histogram(found: dict[str, Any], path: Path) -> Path:
-    figure, axes = _figure(
-        "Chained error of the layer's result",
-        "error in units in the last place of the dtype that holds the result",
-        "share of elements",
-    )
-    for number, (name, counts) in enumerate(_drawn(found)):
+    """Draw a panel for each path, twins in one, all on the same axes."""
+    drawn = _twins(_drawn(found))
+    edges = found["edges"][1:]
+    used = [i for _, counts in drawn for i, c in enumerate(counts) if c]
+    low, high = (min(used), max(used)) if used else (0, len(edges) - 1)
+    rows = -(-len(drawn) // PANELS)
+    figure = import_module("matplotlib.figure").Figure(figsize=(11, 0.9 + 1.5 * rows), layout="constrained")
+    grid = figure.subplots(rows, PANELS, sharex=True, sharey=True, squeeze=False)
+    for colour, axes, (name, counts) in zip(_colours(len(drawn)), grid.flat, drawn, strict=False):
         total = sum(counts) or 1
-        shares = [c / total for c in counts]
-        axes.step(found["edges"][1:], shares, where="mid", label=name, linewidth=1, **_line(number))
-    axes.set_xscale("log", base=2)
-    figure.legend(fontsize=6, loc="outside right upper")
+        axes.step(edges, [c / total for c in counts], where="mid", color=colour, linewidth=1.2)
+        axes.fill_between(edges, [c / total for c in counts], step="mid", color=colour, alpha=0.25)
+        axes.axvline(1.0, color="grey", linewidth=0.6, linestyle=":")
+        axes.set_title(name, fontsize=7)
+        axes.tick_params(labelsize=6)
+        axes.set_xscale("log", base=2)
+        axes.set_xlim(edges[max(0, low - 1)], edges[min(len(edges) - 1, high + 1)])
+    for axes in list(grid.flat)[len(drawn) :]:
+        axes.set_visible(False)
+    figure.suptitle("Chained error of the layer's result", fontsize=11)
+    figure.supxlabel("units in the last place of the dtype that holds the result (dotted: one)", fontsize=8)
+    figure.supylabel("share of elements", fontsize=8)
     return _save(figure, path)
 
 

@@ -15,6 +15,10 @@ from conformance.precision.report import PrecisionReport, Row
 from conformance.precision.view import tables
 
 SHOWN = 12
+# Of the shifts that a declaration lets through, those that people ask about; the JSON has all.
+LETS_THROUGH = (
+    "alpha", "the gate's clamp limit", "the factor on the result (routing weights)", "the factor on the down bias",
+)  # fmt: skip
 
 
 def render(report: PrecisionReport, console: Console, strict: bool = False) -> None:
@@ -24,6 +28,7 @@ def render(report: PrecisionReport, console: Console, strict: bool = False) -> N
     if report.rows:
         console.print(*tables.matrix(report.rows), sep="\n")
         _unsupported(report.rows, console)
+        _declared(report, console)
         _findings(report, report.findings(strict), console)
         console.print()
     if report.policies:
@@ -68,15 +73,32 @@ def _again(report: PrecisionReport, row: Row) -> str:
     kind = "--kernel" if row.path in run.get("kernels", []) else "--path"
     choice = [kind, row.path, *(["--regime", row.regime] if row.regime in REGIMES else [])]
     place = ["--device", "cpu"] if report.environment["device"]["kind"] == "cpu" else []
+    tokens = ["--tokens", str(run["tokens"])]
+    if row.regime == "activations":
+        choice += ["--activations", run["activations"]["file"]]
+        tokens = []
     numbers = [
-        "--tokens",
-        str(run["tokens"]),
+        *tokens,
         "--seed",
         str(row.metrics.get("seed", run["seed"])),
         "--depth",
         "0",
     ]
     return shlex.join(["conformance", "precision", *weights, *choice, *numbers, *place])
+
+
+def _declared(report: PrecisionReport, console: Console) -> None:
+    """Print what kernels declare, and the shifts of constants that a verdict relative to it would not see."""
+    for name in report.run.get("kernels", []):
+        said = report.declarations.get(name, {})
+        if "says" in said:
+            console.print(f"{name} declares: {said['says']}", highlight=False)
+        lets = said.get("lets_through", {})
+        shifts = ", ".join(
+            f"{constant} ± {lets[constant]:.1g}" for constant in LETS_THROUGH if constant in lets
+        )
+        if shifts:
+            console.print(f"    which lets through: {shifts}", highlight=False)
 
 
 def _findings(report: PrecisionReport, found: list[Row], console: Console) -> None:
