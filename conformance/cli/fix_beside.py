@@ -31,7 +31,8 @@ def own_file(template: Template) -> Path:
     """Return the .jinja file that holds a template; raises UsageError where there is none of its own."""
     place = Path(template.source.location)
     if template.source.kind == "model-folder" and template.source.member is not None:
-        place /= template.source.member
+        # Behind # stands what the folder calls it.
+        place /= template.source.member.partition("#")[0]
     if (
         template.source.kind not in ("file", "model-folder")
         or place.suffix != ".jinja"

@@ -155,6 +155,13 @@ class Trials:
         outcomes = host.collect(host.submit(template, list(requests)))
         return [outcome.text if isinstance(outcome, Rendered) else None for outcome in outcomes]
 
+    def shows(self, template: str, witness: Witness, rule: str) -> bool:
+        """Return whether a version still shows a rule in a case, or fails on it."""
+        host = next(iter(self._runner.hosts.values()))
+        (outcome,) = host.collect(host.submit(template, [witness.request]))
+        found = self._runner.judge.judge(witness.answer, outcome, confirm=False).found
+        return not isinstance(outcome, Rendered) or any(each.rule == rule for each in found)
+
     def located(self, template: str, witness: Witness, difference: Difference, locator: Locator) -> list[int]:
         """Return the lines that a difference may come from, the likeliest first."""
         name, host = next(iter(self._runner.hosts.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -12,11 +13,14 @@ import gguf
 import pytest
 from cli_helpers import NEWLINES, REFERENCE, normal, sentence, with_fault
 from command_line import Run
+from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from conformance.campaign.judge import Judge
 from conformance.cli import fix_report
 from conformance.fixes import base
+from conformance.fixes.repair import Compared, Repair
+from conformance.fixes.trial import Results, Seen
 from conformance.registry import Registry
 
 FEW = ("--examples", 20)
@@ -24,7 +28,9 @@ FINAL = "{{- '<|start|>assistant<|channel|>final<|message|>' ~ content ~"
 NO_FINAL = with_fault(FINAL, FINAL.replace("<|channel|>final", ""))
 # A fault in a place that no fix finds: the loop over the messages leaves items out.
 LOOP = "{%- for message in messages -%}\n  {%- set role ="
-LEFT = NO_FINAL.replace(LOOP, LOOP.replace("messages -%}", "messages if message -%}"))
+# Two things are wrong in one expression, so that no single edit ends it.
+TWICE = with_fault(FINAL, FINAL.replace("~ content ~", "~ content|upper|reverse ~"))
+LEFT = TWICE.replace(LOOP, LOOP.replace("messages -%}", "messages if message -%}"))
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +79,7 @@ def test_a_small_repair(run: Run, snapshot: SnapshotAssertion) -> None:
 def test_what_is_not_repaired_is_told_with_reasons(
     run: Run, place: Path, snapshot: SnapshotAssertion
 ) -> None:
-    assert LEFT != NO_FINAL
+    assert LEFT != TWICE
     (place / "left.jinja").write_text(LEFT, encoding="utf-8")
     result = run("fix", "left.jinja", *FEW, "-o", "fixed.jinja")
     assert (result.code, result.err) == (1, "")
@@ -83,9 +89,10 @@ def test_what_is_not_repaired_is_told_with_reasons(
 
 def test_a_rule_without_a_fix_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "FIXES", Registry("fix", "nowhere"))
-    result = run("fix", "no-final.jinja", *FEW)
+    Path("twice.jinja").write_text(TWICE, encoding="utf-8")
+    result = run("fix", "twice.jinja", *FEW)
     assert result.code == 1
-    assert "Not repaired final-channel-missing: there is no fix for it." in result.out
+    assert "Not repaired text-altered: there is no fix for it." in result.out
     assert "The reference template renders exactly as Harmony" in result.out
 
 
@@ -221,17 +228,18 @@ def test_only_some_rules_and_all_shapes(run: Run, place: Path) -> None:
     assert (result.code, Path("shapes.jinja").read_text("utf-8")) == (0, REFERENCE)
 
 
-def test_what_a_repair_removes_is_said(run: Run, place: Path) -> None:
-    test = "{%- if '<|message|>' in message['content']|string -%}"
-    guard = test + "{{- raise_exception('No tags, please: refused.') -}}{%- endif -%}"
-    opening = "{{- '<|start|>user<|message|>' ~"
-    (place / "guarded.jinja").write_text(with_fault(opening, guard + opening), encoding="utf-8")
-    out = normal(run("fix", "guarded.jinja", "--examples", 300).out)
-    if "Applied" in out:
-        assert "No longer there: line" in out
-        assert "HT701 injected-special-token, which only a server can prevent:" in out
-    else:
-        assert "template-rejected" in out
+def test_what_a_repair_removes_is_said_and_what_that_does_to_injection() -> None:
+    refused = Seen("rejected", frozenset({"template-rejected"}), (), True)
+    plain = Seen("equal", frozenset(), ("harmony",), True)
+    forged = Seen("equal", frozenset(), ("harmony",), True, frozenset({"injected-special-token"}))
+    main = Compared(0, Results((refused, refused, forged, plain)), Results((forged, forged, forged, plain)))
+    result = Repair("new", main, main, gone=["line 7 refuses 'No tags, please.'"])
+    written = io.StringIO()
+    console = Console(file=written, width=200)
+    fix_report.print_repair(console, result, "harmony")
+    out = written.getvalue()
+    assert "No longer there: line 7 refuses 'No tags, please.'." in out
+    assert "HT701 injected-special-token, which only a server can prevent: 25 % before, 75 % after." in out
 
 
 def test_a_gguf_file(run: Run, place: Path) -> None:

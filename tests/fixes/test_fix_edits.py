@@ -38,7 +38,7 @@ def changed_lines(before: str, after: str) -> int:
 @pytest.mark.parametrize("name", _FAULTS)
 def test_one_fault_is_repaired_where_it_is(runner: Runner, name: str) -> None:
     wrong = edited(REFERENCE, *_FAULTS[name])
-    result = repaired(runner, wrong, cases=120)
+    result = repaired(runner, wrong, cases=60)
     assert result.main.before.counts, "nothing is wrong with it"
     assert result.remaining == []
     assert [fix.size for fix in result.applied] == ["edit"]
@@ -47,7 +47,7 @@ def test_one_fault_is_repaired_where_it_is(runner: Runner, name: str) -> None:
 
 def test_two_faults_are_two_edits(runner: Runner) -> None:
     wrong = edited(edited(REFERENCE, *_FAULTS["a literal"]), *_FAULTS["a default"])
-    result = repaired(runner, wrong, cases=120)
+    result = repaired(runner, wrong, cases=60)
     assert result.remaining == []
     assert result.text == REFERENCE
     assert sorted(fix.what for fix in result.applied)[0].startswith("line ")

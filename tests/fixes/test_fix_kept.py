@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fix_helpers import REFERENCE, WRONG, edited, repaired, rules
+from fix_helpers import REFERENCE, WRONG, edited, repaired
 
 from conformance.campaign.runner import Runner
 from conformance.fixes.kept import gone, lost
@@ -60,7 +60,7 @@ def test_what_the_template_names_itself_is_missed_when_it_ends(
 @pytest.mark.parametrize("template", [NONE, ROLE, OBJECTS], ids=["none", "role", "objects"])
 def test_a_repair_keeps_it(runner: Runner, template: str) -> None:
     wrong = edited(template, "{%- set effort = 'medium' -%}", "{%- set effort = 'low' -%}")
-    result = repaired(runner, wrong, cases=80)
+    result = repaired(runner, wrong, cases=40)
     assert result.text == template
 
 
@@ -70,7 +70,7 @@ def test_a_section_that_would_end_it_is_refused(runner: Runner) -> None:
     wrong = edited(
         NONE, first, "{{- ('\\nknowledge CUTOFF: 2024-06\\nCurrent date: '|title)|replace('e', 'é') -}}"
     )
-    result = repaired(runner, wrong, cases=60)
+    result = repaired(runner, wrong, cases=30)
     assert result.text == wrong or _lost(runner, wrong, result.text) == []
     assert (
         any("reasoning_effort='none'" in refused.reason for refused in result.refused)
@@ -80,7 +80,7 @@ def test_a_section_that_would_end_it_is_refused(runner: Runner) -> None:
 
 def test_objects_still_render_after_the_section_for_results(runner: Runner) -> None:
     """The template for these tests encodes all results: text has to come plain, objects have to stay JSON."""
-    result = repaired(runner, WRONG)
+    result = repaired(runner, WRONG, cases=30)
     assert "assistant-and-results" in [fix.name for fix in result.applied]
     assert _lost(runner, WRONG, result.text) == []
 
@@ -90,14 +90,13 @@ def test_a_function_of_the_host_is_no_argument() -> None:
     assert source.own_arguments == {"mine", "other"}
 
 
-def test_a_guard_that_goes_is_named(runner: Runner) -> None:
+def test_a_guard_that_goes_is_named() -> None:
     guard = (
         "{%- if '<|channel|>' in message['content']|string -%}"
         "{{- raise_exception('No message may hold a channel tag of its own.') -}}{%- endif -%}"
     )
-    opening = "{{- '<|start|>user<|message|>' ~"
+    opening = "{{- '<|start|>user' ~"
     guarded = edited(REFERENCE, opening, guard + opening)
-    assert "template-rejected" in rules(runner, guarded, 200)
     line = guarded[: guarded.index(guard)].count("\n") + 1
     (named,) = gone(guarded, REFERENCE)
     assert named == f"line {line} refuses 'No message may hold a channel tag of its own.'"
