@@ -107,7 +107,13 @@ class ContentParts:
 
         Raises SkippedError when no tag reads one.
         """
-        call = f"{reference.PREFIX}text_at({{}}, 'content', 'the content of a message')"
-        return reference.with_macros(
-            source, _rewritten(source, _CONTENT, lambda found: call.format(found["holder"]))
-        )
+
+        def read(found: re.Match[str]) -> str:
+            holder, there = found["holder"], found[0]
+            text = f"{reference.PREFIX}text_at({holder}, 'content', 'the content of a message')"
+            if "tojson" in found.string[found.pos : found.endpos]:
+                # What this tag writes as JSON may be an object, which no client of an API sends but scripts do.
+                return f"({there} if {there} is mapping else {text})"
+            return text
+
+        return reference.with_macros(source, _rewritten(source, _CONTENT, read))

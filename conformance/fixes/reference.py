@@ -1,12 +1,19 @@
-"""Parts of the reference template, renamed so that they can stand in another template."""
+"""Parts of the reference template, renamed so that they can stand in another template.
+
+They are taken from the variant that writes what the profile says which a repair is proven under (`written_under`).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 
 from conformance.fixes.base import SkippedError
+from conformance.fixes.readings import reading_variant
+from conformance.oracles.profile import Profile, profile
 from conformance.resources import resource
 from conformance.template.parts import Block, Source, Tag, Text, called, scan, tag_tree, walk
 
@@ -18,21 +25,49 @@ _HEADING = (
 _STRING_OR_NAME = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(?<![\w.])[A-Za-z_]\w*", re.DOTALL)
 
 
-@lru_cache(maxsize=1)
+# What fixes write has to be what the conversations are judged by; a fix itself is handed a template only.
+_PROFILE: ContextVar[Profile] = ContextVar("profile")
+
+
+@contextmanager
+def written_under(chosen: Profile) -> Iterator[None]:
+    """Let the parts of the reference follow the readings of a profile."""
+    token = _PROFILE.set(chosen)
+    try:
+        yield
+    finally:
+        _PROFILE.reset(token)
+
+
 def reference() -> Source:
-    """Return the reference template."""
-    return Source(resource(*NAME.split("/")).read_text("utf-8"))
+    """Return the reference template as the profile in force reads the format.
+
+    Raises SkippedError where the reference has no variant for these readings together.
+    """
+    return _reference(_PROFILE.get(profile("harmony")))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
+def _reference(chosen: Profile) -> Source:
+    source = resource(*NAME.split("/")).read_text("utf-8")
+    try:
+        return Source(reading_variant(source, chosen))
+    except ValueError as error:
+        raise SkippedError(f"{NAME} cannot be written under {chosen.name}: {error}") from error
+
+
 def variables() -> frozenset[str]:
     """Return what the reference sets outside of its macros; macros have parameters of the same names, which stay."""
-    tags = (part for part in walk(reference().parts, into=("if", "for")) if isinstance(part, Tag))
+    return _variables(reference())
+
+
+@lru_cache(maxsize=8)
+def _variables(source: Source) -> frozenset[str]:
+    tags = (part for part in walk(source.parts, into=("if", "for")) if isinstance(part, Tag))
     targets = {tag.rest.partition("=")[0].strip() for tag in tags if tag.keyword == "set"}
     return frozenset(name for name in targets if name.isidentifier())
 
 
-@lru_cache
 def part(name: str) -> str:
     """Return the part of the reference between its marks of this name.
 
@@ -103,7 +138,6 @@ def macros_for(text: str) -> dict[str, str]:
     return {PREFIX + name: _macro_text(name) for name in source.macros if name in wanted}
 
 
-@lru_cache(maxsize=128)
 def _macro_text(name: str) -> str:
     block = reference().macros[name]
     # The variables of a macro are its own; only the names of macros change, its own included.

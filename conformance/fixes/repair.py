@@ -10,8 +10,10 @@ from conformance.campaign.runner import Runner
 from conformance.fixes.base import Fix, SkippedError, fixes
 from conformance.fixes.edits import Edit, Hunk, candidates, hunk
 from conformance.fixes.kept import gone, lost
+from conformance.fixes.reference import written_under
 from conformance.fixes.tidy import tidied
 from conformance.fixes.trial import Results, Trials, Witness, objection, objections
+from conformance.oracles.profile import profile
 from conformance.template.parts import Source, UnreadableError
 
 TRIALS = 500  # random cases for each trial; the whole budget judges the result
@@ -93,7 +95,8 @@ def repair(
         return result
     small = trials.part(_sample(before, len(trials.answered)))
     for number in range(1, _ROUNDS + 1):
-        search = _searched(runner, small, text, say, wanted)
+        with written_under(profile(runner.settings.profile)):
+            search = _searched(runner, small, text, say, wanted)
         result.refused = search.refused
         if not search.applied:
             break

@@ -11,12 +11,12 @@ from conformance.campaign.judge import Judge
 from conformance.campaign.runner import Settings
 from conformance.conversation import Assistant, Case, Conversation, Instructions, Tool, ToolCall, User
 from conformance.engines.base import Rendered
+from conformance.fixes.readings import reading_variant
 from conformance.oracles.harmony import HarmonyOracle
 from conformance.oracles.profile import citation, profile, setting_citations
 from conformance.report.model import Target
 from conformance.resources import resource
 from conformance.sources import Provenance, Template, make_template
-from tools.reading_variants import reading_variant
 
 REFERENCE = resource("templates", "gpt-oss.jinja").read_text("utf-8")
 NOTES = {"injected-special-token", "token-mismatch"}

@@ -33,12 +33,12 @@ from conformance.conversation import (
 from conformance.engines.base import Rendered, Request, get_engine
 from conformance.engines.in_process import InProcessHost
 from conformance.errors import UsageError
+from conformance.fixes.readings import reading_variant
 from conformance.importers import case_from_request
 from conformance.oracles.harmony import HarmonyOracle
 from conformance.oracles.profile import profile, profiles
 from conformance.resources import resource
 from conformance.shapes import CONVERSATION, families
-from tools.reading_variants import reading_variant
 
 ASK = "<|start|>assistant"
 USER = {"role": "user", "content": "Weather in Paris?"}

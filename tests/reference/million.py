@@ -29,12 +29,12 @@ from template_branches import BranchCounter
 from conformance.conversation import case_id
 from conformance.engines.base import Rendered
 from conformance.engines.in_process import InProcessHost
+from conformance.fixes.readings import reading_variant
 from conformance.generate.grammar import case_at
 from conformance.oracles.harmony import HarmonyOracle
 from conformance.oracles.profile import profile as named
 from conformance.resources import resource
 from conformance.shapes import draw, shapes
-from tools.reading_variants import reading_variant
 
 Branch = tuple[int, str]
 _BATCH = 5_000

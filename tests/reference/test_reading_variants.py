@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from million import compare
 
+from conformance.fixes.readings import reading_variant
 from conformance.generate.grammar import case_at
 from conformance.oracles.harmony import HarmonyOracle
 from conformance.oracles.profile import SETTINGS, profile, profiles, setting_citations, written
 from conformance.resources import resource
-from tools.reading_variants import main, reading_variant
+from tools.reading_variants import main
 
 SEED = 3
 REFERENCE = resource("templates", "gpt-oss.jinja").read_text("utf-8")
