@@ -91,6 +91,6 @@ def test_every_kind_of_addition_has_an_example_and_a_room() -> None:
         for path in re.findall(r"`((?:conformance|tests)/[\w./]+)`", f"{room} {test}"):
             assert (ROOT / path).exists(), path
         for registry, file in re.findall(r"`([A-Z]+)` in `(\w+\.py)`", room):
-            folder = re.search(r"`(conformance/\w+/)`", room)
+            folder = re.search(r"`(conformance/[\w/]+/)`", room)
             assert folder is not None
             assert f"\n{registry}: Registry" in (ROOT / folder[1] / file).read_text(encoding="utf-8")
