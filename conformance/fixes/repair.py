@@ -207,14 +207,22 @@ class _Search:
         return not self._wanted or rule in self._wanted
 
     def _edit(self, locator: Locator) -> bool:
-        """Apply one edit of one tag that ends a rule; return whether there was one."""
+        """Apply the edit of one tag that ends a rule and leaves the least wrong; return whether there was one."""
         for rule, _ in sorted(self._now.counts.items(), key=lambda item: item[1]):
             if not self._wants(rule):
                 continue
+            text, applied, best, least = self.text, list(self.applied), None, 0
             for candidate in self._candidates(rule, locator):
                 if self._try(candidate, [rule], ends=True) is None:
-                    self._say(f"applied {candidate.name}: {candidate.what}")
-                    return True
+                    left = self.left
+                    self.text, self.applied = text, list(applied)
+                    if best is None or left < least:
+                        best, least = candidate, left
+                    if not left:
+                        break
+            if best is not None and self._try(best, [rule], ends=True) is None:
+                self._say(f"applied {best.name}: {best.what}")
+                return True
         return False
 
     def _candidates(self, rule: str, locator: Locator) -> Iterator[Edit]:

@@ -54,7 +54,7 @@ def test_two_faults_are_two_edits(runner: Runner) -> None:
 
 
 def test_what_no_single_edit_repairs_is_a_section_as_before(runner: Runner) -> None:
-    wrong = edited(REFERENCE, "look.first_final = loop.index if", "look.first_final = loop.index0 + 3 if")
+    wrong = edited(REFERENCE, "look.first_final = loop.index if", "look.first_final = loop.index0 + 30 if")
     result = repaired(runner, wrong, cases=200)
     assert result.remaining == []
     assert {fix.size for fix in result.applied} == {"section"}
@@ -68,7 +68,8 @@ def test_later_instructions_with_several_faults_are_repaired(runner: Runner) -> 
     )
     result = repaired(runner, wrong, cases=200)
     assert result.remaining == []
-    assert changed_lines(wrong, result.text) < 20
+    assert {fix.size for fix in result.applied} == {"expression"}
+    assert changed_lines(wrong, result.text) < 60  # the macro that reads content, and one branch
 
 
 def test_only_the_rules_that_are_wanted_are_repaired(runner: Runner) -> None:

@@ -91,6 +91,13 @@ DEFAULTS: list[Any] = [
 
 ACCEPTED = [
     Accepted(
+        "a-users-name-and-a-result-of-no-call",
+        request(
+            [{"role": "user", "name": "ada", "content": "u"}, {"role": "tool", "name": "f", "content": "r"}]
+        ),
+        case(User(text="u", name="ada"), ToolResult(name="f", content="r")),
+    ),
+    Accepted(
         "parts",
         request(
             [
