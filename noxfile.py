@@ -46,13 +46,23 @@ def precision(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests, on all cores."""
+    """Run the tests, on all cores; those marked `long` by `nox -s long_tests`."""
+    _test(session)
+
+
+@nox.session
+def long_tests(session: nox.Session) -> None:
+    """Run the tests that take their time: every planted fault, whole repairs, the code in the documentation."""
+    _test(session, "-m", "long")
+
+
+def _test(session: nox.Session, *chosen: str) -> None:
     session.install("-e", ".[test,precision,engines,plots,servers]", TORCH)
     # Tests on real templates skip, with a reason, where neither cache nor network has them.
     session.run("conformance", "templates", "fetch", success_codes=[0, 2])
     # So do those on engines that are not installed; these need Node.js and npm.
     session.run("conformance", "engines", "fetch", success_codes=[0, 2])
-    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", *chosen, *session.posargs)
 
 
 @nox.session

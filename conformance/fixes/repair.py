@@ -20,7 +20,7 @@ TRIALS = 500  # random cases for each trial; the whole budget judges the result
 _WITNESSES = 3  # cases for each rule, however rare, that every trial includes
 _ROUNDS = 3
 _EDITED = 2  # cases of each rule that edits are read off
-_MOST_EDITS = 200  # edits that are looked at; each costs a compilation
+_MOST_EDITS = 100  # edits that are looked at; each costs a compilation
 _MORE = 25  # cases of either seed that join the trials when a proof fails
 
 # Is told what is being done: a sentence for each step.

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from choosy_engine import Choosy, Picky, Squeezing
 
 from conformance.campaign.check import check
@@ -67,11 +68,13 @@ def test_an_engine_that_cannot_compile_the_template_does_not_hide_the_others() -
     assert picky.cases.crashed == picky.cases.total > 0
 
 
+@pytest.mark.long
 def test_jobs_do_not_change_what_several_engines_give() -> None:
     one, two = (judged("jinja2", Choosy.name, cases=600, jobs=jobs).targets[0] for jobs in (1, 2))
     assert one == two
 
 
+@pytest.mark.long
 def test_the_matrix_is_the_same_again_and_names_every_engine() -> None:
     report = judged("jinja2", Squeezing.name, Choosy.name)
     text = engines_markdown(report)

@@ -171,6 +171,7 @@ def test_a_terminal_without_colours_gets_none(plain: dict[str, str], place: Path
     assert b"\x1b[3" not in written, "no colour"
 
 
+@pytest.mark.long
 def test_of_a_hundred_targets_three_cannot_be_read(run: Run, place: Path):
     for number in range(97):
         (place / f"t{number}.jinja").write_text(f"{{#- {number} -#}}{NO_HARMONY}", encoding="utf-8")

@@ -76,6 +76,7 @@ def test_a_small_repair(run: Run, snapshot: SnapshotAssertion) -> None:
     assert run("check", "fixed.jinja", "--seed", 9, *FEW).code == 0
 
 
+@pytest.mark.long
 def test_what_is_not_repaired_is_told_with_reasons(
     run: Run, place: Path, snapshot: SnapshotAssertion
 ) -> None:
@@ -87,6 +88,7 @@ def test_what_is_not_repaired_is_told_with_reasons(
     assert not Path("fixed.jinja").exists()
 
 
+@pytest.mark.long
 def test_a_rule_without_a_fix_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "FIXES", Registry("fix", "nowhere"))
     Path("twice.jinja").write_text(TWICE, encoding="utf-8")
@@ -107,6 +109,7 @@ def test_the_output_is_a_patch(run: Run, place: Path) -> None:
         assert Path("no-final.jinja").read_bytes() == Path("fixed.jinja").read_bytes()
 
 
+@pytest.mark.long
 def test_a_terminal_gets_no_control_characters(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +148,7 @@ def test_an_output_that_is_no_file_stays_what_it_is(run: Run, place: Path) -> No
     assert (place / "pipe").is_fifo()
 
 
+@pytest.mark.long
 def test_an_output_that_is_a_link_stays_one_and_keeps_its_mode(run: Run, place: Path) -> None:
     (place / "kept.jinja").write_text("old", encoding="utf-8")
     (place / "kept.jinja").chmod(0o600)
@@ -155,6 +159,7 @@ def test_an_output_that_is_a_link_stays_one_and_keeps_its_mode(run: Run, place: 
     assert (place / "kept.jinja").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.long
 def test_a_name_with_blanks_and_quotes_goes_through_patch(run: Run, place: Path) -> None:
     for name in ("my chat.jinja", 'a "b".jinja'):
         (place / name).write_text(NO_FINAL, encoding="utf-8")
@@ -216,6 +221,7 @@ def test_findings_of_the_package_count(run: Run, place: Path) -> None:
     assert Path("fixed.jinja").read_text("utf-8") == REFERENCE
 
 
+@pytest.mark.long
 def test_only_some_rules_and_all_shapes(run: Run, place: Path) -> None:
     both = NEWLINES.replace(FINAL, FINAL.replace("<|channel|>final", ""))
     (place / "both.jinja").write_text(both, encoding="utf-8")

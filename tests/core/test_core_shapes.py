@@ -299,6 +299,7 @@ def test_no_name_draws_what_it_always_drew() -> None:
     assert drawn[22:] == ["hf+empty-content+ids+names", "openai+empty-content+names"]
 
 
+@pytest.mark.long
 def test_what_clients_do_now_and_then_is_drawn_rarely() -> None:
     drawn = [draw(shapes(), index).name for index in range(2_000)]
     rare = {name: drawn.count(name) for name in set(drawn) if name.endswith(("+empty-calls", "+parts"))}

@@ -89,7 +89,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", _with_blocks(), ids=_named)
+def _now_and_then(page: Path) -> object:
+    """Every command of a page starts Python and its workers: the longer pages run with the long tests."""
+    short = {"README.md", "reading-a-report.md", "kernels.md"}
+    return (
+        page if page.name in short and page.parent != EXAMPLE else pytest.param(page, marks=pytest.mark.long)
+    )
+
+
+@pytest.mark.parametrize("page", [_now_and_then(page) for page in _with_blocks()], ids=_named)
 def test_what_a_page_shows_runs(page: Path, folder: Path):
     for block in blocks(page):
         if not block.runs:

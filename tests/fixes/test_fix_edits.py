@@ -53,6 +53,7 @@ def test_two_faults_are_two_edits(runner: Runner) -> None:
     assert sorted(fix.what for fix in result.applied)[0].startswith("line ")
 
 
+@pytest.mark.long
 def test_what_no_single_edit_repairs_is_a_section_as_before(runner: Runner) -> None:
     wrong = edited(REFERENCE, "look.first_final = loop.index if", "look.first_final = loop.index0 + 30 if")
     result = repaired(runner, wrong, cases=200)
@@ -60,6 +61,7 @@ def test_what_no_single_edit_repairs_is_a_section_as_before(runner: Runner) -> N
     assert {fix.size for fix in result.applied} == {"section"}
 
 
+@pytest.mark.long
 def test_later_instructions_with_several_faults_are_repaired(runner: Runner) -> None:
     wrong = edited(
         REFERENCE,
@@ -72,6 +74,7 @@ def test_later_instructions_with_several_faults_are_repaired(runner: Runner) -> 
     assert changed_lines(wrong, result.text) < 60  # the macro that reads content, and one branch
 
 
+@pytest.mark.long
 def test_only_the_rules_that_are_wanted_are_repaired(runner: Runner) -> None:
     from conformance.fixes.repair import repair
 

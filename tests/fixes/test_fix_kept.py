@@ -64,6 +64,7 @@ def test_a_repair_keeps_it(runner: Runner, template: str) -> None:
     assert result.text == template
 
 
+@pytest.mark.long
 def test_a_section_that_would_end_it_is_refused(runner: Runner) -> None:
     """Two faults in one tag, which only the whole section mends: it is not worth the value `none`."""
     first = "{{- '\\nKnowledge cutoff: 2024-06\\nCurrent date: ' -}}"
@@ -78,6 +79,7 @@ def test_a_section_that_would_end_it_is_refused(runner: Runner) -> None:
     )
 
 
+@pytest.mark.long
 def test_objects_still_render_after_the_section_for_results(runner: Runner) -> None:
     """The template for these tests encodes all results: text has to come plain, objects have to stay JSON."""
     result = repaired(runner, WRONG, cases=30)

@@ -84,7 +84,6 @@ def test_a_prompt_that_is_written_twice() -> None:
         ("thinking-channel", "thinking in another channel was not found"),
         ("preamble-channel", "text beside calls in the channel analysis was not found"),
         ("content-type", "a marker before the content type was not found"),
-        ("later-instructions", "has a branch for later instructions"),
         ("whitespace-between-tags", "no space between tags is left"),
     ],
 )

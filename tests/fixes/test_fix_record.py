@@ -52,6 +52,7 @@ def test_nine_of_ten_rules_are_gone_and_those_first_reported_all(published: dict
         assert chosen == published["run"]["seed"] != proven
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     final = "{{- '<|start|>assistant<|channel|>final<|message|>' ~ content ~"
     chosen = [
@@ -68,7 +69,8 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     made = json.loads(one)
     broken, other, right = made["templates"]
     assert broken["rules_before"] == ["final-channel-missing"]
-    assert (broken["rules_after"], broken["applied"]) == ([], ["assistant-and-results"])
+    assert broken["rules_after"] == []
+    assert [name.startswith("line-") for name in broken["applied"]] == [True]
     assert broken["runs"][0]["before"]["rules"]["final-channel-missing"] > 0
     assert broken["runs"][0]["after"]["rules"] == {}
     assert broken["runs"][0]["after"]["right_under"]["harmony"] == 1
@@ -77,6 +79,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     assert other["rules_after"]
 
 
+@pytest.mark.long
 def test_what_is_left_is_told() -> None:
     """Where the section cannot be replaced the small fixes still do their part; the rest has a reason."""
     text = edited(WRONG, "{%- for message in rest -%}", "{%- for message in rest if message -%}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -18,21 +18,15 @@ Use = Callable[[str], None]
 
 
 @pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
+def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     """Let another text be the reference template."""
-
-    def forget() -> None:
-        for cached in (reference.variables, reference.part, reference._macro_text):
-            cached.cache_clear()
 
     def use(text: str) -> None:
         assert text != TEXT
-        forget()
         source = Source(text)
         monkeypatch.setattr(reference, "reference", lambda: source)
 
-    yield use
-    forget()
+    return use
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,7 @@ def test_a_phone_scrolls_in_one_direction_only(browser: Any, tmp_path: Path) -> 
         browser.set_window_size(1280, 1600)
 
 
+@pytest.mark.long
 def test_ten_thousand_divergences_are_shown_in_parts(browser: Any, tmp_path: Path) -> None:
     one = samples.default_comment()
     many = [replace(one, rule=f"rule-{number}", code=f"HT{number}") for number in range(10_000)]
