@@ -251,7 +251,9 @@ def test_what_a_repair_removes_is_said_and_what_that_does_to_injection() -> None
 def test_a_gguf_file(run: Run, place: Path) -> None:
     digest = write_gguf(place / "m.gguf", NO_FINAL)
     result = run("fix", "m.gguf", *FEW, "-o", "fixed.gguf")
-    assert (result.code, result.err) == (0, "")
+    # The tokens of this little file stay wrong, which no repair of the template changes.
+    assert (result.code, result.err) == (1, "")
+    assert "Not repaired HT852" in result.out
     assert "Wrote fixed.gguf" in result.out
     assert hashlib.sha256(Path("m.gguf").read_bytes()).hexdigest() == digest
     reader = gguf.GGUFReader("fixed.gguf")
@@ -268,8 +270,8 @@ def test_a_gguf_file(run: Run, place: Path) -> None:
 def test_the_template_of_a_gguf_file_as_text(run: Run, place: Path) -> None:
     write_gguf(place / "m.gguf", NO_FINAL)
     result = run("fix", "m.gguf", *FEW, "-o", "fixed.jinja")
-    assert result.code == 0
-    assert result.out.startswith("--- a/m.jinja\n")
+    assert result.code == 1
+    assert "\n--- a/m.jinja\n" in result.out
     assert Path("fixed.jinja").read_text("utf-8").startswith(REFERENCE[:40])
 
 
@@ -294,7 +296,7 @@ def test_shards(run: Run, place: Path) -> None:
     message = sentence(run("fix", first, *FEW, "-o", "fixed.gguf"))
     assert "first of 2 shards; name a file ending in -00001-of-00002.gguf" in message
     (place / "new").mkdir()
-    assert run("fix", first, *FEW, "-o", f"new/{first}").code == 0
+    assert run("fix", first, *FEW, "-o", f"new/{first}").code == 1
     assert gguf.GGUFReader(f"new/{first}").tensors[0].name == "w"
 
 
