@@ -49,7 +49,7 @@ def test_what_is_built_in_is_imported_when_asked_for_and_not_searched_among_plug
 
     monkeypatch.setattr("conformance.registry.entry_points", searched)
     assert SOURCES["file"].name == "file"
-    assert next(SOURCES.items())[0] == "wheel"
+    assert next(SOURCES.items())[0] == "standard-input"
 
 
 def test_what_the_precision_track_shares_needs_no_other_package() -> None:
