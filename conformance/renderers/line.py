@@ -63,6 +63,9 @@ def choices(profile: Profile) -> Choices:
     values: dict[str, Any] = {
         name: getattr(profile, name) for name in Choices.__struct_fields__ if name != "name"
     }
+    # msgspec omits defaults by identity, and a profile may hold other objects of the same words.
+    own = {each.name: each.default for each in msgspec.structs.fields(Choices)}
+    values = {name: own[name] if value == own[name] else value for name, value in values.items()}
     for known in profiles().values():
         if all(getattr(known, name) == value for name, value in values.items()):
             return Choices(name=known.name, **values)
