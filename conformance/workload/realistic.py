@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 from conformance.conversation import (
@@ -32,9 +33,13 @@ _SENTENCE = re.compile(r"[A-Z][^.\n]{15,200}\.")
 _MOST_TOOLS = 60
 
 
-@lru_cache(maxsize=1)
 def loaded() -> Sources:
     """Return the material of the cached packages, read once; raises UsageError where one is missing."""
+    return _read_from(packages.folder())
+
+
+@lru_cache(maxsize=2)
+def _read_from(_folder: Path) -> Sources:
     return Sources(packages.material())
 
 
