@@ -84,7 +84,7 @@ def test_a_check_brings_its_rule(site: Path, tmp_path: Path) -> None:
 
 
 def test_a_fix(site: Path, tmp_path: Path) -> None:
-    """Two literals are wrong in one tag, so that no edit of a single one repairs it before the plug-in's fix is tried."""
+    """Two literals are wrong in one tag: no edit of a single one repairs it before the plug-in's fix is tried."""
     line = "{{- '\\nKnowledge cutoff: 2024-06\\nCurrent date: ' -}}"
     cutoff = "'\\nKnowledge cutoff: 2024\\nCurrent date: '"
     wrong = REFERENCE.replace(line, f"{{{{- {cutoff} if tools else {cutoff} -}}}}")
