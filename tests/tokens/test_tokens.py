@@ -208,7 +208,8 @@ def test_a_campaign_finds_what_an_independent_count_finds() -> None:
 
     2,500 cases on 15 templates of the catalogue by hand: none differs but where dropped thinking is kept.
     """
-    template = REFERENCE.replace("'<|start|>user<|message|>' ~", "'<|start|>user<|message|> ' ~")
+    after_user = "(':' ~ name if name else '') ~ '<|message|>"
+    template = REFERENCE.replace(f"{after_user}'", f"{after_user} '")
     assert template != REFERENCE
     seen = 0
     host = InProcessHost("jinja2")
