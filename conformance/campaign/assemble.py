@@ -16,6 +16,7 @@ from conformance.campaign.judge import Answer, Judgement, seems_harmony
 from conformance.campaign.tally import EngineTally, RefusalTally, RuleTally, Tally
 from conformance.compare.align import align, side_by_side
 from conformance.compare.base import Found
+from conformance.compare.places import MESSAGES
 from conformance.compare.structure import compare
 from conformance.compare.tokens import tokens_around
 from conformance.conversation import Case, Conversation, case_id, plain_case
@@ -57,18 +58,6 @@ _MOST_FEATURES = 6
 _PART = 4_000
 _PARSED = 500_000  # so many characters are parsed back; longer prompts are long by mistake
 
-_KINDS = {
-    "system": "system message",
-    "developer": "developer message",
-    "instructions": "later instructions",
-    "user": "user message",
-    "thinking": "thinking",
-    "preamble": "preamble",
-    "call": "tool call",
-    "result": "tool result",
-    "final": "final message",
-    "prompt": "generation prompt",
-}
 _REGIONS_OF_TOOLS = (
     "tool parameters opening property comment name body one-of type default nullable object-description "
     "tool-description namespace-close"
@@ -141,7 +130,7 @@ def region_words(found: Found) -> str:
     difference = found.difference
     if difference is None:
         return ""
-    words = [_KINDS.get(difference.block.kind, difference.block.kind)] if difference.block else ["extra text"]
+    words = [MESSAGES[difference.block.kind]] if difference.block else ["extra text"]
     in_schema = difference.path and difference.block is not None and difference.block.kind == "developer"
     if difference.region in _IN_TOOLS or in_schema:
         words.append("tools")
