@@ -17,8 +17,11 @@ def runs_elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
 
 @pytest.fixture(autouse=True)
 def no_real_use(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judge without the public sets of real use, which a developer may have in the cache and CI has not."""
-    monkeypatch.setenv("CONFORMANCE_WORKLOAD", str(tmp_path_factory.getbasetemp() / "no-workload"))
+    """Judge without the public sets of real use, which a developer may have in the cache and CI has not.
+
+    A folder for each test: one that fetches the sets leaves them to no other.
+    """
+    monkeypatch.setenv("CONFORMANCE_WORKLOAD", str(tmp_path_factory.mktemp("workload")))
 
 
 @pytest.fixture(scope="module", autouse=True)

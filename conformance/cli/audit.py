@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import enum
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -18,15 +19,20 @@ from conformance.report.terminal import TerminalWriter
 from conformance.report.visible import inert
 
 
+class Engine(enum.StrEnum):
+    """The engines whose template is followed node by node while it runs."""
+
+    TRANSFORMERS = "transformers"
+    JINJA2 = "jinja2"
+
+
 def audit(
     targets: Targets,
     examples: Annotated[
         int, typer.Option("--examples", metavar="N", help="Of how many conversations a sample is run.")
     ] = 2_000,
     seed: Seed = 0,
-    engine: Annotated[
-        Literal["transformers", "jinja2"], typer.Option("--engine", help="Engine to render with.")
-    ] = "transformers",
+    engine: Annotated[Engine, typer.Option("--engine", help="Engine to render with.")] = Engine.TRANSFORMERS,
     every: Annotated[bool, typer.Option("--every", help="List also what was seen to go either way.")] = False,
     offline: Offline = False,
 ) -> int:
@@ -37,7 +43,7 @@ def audit(
     out = TerminalWriter(new_console())
     for left in left_out:
         out.print(Text(f"left out: {inert(left.name)}: {inert(left.reason)}", "yellow"))
-    settings = Settings(cases=examples, seed=seed, engines=(engine,))
+    settings = Settings(cases=examples, seed=seed, engines=(engine.value,))
     code = EXIT_CONFORMS
     with Runner(settings) as runner:
         for template in templates:
