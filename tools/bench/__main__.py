@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     jobs = shared(template, chosen.cases, chosen.seed)
     print(
-        f"two jobs: {jobs.gain:.2f} x one ({jobs.one_s:.1f} s, {jobs.two_s:.1f} s); on two cores {jobs.most:.2f} x is the "
-        f"most there is, for judging took {jobs.judging_s:.1f} s of processor and rendering {jobs.rendering_s:.1f}",
+        f"two jobs: {jobs.gain:.2f} x one ({jobs.one_s:.1f} s, {jobs.two_s:.1f} s); on two cores {jobs.most:.2f} x is the most, "
+        f"for judging took {jobs.judging_s:.1f} s of processor and rendering {jobs.rendering_s:.1f}",
         flush=True,
     )
     with_s, without_s, rules = whole(template, chosen.cases, chosen.seed)
