@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from conformance.conversation import (
     Assistant,
     Case,
@@ -30,6 +32,7 @@ from conformance.report.model import (
     Target,
     ToolInfo,
 )
+from conformance.report.repairs import Repairs
 from conformance.rules import rule
 
 SYSTEM = (
@@ -325,3 +328,32 @@ def report(*targets: Target, complete: bool = True, left_out: list[LeftOut] | No
 def full() -> Report:
     left = [LeftOut(name="hf-model", reason="not in /home/someone/.cache/x.jinja and there is no network")]
     return report(diverging(), conforming(), never_ran(), not_harmony(), broken(), left_out=left)
+
+
+def repairs() -> Repairs:
+    """Return a record that knows the sample `diverging`."""
+    record = {
+        "run": {"profile": "harmony"},
+        "templates": [
+            {
+                "name": "openai-gpt-oss-120b",
+                "sha256": diverging().sha256,
+                "rules_before": ["a", "b"],
+                "rules_after": [],
+                "applied": ["content-parts"],
+                "runs": [
+                    {
+                        "seed": seed,
+                        "cases": cases,
+                        "before": {"right_under": {"harmony": share}},
+                        "after": ALL_RIGHT,
+                    }
+                    for seed, cases, share in ((0, 100, 0.1), (1, 300, 0.2))
+                ],
+            }
+        ],
+    }
+    return msgspec.convert(record, Repairs)
+
+
+ALL_RIGHT = {"right_under": {"harmony": 1.0}}
