@@ -41,11 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "  stages          " + ", ".join(f"{stage} {cost:.0f}" for stage, cost in spent.items()), flush=True
     )
     jobs = shared(template, chosen.cases, chosen.seed)
-    print(
-        f"two jobs: {jobs.gain:.2f} x one ({jobs.one_s:.1f} s, {jobs.two_s:.1f} s); on two cores {jobs.most:.2f} x is the most, "
-        f"for judging took {jobs.judging_s:.1f} s of processor and rendering {jobs.rendering_s:.1f}",
-        flush=True,
-    )
+    print(f"two jobs: {jobs.gain:.2f} x one, {jobs.two_s:.1f} and {jobs.one_s:.1f} s; judging took", end=" ")
+    print(f"{jobs.judging_s:.1f} s of processor, rendering {jobs.rendering_s:.1f}:", end=" ")
+    print(f"on two cores {jobs.most:.2f} x is the most", flush=True)
     with_s, without_s, rules = whole(template, chosen.cases, chosen.seed)
     print(f"check: {with_s:.1f} s, {without_s:.1f} s without shrinking, {rules} divergences", flush=True)
     if chosen.faults:
