@@ -5,6 +5,7 @@ Neither file holds times or machines: the same seed and package versions give th
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from conformance.fixes.repair import Compared, Repair, repair
 from conformance.report.cards import percent
 from conformance.report.files import write_file
 from conformance.report.markdown import cell, rounded
+from conformance.report.repairs import FILE_NAME, SCHEMA, Repaired, reference_template
 from conformance.resources import resource
 from conformance.rules import rule
 from conformance.sources import Template, catalogue
@@ -56,7 +58,9 @@ def record(chosen: Sequence[Template], *, seed: int = 0, cases: int = DEFAULT_CA
             result = repair(runner, template.text, seed=seed, cases=cases, harmony=template.harmony)
             entries.append(_entry(template, result))
     return {
-        "schema": "conformance-fixes/1",
+        "schema": SCHEMA,
+        # Fixes take their parts from it: with another one they are other fixes.
+        "reference": hashlib.sha256(reference_template().read_bytes()).hexdigest(),
         "run": {
             "seed": seed,
             "cases": cases,
@@ -118,7 +122,7 @@ def markdown(record: dict[str, Any]) -> str:
     ]
     profile = record["run"]["profile"]
     for entry in record["templates"]:
-        shares = [percent(_right(entry, word, profile)) for word in ("before", "after")]
+        shares = [percent(share) for share in msgspec.convert(entry, Repaired).right(profile)]
         counts = [str(len(entry[key])) for key in ("rules_before", "rules_after")]
         applied = ", ".join(entry["applied"]) or "none"
         lines.append(f"| {' | '.join([cell(entry['name']), *counts, *shares, applied])} |")
@@ -156,16 +160,10 @@ def _first_reported(record: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _right(entry: dict[str, Any], word: str, profile: str) -> float:
-    runs = entry["runs"]
-    right = sum(run[word]["right_under"].get(profile, 0.0) * run["cases"] for run in runs)
-    return float(right / sum(run["cases"] for run in runs))
-
-
 def write(record: dict[str, Any], folder: Path) -> None:
     """Write a record as `fixes.json` and `fixes.md` into a folder; raises UsageError when that fails."""
     text = msgspec.json.format(msgspec.json.encode(record), indent=1)
-    write_file(folder / "fixes.json", text + b"\n")
+    write_file(folder / FILE_NAME, text + b"\n")
     write_file(folder / "fixes.md", markdown(record).encode("utf-8"))
 
 

@@ -26,21 +26,30 @@ from conformance.cli.options import (
 )
 from conformance.cli.publish import keep, say_where
 from conformance.cli.runs import KEPT_RUNS, new_run_folder
-from conformance.cli.targets import all_engines, obtain_authority
-from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED
+from conformance.cli.streams import complain
+from conformance.cli.targets import all_engines, load_templates, obtain_authority
+from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE
 from conformance.oracles.authorities import DEFAULT
 from conformance.report.base import Output
 from conformance.report.engines_matrix import engines_json, engines_markdown
 from conformance.report.files import make_folder, write_file
 from conformance.report.model import LeftOut
-from conformance.report.scoreboard import scoreboard_json, scoreboard_markdown
+from conformance.report.repairs import read_repairs, reference_template
+from conformance.report.scoreboard import REFERENCE, scoreboard_json, scoreboard_markdown
 from conformance.report.site import site_files
 from conformance.report.terminal import TerminalWriter
 from conformance.sources import catalogue
+from conformance.sources.base import Provenance, Template, make_template
 from conformance.targets.base import Group
 
 
 def scoreboard(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TARGET]...", help="Templates to judge beside the catalogue, such as a .gguf."
+        ),
+    ] = None,
     engine: Engines = None,
     examples: Examples = 2000,
     seed: Seed = 0,
@@ -71,8 +80,12 @@ def scoreboard(
     make_folder(output)
     if site is not None:
         make_folder(site)
+    repairs = read_repairs()
+    beside, unread = load_templates(targets, offline=offline) if targets else ([], [])
+    for left in unread:
+        complain(left.reason)
     obtain_authority(authority, offline=offline)
-    templates, left_out = [], list(no_engine)
+    templates, left_out = [_reference(), *beside], [*no_engine, *unread]
     for fetched in catalogue.fetch(offline=offline):
         if fetched.template is not None:
             templates.append(fetched.template)
@@ -86,12 +99,18 @@ def scoreboard(
             write_file(output / "engines.json", engines_json(report))
             write_file(output / "engines.md", engines_markdown(report).encode())
         else:
-            write_file(output / "scoreboard.json", scoreboard_json(report))
-            write_file(output / "scoreboard.md", scoreboard_markdown(report).encode())
+            write_file(output / "scoreboard.json", scoreboard_json(report, repairs))
+            write_file(output / "scoreboard.md", scoreboard_markdown(report, repairs).encode())
         if site is not None:
-            for name, data in site_files(report, Output(folder=folder, console=console)):
+            for name, data in site_files(report, Output(folder=folder, console=console), repairs):
                 write_file(site / name, data, below=site)
     TerminalWriter(console).write(report, cards=False)
     say_where(console, folder)
-    code = max(exit_code(report, "never"), EXIT_UNJUDGED if no_engine else EXIT_CONFORMS)
-    return max(code, EXIT_UNJUDGED) if cut_short(report, settings) else code
+    codes = [exit_code(report, "never"), EXIT_USAGE if unread else EXIT_CONFORMS]
+    return max(*codes, EXIT_UNJUDGED if no_engine or cut_short(report, settings) else EXIT_CONFORMS)
+
+
+def _reference() -> Template:
+    """Return this project's own template, which shows that conformance is possible."""
+    path = reference_template()
+    return make_template(REFERENCE, path.read_bytes(), Provenance("file", path.name), harmony=True)

@@ -15,6 +15,7 @@ from conformance.report.cards import percent
 from conformance.report.files import to_json
 from conformance.report.markdown import cell, conversation, no_paths, rounded
 from conformance.report.model import Divergence, Report, Target
+from conformance.report.repairs import Repairs
 from conformance.report.severities import weight
 from conformance.report.verdicts import best_profile, judged_by, not_harmony, verdict
 from conformance.report.visible import inert
@@ -22,19 +23,21 @@ from conformance.report.visible import inert
 SCHEMA = "conformance-scoreboard/1"
 
 _DECIDING = ("transformers", "jinja2")
+REFERENCE = "reference-template"
+"""The name of this project's own template on the scoreboard."""
 
 
-def scoreboard_json(report: Report) -> bytes:
-    """Return the scoreboard as indented JSON in UTF-8."""
-    return msgspec.json.format(to_json(_data(report)), indent=2) + b"\n"
+def scoreboard_json(report: Report, repairs: Repairs | str) -> bytes:
+    """Return the scoreboard as indented JSON in UTF-8, with what is recorded of repairs or why nothing is."""
+    return msgspec.json.format(to_json(_data(report, repairs)), indent=2) + b"\n"
 
 
-def scoreboard_markdown(report: Report) -> str:
+def scoreboard_markdown(report: Report, repairs: Repairs | str) -> str:
     """Return the scoreboard as Markdown; whatever a template or a conversation wrote is inert in it."""
-    return "\n".join(_markdown(report)) + "\n"
+    return "\n".join(_markdown(report, repairs)) + "\n"
 
 
-def _data(report: Report) -> dict[str, Any]:
+def _data(report: Report, repairs: Repairs | str) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "tool": report.tool.name,
@@ -48,12 +51,13 @@ def _data(report: Report) -> dict[str, Any]:
             "layout_failures": report.run.layout_failures,
             "workload": report.run.workload,
         },
-        "templates": [_target_data(target) for target in ranked(report)],
+        "repairs": repairs if isinstance(repairs, str) else {"profile": repairs.profile},
+        "templates": [_target_data(target, repairs) for target in ranked(report)],
         "left_out": [{"name": name, "reason": reason} for name, reason in _left_out(report)],
     }
 
 
-def _target_data(target: Target) -> dict[str, Any]:
+def _target_data(target: Target, repairs: Repairs | str) -> dict[str, Any]:
     data: dict[str, Any] = {
         "name": no_paths(target.name),
         "sha256": target.sha256,
@@ -67,12 +71,55 @@ def _target_data(target: Target) -> dict[str, Any]:
         "right_under": dict(sorted(target.right_under.items())),
         "right_under_readings": target.right_under_readings,
         "workload": target.workload,
+        "repaired": _repaired_data(target, repairs),
         "unclassified_share": rounded(target.unclassified_share),
         "branches_never_run": target.coverage.branches_never_run,
     }
     if target.harmony:
         data["rules"] = [_rule_data(divergence) for divergence in _by_share(target)]
     return data
+
+
+def _repaired_data(target: Target, repairs: Repairs | str) -> dict[str, Any] | None:
+    found = None if isinstance(repairs, str) else repairs.of(target.sha256)
+    if found is None or isinstance(repairs, str):
+        return None
+    before, after = found.right(repairs.profile)
+    return {
+        "seeds": [run.seed for run in found.runs],
+        "conversations": found.cases,
+        "right_before": rounded(before),
+        "right_after": rounded(after),
+        "rules_before": len(found.rules_before),
+        "rules_after": len(found.rules_after),
+        "fixes": found.applied,
+    }
+
+
+def repaired_words(target: Target, repairs: Repairs | str) -> str:
+    """Return what `fix` makes of a template as shares before and after, empty where that is not recorded."""
+    found = None if isinstance(repairs, str) else repairs.of(target.sha256)
+    if found is None or isinstance(repairs, str):
+        return ""
+    before, after = found.right(repairs.profile)
+    left = f", {len(found.rules_after)} rules left" if found.rules_after else ""
+    return f"{percent(before)} → {percent(after)}{left}"
+
+
+def repairs_words(report: Report, repairs: Repairs | str) -> str:
+    """Return in a sentence what the column of repairs is and was measured on, or why it is empty."""
+    if isinstance(repairs, str):
+        return f"Nothing is said of repairs: {repairs}."
+    ours = [found for target in report.targets if (found := repairs.of(target.sha256)) is not None]
+    if not ours:
+        return "Nothing is said of repairs: no template here is on the record."
+    counts, seeds = {found.cases for found in ours}, {run.seed for found in ours for run in found.runs}
+    cases = f"{min(counts):,}" if len(counts) == 1 else f"{min(counts):,} to {max(counts):,}"
+    named = " and ".join(str(seed) for seed in sorted(seeds))
+    return (
+        f"Repaired: the same share before and after conformance fix, on {cases} conversations of seeds {named} "
+        f"under {repairs.profile}, as reports/fixes.md records it."
+    )
 
 
 def _rule_data(divergence: Divergence) -> dict[str, Any]:
@@ -94,7 +141,7 @@ def _rule_data(divergence: Divergence) -> dict[str, Any]:
     }
 
 
-def _markdown(report: Report) -> Iterator[str]:
+def _markdown(report: Report, repairs: Repairs | str) -> Iterator[str]:
     profile = report.run.profile
     yield "# Scoreboard: public gpt-oss chat templates against Harmony"
     yield ""
@@ -111,6 +158,13 @@ def _markdown(report: Report) -> Iterator[str]:
         )
     elif used is not None and used.missing:
         yield from ("", f"**No shares of real use: {cell(no_paths(used.missing))}**")
+    yield from ("", cell(repairs_words(report, repairs)))
+    if any(target.name == REFERENCE for target in report.targets):
+        yield ""
+        yield (
+            f"`{REFERENCE}` is this project's own ([what it is](../docs/reference-template.md)); it shows that "
+            "conformance is possible."
+        )
     yield ""
     versions = ", ".join(f"{name} {version}" for name, version in _packages(report).items())
     judged = f", judged by {cell(words)}" if (words := authority_words(report)) else ""
@@ -124,11 +178,11 @@ def _markdown(report: Report) -> Iterator[str]:
         yield "**Incomplete: the run was ended early.**"
     yield ""
     shares = f"Identical under {cell(profile)} | Identical in real use | Best profile | Under cited readings"
-    yield f"| Template | SHA-256 | Conversations | {shares} | Rules | Verdict |"
-    yield "|---|---|--:|--:|--:|--:|--:|--:|---|"
+    yield f"| Template | SHA-256 | Conversations | {shares} | Rules | Repaired | Verdict |"
+    yield "|---|---|--:|--:|--:|--:|--:|--:|--:|---|"
     best_first = ranked(report)
     for target in best_first:
-        yield _row(target, profile)
+        yield _row(target, profile, repairs)
     left = list(_left_out(report))
     if left:
         yield from ("", "## Left out", "")
@@ -139,8 +193,10 @@ def _markdown(report: Report) -> Iterator[str]:
             yield from _rules(target)
 
 
-def _row(target: Target, profile: str) -> str:
+def _row(target: Target, profile: str, repairs: Repairs | str) -> str:
     name = cell(no_paths(target.name))
+    if target.source.get("kind") == "gguf":
+        name += "<br>GGUF metadata"
     for alias in target.aliases:
         name += f"<br>= {cell(no_paths(alias))}"
     judged = target.harmony and target.cases.total > 0
@@ -157,6 +213,7 @@ def _row(target: Target, profile: str) -> str:
         f"{percent(best[1])} {cell(best[0])}" if judged and best else "",
         percent(target.right_under_readings) if judged and target.right_under_readings is not None else "",
         f"{len({found.rule for found in target.divergences}):,}" if judged else "",
+        repaired_words(target, repairs) if judged else "",
         cell(words),
     ]
     return f"| {' | '.join(cells)} |"

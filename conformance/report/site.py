@@ -17,7 +17,8 @@ from conformance.report.cards import percent
 from conformance.report.html import write_html
 from conformance.report.markdown import no_paths
 from conformance.report.model import Report, Target
-from conformance.report.scoreboard import authority_words, ranked
+from conformance.report.repairs import Repairs
+from conformance.report.scoreboard import authority_words, ranked, repaired_words, repairs_words
 from conformance.report.verdicts import not_harmony, verdict
 from conformance.report.visible import inert
 
@@ -27,12 +28,12 @@ body{margin:0 auto;max-width:60rem;padding:1.5rem 1.25rem;font:1rem/1.55 system-
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.5rem .7rem .5rem 0;border-bottom:1px solid var(--line)}
 td.number{text-align:right;
-font-variant-numeric:tabular-nums;white-space:nowrap}p,th{color:var(--soft)}th,td.number,td+td{overflow-wrap:normal}th:nth-child(n+2):nth-child(-n+5){text-align:right}img{vertical-align:middle}"""
+font-variant-numeric:tabular-nums;white-space:nowrap}p,th{color:var(--soft)}th,td.number,td+td{overflow-wrap:normal}th:nth-child(n+2):nth-child(-n+6){text-align:right}img{vertical-align:middle}"""
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'"
 _COLOURS = ((1.0, "#2a7d4f"), (0.9, "#6b7f1e"), (0.5, "#a06a00"), (0.0, "#b3261e"))
 
 
-def site_files(report: Report, output: Output) -> Iterator[tuple[str, bytes]]:
+def site_files(report: Report, output: Output, repairs: Repairs | str) -> Iterator[tuple[str, bytes]]:
     """Yield the files of the site by their paths in it: `index.html`, `NAME.html` and `badges/NAME.svg`."""
     names = file_names(report)
     for target in report.targets:
@@ -40,7 +41,7 @@ def site_files(report: Report, output: Output) -> Iterator[tuple[str, bytes]]:
         alone = replace(report, targets=[replace(target, name=no_paths(target.name))], left_out=[])
         yield f"{name}.html", write_html(alone, output)
         yield f"badges/{name}.svg", badge(target, report.run.profile).encode()
-    yield "index.html", _index(report, names).encode()
+    yield "index.html", _index(report, names, repairs).encode()
 
 
 def file_names(report: Report) -> dict[tuple[str, str], str]:
@@ -76,9 +77,12 @@ def badge(target: Target, profile: str) -> str:
     )
 
 
-def _index(report: Report, names: dict[tuple[str, str], str]) -> str:
+def _index(report: Report, names: dict[tuple[str, str], str], repairs: Repairs | str) -> str:
     profile = report.run.profile
-    rows = "\n".join(_row(target, profile, names[target.name, target.sha256]) for target in ranked(report))
+    rows = "\n".join(
+        _row(target, profile, names[target.name, target.sha256], repairs) for target in ranked(report)
+    )
+    repaired = escape(inert(no_paths(repairs_words(report, repairs))))
     judged = inert(f"Judged by {authority_words(report)}, profile {profile}, seed {report.run.seed}.")
     left = "".join(
         f"<li>{escape(inert(no_paths(one.name)))}: {escape(inert(no_paths(one.reason)))}</li>"
@@ -92,9 +96,10 @@ def _index(report: Report, names: dict[tuple[str, str], str]) -> str:
 <body><h1>Chat templates for gpt-oss against Harmony</h1>
 <p>How many generated stress conversations each public template renders exactly as OpenAI's library does.
 {escape(judged)}</p>
+<p>{repaired}</p>
 <table><thead><tr><th scope="col">Template</th><th scope="col">Identical</th>
 <th scope="col">In real use</th><th scope="col">Under cited readings</th>
-<th scope="col">Rules</th><th scope="col">Badge</th></tr></thead>
+<th scope="col">Rules</th><th scope="col">Repaired</th><th scope="col">Badge</th></tr></thead>
 <tbody>
 {rows}
 </tbody></table>
@@ -103,7 +108,7 @@ def _index(report: Report, names: dict[tuple[str, str], str]) -> str:
 """
 
 
-def _row(target: Target, profile: str, name: str) -> str:
+def _row(target: Target, profile: str, name: str, repairs: Repairs | str) -> str:
     shown, words = inert(no_paths(target.name)), inert(no_paths(verdict(target, profile)))
     read, used = target.right_under_readings, target.workload
     if target.harmony and target.cases.total > 0:
@@ -112,10 +117,11 @@ def _row(target: Target, profile: str, name: str) -> str:
             "" if used is None else percent(used.right_under.get(profile, 0.0)),
             "" if read is None else percent(read),
             f"{len({found.rule for found in target.divergences}):,}",
+            repaired_words(target, repairs),
         )
         numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
     else:
-        numbers = f'<td colspan="4">{escape(inert(no_paths(not_harmony(target))))}</td>'
+        numbers = f'<td colspan="5">{escape(inert(no_paths(not_harmony(target))))}</td>'
     return (
         f'<tr><td><a href="{name}.html">{escape(shown)}</a></td>{numbers}'
         f'<td><img src="badges/{name}.svg" alt="{escape(words)}"></td></tr>'

@@ -36,7 +36,7 @@ def gaps() -> Report:
     return replace(report, run=replace(report.run, unanswered={CRASH: 3}, layout_failures=1))
 
 
-@pytest.mark.parametrize("write", [terminal, markdown, scoreboard_markdown])
+@pytest.mark.parametrize("write", [terminal, markdown, lambda report: scoreboard_markdown(report, "")])
 def test_gaps_of_the_authority_are_told(gaps: Report, write) -> None:
     told = write(gaps)
     assert f"no answer on 3 conversations, which judged nobody: {CRASH}" in told
@@ -57,11 +57,11 @@ def test_the_machine_readable_ones_say_it_too(gaps: Report, tmp_path: Path) -> N
     assert set(report["authority"]) >= {"name", "version", "distribution", "sha256"}
     assert report["run"]["unanswered"] == {CRASH: 3}
     # What differs from platform to platform is not in what is published.
-    assert "sha256" not in json.loads(scoreboard_json(gaps))["authority"]
+    assert "sha256" not in json.loads(scoreboard_json(gaps, ""))["authority"]
 
 
 def test_nobody_judged_where_nothing_was_compared() -> None:
     report = replace(samples.report(samples.conforming()), authority=None)
     assert "judged by" not in terminal(report)
     assert "Judged without an authority" in markdown(report)
-    assert json.loads(scoreboard_json(report))["authority"] is None
+    assert json.loads(scoreboard_json(report, ""))["authority"] is None

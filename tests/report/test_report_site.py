@@ -21,7 +21,7 @@ EVIL = "</a><script>window.hacked=1</script>../../x"
 
 
 def made() -> dict[str, bytes]:
-    return dict(site_files(samples.full(), Output(folder=Path("unused"))))
+    return dict(site_files(samples.full(), Output(folder=Path("unused")), samples.repairs()))
 
 
 class _Links(HTMLParser):
@@ -43,6 +43,7 @@ def test_every_template_has_a_page_and_a_badge_and_all_links_lead_to_a_file():
     links.feed(files["index.html"].decode())
     assert len(links.found) >= len(targets)
     assert set(links.found) <= set(files)
+    assert "17.5 % → 100 %" in files["index.html"].decode()
 
 
 def test_badges_are_images_that_say_the_share():
@@ -67,7 +68,7 @@ def test_file_names_are_plain_and_never_the_same():
 
 def test_a_hostile_name_is_text(tmp_path: Path):
     report = replace(samples.full(), targets=[replace(samples.diverging(), name=EVIL)])
-    files = dict(site_files(report, Output(folder=tmp_path)))
+    files = dict(site_files(report, Output(folder=tmp_path), samples.repairs()))
     links = _Links()
     links.feed(files["index.html"].decode())
     assert "script" not in links.tags
