@@ -29,7 +29,8 @@ _MOST_HANDED = 400  # characters of what the template was handed
 _SEEN = 4  # so many names of features, engines or rules are listed
 _NARROW = 60  # columns below which things stand one under the other
 _TEXT_WIDTH = 100  # wider lines of prose are hard to read
-_WITHOUT_LINES = ("server", "renderer")  # kinds of sources that hold no template of which a line could be named
+# Kinds of sources that hold no template of which a line could be named.
+_WITHOUT_LINES = ("server", "renderer")
 _EXCERPT_WIDTH = 100
 
 
