@@ -178,6 +178,8 @@ class _Campaign:
 
     def run(self, begin: float) -> None:
         settings = self.runner.settings
+        if settings.workload is not None and settings.jobs == 1:
+            settings.workload.load()  # while the engines load
         for number, target in enumerate(self.judged):
             try:
                 self.runner.compile_check(target)

@@ -38,6 +38,9 @@ COMMANDS = {
     "requests": Command(
         "conformance.cli.requests:requests", "Judge logged requests as they were sent, one body on each line."
     ),
+    "report": Command(
+        "conformance.cli.report:report", "Show kept reports again, in any format; a precision run's too."
+    ),
     "replay": Command("conformance.cli.replay:replay", "Show a reported case again."),
     "fix": Command(
         "conformance.cli.fix:fix",

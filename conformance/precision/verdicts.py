@@ -1,9 +1,28 @@
-"""The words of the precision track: stages, verdicts, modes."""
+"""The words of the precision track: kinds of input, stages, verdicts."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
+REGIMES = (
+    "gaussian",
+    "outlier-channels",
+    "spike",
+    "subnormals",
+    "low-gates",
+    "cancelling-sums",
+    "scale-edges",
+    "scale-top",
+    "scale-beyond",
+    "router-ties",
+    "one-expert",
+    "empty-experts",
+    "1-token",
+    "2-tokens",
+    "17-tokens",
+    "outlier-rows",
+)
+"""The kinds of input by name, for those who read reports without torch; `model/regimes.py` makes them."""
 STAGES = ("dequant", "router", "gate_up", "swiglu", "down", "combine", "residual")
 
 

@@ -24,6 +24,7 @@ from conformance.report.excerpt import excerpt, parting, token_excerpt
 from conformance.report.files import to_json
 from conformance.report.issues import issues, repository
 from conformance.report.model import Divergence, Report, Target, Token
+from conformance.report.precision_page import precision_page
 from conformance.report.property_card import LABELS
 from conformance.report.property_card import again as own_target
 from conformance.report.severities import SEVERITIES, weight
@@ -32,6 +33,7 @@ from conformance.report.visible import MARK_STYLE, TOKEN_STYLE, inert, units
 from conformance.rules.base import loss_of
 from conformance.rules.impacts import IMPACTS
 
+TRACK = "// precision.js"  # where the script of the precision track belongs
 _WIDTH = 240  # cells of either text on a card
 _AROUND = 3  # lines of the template shown before and after the offending one
 _MOST_TEXT = 4000  # of one message in a conversation
@@ -47,21 +49,24 @@ _KINDS = {TOKEN_STYLE: "token", MARK_STYLE: "mark"}
 def write_html(report: Report, output: Output) -> bytes:
     """Return the report as one HTML file."""
     folder = files(__package__).joinpath("page")
-    page, style, script = (
-        folder.joinpath(name).read_text("utf-8") for name in ("page.html", "style.css", "app.js")
-    )
+    names = ("page.html", "style.css", "precision.js", "app.js")
+    page, style, track, app = (folder.joinpath(name).read_text("utf-8") for name in names)
+    script = app.replace(TRACK, track)
     data = _for_script(to_json(_data(report)).decode())
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "base-uri 'none'; form-action 'none'"
     )
     problems = [f"{inert(left.name)} was not judged: {inert(left.reason)}" for left in report.left_out]
-    if not report.run.complete:
+    if not report.run.complete and not _only_precision(report):
         problems.insert(0, f"Incomplete: the run ended early, after {report.run.cases:,} conversations.")
     text = Page(page).substitute(
         policy=escape(policy),
         title=escape(f"Conformance: {_headline(report)}"),
         style=style,
+        kicker="MoE precision against float32"
+        if _only_precision(report)
+        else "Chat templates against OpenAI’s Harmony",
         headline=escape(_headline(report)),
         judged=escape("; ".join(inert(line) for line in judged_by(report)) or _judged(report)),
         problems="".join(f'<p class="problem">{escape(problem)}</p>' for problem in problems),
@@ -87,7 +92,14 @@ def _passes(target: Target) -> bool:
     return target.verdict == "conforms" if target.passes is None else target.passes
 
 
+def _only_precision(report: Report) -> bool:
+    return report.precision is not None and not report.targets
+
+
 def _headline(report: Report) -> str:
+    if _only_precision(report):
+        found = precision_page(report.precision) or {}
+        return str(found.get("problem") or f"Precision: {found['verdict']}")
     if not report.targets:
         return "Nothing was judged"
     if len(report.targets) == 1:
@@ -98,12 +110,15 @@ def _headline(report: Report) -> str:
 
 
 def _judged(report: Report) -> str:
+    if _only_precision(report):
+        return ""
     return f"Profile {inert(report.run.profile)}, seed {report.run.seed}"
 
 
 def _footer(report: Report) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in sorted(report.environment.packages.items()))
-    tool = f"{report.tool.name} {report.tool.version}, profile {report.run.profile}, seed {report.run.seed}"
+    profile = "" if _only_precision(report) else f", profile {report.run.profile}"
+    tool = f"{report.tool.name} {report.tool.version}{profile}, seed {report.run.seed}"
     return inert(f"{tool}; Python {report.environment.python}; {packages}")
 
 
@@ -133,7 +148,7 @@ def _data(report: Report) -> dict[str, Any]:
             for target in report.targets
             if target.coverage.branches_never_run
         ],
-        "precision": list(_precision(report.precision)),
+        "precision": precision_page(report.precision),
     }
 
 
@@ -369,15 +384,3 @@ def _matrix(report: Report, shapes: list[str]) -> Iterator[dict[str, Any]]:
             counts = [sum(shape in found.shapes for found in here) for shape in shapes]
             share = "" if right is None else percent(right)
             yield {"target": inert(target.name), "engine": inert(engine), "right": share, "counts": counts}
-
-
-def _precision(precision: dict[str, Any] | None) -> Iterator[list[str]]:
-    """Yield the rows of the precision track as text, the heads first, where that track ran."""
-    rows = (precision or {}).get("rows") or []
-    heads = [
-        name for name in ("path", "dtype", "stage", "regime", "verdict") if any(name in row for row in rows)
-    ]
-    if rows and heads:
-        yield heads
-        for row in rows:
-            yield [inert(str(row.get(name, "")), 100) for name in heads]

@@ -14,8 +14,10 @@ import jsonschema
 import pytest
 from cli_helpers import FAST
 from command_line import Run
+from report import samples
 
 from conformance.report.events import read_events
+from conformance.report.json_file import write
 
 
 @pytest.mark.parametrize("template", ["right", "newlines", "other"])
@@ -135,3 +137,42 @@ def test_a_killed_run_is_truncated_and_its_workers_end(place: Path, options: tup
     child.communicate(timeout=60)
     assert read_events(place / "o").truncated
     _nobody_left(child.pid)
+
+
+def test_a_kept_report_is_shown_again_in_another_format(run: Run) -> None:
+    run("check", "newlines.jinja", *FAST, "--output", "o")
+    shown = run("report", "o", "--format", "markdown", "--format", "html=page.html")
+    assert shown.code == 1
+    assert "HT301" in shown.out or "instructions-trailing-newlines" in shown.out
+    assert Path("page.html").read_bytes().startswith(b"<!doctype html>")
+    assert run("report").code == 1, "the newest run"
+
+
+def test_a_precision_run_stands_beside_or_alone(run: Run) -> None:
+    write(samples.report(samples.conforming()), Path("o"))
+    Path("precision.json").write_text(json.dumps(samples.precision()), encoding="utf-8")
+    shown = run("report", "o", "precision.json", "--format", "html=page.html", "--format", "terminal")
+    assert shown.code == 1, "the precision run has a surprise"
+    assert "Reproduce with: conformance precision --preset tiny" in shown.out
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "alpha is 1.7" in page
+    assert "gpt-oss" in page
+    assert "nothing was judged" not in run("report", "precision.json").out.lower()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (("nowhere",), "nowhere"),
+        (("o", "o"), "both reports of judged targets"),
+        (("bad.json",), "broken precision report"),
+        (("right.jinja",), "is not a report"),
+    ],
+)
+def test_what_is_no_report_is_one_sentence(run: Run, files: tuple[str, ...], said: str) -> None:
+    write(samples.report(samples.conforming()), Path("o"))
+    Path("bad.json").write_text(json.dumps({**samples.precision(), "rows": [{"path": 1}]}), encoding="utf-8")
+    shown = run("report", *files)
+    assert shown.code == 2
+    assert said in shown.err
+    assert shown.err.count("\n") == 1

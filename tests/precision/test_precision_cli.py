@@ -18,8 +18,9 @@ from rich.console import Console  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from conformance.errors import UsageError  # noqa: E402
-from conformance.precision import cli  # noqa: E402
+from conformance.precision import cli, verdicts  # noqa: E402
 from conformance.precision.config import SHORT, Config, command  # noqa: E402
+from conformance.precision.model import regimes  # noqa: E402
 from conformance.precision.report import PrecisionReport, Row  # noqa: E402
 from conformance.precision.run.run import run  # noqa: E402
 from conformance.precision.view.terminal import render  # noqa: E402
@@ -169,6 +170,10 @@ def test_the_command_that_gives_a_run_again_is_recorded():
     assert command(SHORT) == "conformance precision --short"
 
 
+def test_the_kinds_of_input_are_named_alike_with_and_without_torch():
+    assert tuple(regimes.REGIMES) == verdicts.REGIMES
+
+
 def test_a_finding_names_the_command_that_shows_it_again():
     done = _invoke(
         "--preset", "tiny", "--path", "policy-all-float16", "--regime", "outlier-rows", "--depth", "0", "--seed", "4",
@@ -176,8 +181,8 @@ def test_a_finding_names_the_command_that_shows_it_again():
     )  # fmt: skip
     assert done.exit_code == 1
     again = (
-        "Again: conformance precision --preset tiny --path policy-all-float16 --regime outlier-rows --tokens 32 "
-        "--seed 4 --depth 0 --device cpu"
+        "Reproduce with: conformance precision --preset tiny --path policy-all-float16 --regime outlier-rows "
+        "--tokens 32 --seed 4 --depth 0 --device cpu"
     )
     assert again in done.output
 

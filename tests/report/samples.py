@@ -357,3 +357,43 @@ def repairs() -> Repairs:
 
 
 ALL_RIGHT = {"right_under": {"harmony": 1.0}}
+
+
+def precision(name: str = "mine.py:moe") -> dict[str, Any]:
+    """Return a precision run of two paths with one surprise; `name` is that of the second path."""
+    rows = [
+        {
+            "path": "torch-float32", "dtype": "float32", "stage": "down", "regime": "gaussian", "mode": "isolated",
+            "verdict": "EXACT",
+        },
+        {
+            "path": name, "dtype": "float16", "stage": "down", "regime": "gaussian", "mode": "chained",
+            "verdict": "FAIL", "expected": False, "reason": "alpha is 1.7", "metrics": {"worst_token": 3},
+        },
+        {
+            "path": name, "dtype": "float16", "stage": "residual", "regime": "outlier-rows", "mode": "chained",
+            "verdict": "OVERFLOW@residual", "reason": "as float16 must",
+        },
+    ]  # fmt: skip
+    return {
+        "schema": "conformance-precision/1",
+        "environment": {"device": {"kind": "cpu", "name": "CPU", "note": "no GPU"}, "flags": {"x": True}},
+        "run": {"preset": "tiny", "weights": "synthetic", "tokens": 32, "seed": 0, "kernels": [name]},
+        "rows": rows,
+        "depth": [
+            {
+                "path": path, "error": error, "peak": [10.0, 1000.0, 90000.0], "verdict": "PASS", "expected": True,
+                "ratio_to_twin": 1.0, "flipped": [0.0, 0.0, 0.1],
+            }
+            for path, error in (("torch-float32", [1e-7, 2e-7, 4e-7]), (name, [1e-3, 2e-3, "inf"]))
+        ],
+        "histograms": {"edges": [0, 0.5, 1, 2], "paths": {"torch-float32": [9, 1, 0], name: [1, 5, 4]}},
+        "policies": [
+            {
+                "policy": "all-float16", "claim": "enough", "nonfinite": {"down": 0, "combine": 0, "residual": 1},
+                "holds": False,
+            }
+        ],
+        "complete": True,
+        "command": "conformance precision --preset tiny",
+    }  # fmt: skip

@@ -121,7 +121,7 @@ def test_accessibility(dark: bool, tmp_path: Path) -> None:
     if isinstance(driver, str):
         pytest.skip(driver)
     try:
-        show(driver, tmp_path / "x.html", samples.full())
+        show(driver, tmp_path / "x.html", replace(samples.full(), precision=samples.precision()))
         assert driver.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches") is dark
         driver.execute_script(source)
         found = driver.execute_async_script("axe.run().then(arguments[0])")
@@ -137,7 +137,7 @@ def test_accessibility(dark: bool, tmp_path: Path) -> None:
 def test_a_phone_scrolls_in_one_direction_only(browser: Any, tmp_path: Path) -> None:
     browser.set_window_size(500, 900)
     try:
-        show(browser, tmp_path / "x.html", samples.full())
+        show(browser, tmp_path / "x.html", replace(samples.full(), precision=samples.precision()))
         assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     finally:
         browser.set_window_size(1280, 1600)
@@ -194,3 +194,41 @@ def test_what_was_handed_over_and_tokens_are_made_when_they_are_opened(browser: 
     assert "200006" in text
     assert '"role":"user"' in text
     assert browser.execute_script("return window.hacked") is None
+
+
+def test_a_precision_run_has_its_matrix_findings_plots_and_tables(browser: Any, tmp_path: Path) -> None:
+    report = replace(samples.full(), targets=[], left_out=[], precision=samples.precision())
+    show(browser, tmp_path / "x.html", report)
+    text = browser.execute_script("return document.body.innerText")
+    for said in (
+        "MoE precision against float32", "Precision: 3 results judged, 1 unexpected", "✗ 3 results judged",
+        "What nobody could expect", "alpha is 1.7", "conformance precision --preset tiny --kernel mine.py:moe",
+        "What the declared formats imply: 1", "mine.py:moe (overflows at layer 2)", "policies on outlier rows",
+        "refuted",
+    ):  # fmt: skip
+        assert said in text, said
+    assert "Targets" not in text
+    signs = "return [...document.querySelectorAll('.matrix td button')].map(n => n.textContent)"
+    assert browser.execute_script(signs) == ["=", "✗!", "7"]
+    browser.execute_script("document.querySelector('.matrix .bad button').click()")
+    asked = browser.execute_script("return document.getElementById('asked').innerText")
+    assert "down, chained" in asked
+    assert "FAIL (unexpected)" in asked
+    # Two curves and the reference's, two histograms of three bins: drawn here, without a library.
+    assert browser.execute_script("return document.querySelectorAll('polyline').length") == 3
+    assert browser.execute_script("return document.querySelectorAll('.panel .bin').length") == 6
+    labels = "return [...document.querySelectorAll('.panel svg')].map(n => n.getAttribute('aria-label'))"
+    assert browser.execute_script(labels)[1] == "mine.py:moe: 10 % up to 0.5, 50 % up to 1, 40 % up to 2"
+
+
+def test_a_hostile_or_broken_precision_run_is_text(browser: Any, tmp_path: Path) -> None:
+    show(browser, tmp_path / "x.html", replace(samples.full(), precision=samples.precision(SCRIPT)))
+    assert browser.execute_script("return window.hacked === undefined && !document.querySelector('img')")
+    assert "onerror=window.hacked" in browser.execute_script("return document.body.innerText")
+    for broken in (
+        {"rows": 5},
+        {**samples.precision(), "depth": [{}]},
+        {**samples.precision(), "rows": [{}]},
+    ):
+        show(browser, tmp_path / "x.html", replace(samples.full(), targets=[], precision=broken))
+        assert "cannot be read" in browser.execute_script("return document.querySelector('h1').textContent")

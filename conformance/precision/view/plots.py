@@ -24,10 +24,10 @@ def write_plots(report: PrecisionReport, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     if report.depth:
-        if any(_points(c["error"]) or _overflow(c["error"]) is not None for c in report.depth):
+        if any(points(c["error"]) or overflow(c["error"]) is not None for c in report.depth):
             written.append(_depth(report.depth, folder / "precision-depth.svg"))
         written.append(_magnitude(report.depth, folder / "precision-magnitude.svg"))
-    if _drawn(report.histograms):
+    if drawn(report.histograms):
         written.append(_histogram(report.histograms, folder / "precision-ulp.svg"))
     return written
 
@@ -48,7 +48,7 @@ def _colours(count: int) -> list[Any]:
     return [wheel(0.04 + 0.92 * i / max(1, count - 1)) for i in range(count)]
 
 
-def _twins(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+def twins(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Return each different set of data once, with the names of all paths that have it."""
     together: dict[str, tuple[list[str], Any]] = {}
     for name, data in named:
@@ -63,17 +63,17 @@ def _save(figure: Any, path: Path) -> Path:
 
 def _depth(curves: list[dict[str, Any]], path: Path) -> Path:
     figure, axes = _figure("Error over depth (synthetic layers)", "layer", "median relative error of a token")
-    found = _twins([(c["path"], c["error"]) for c in curves])
-    top = max((e for _, errors in found for _, e in _points(errors)), default=1.0)
+    found = twins([(c["path"], c["error"]) for c in curves])
+    top = max((e for _, errors in found for _, e in points(errors)), default=1.0)
     for colour, (name, errors) in zip(_colours(len(found)), found, strict=True):
-        points, lost = _points(errors), _overflow(errors)
+        seen, lost = points(errors), overflow(errors)
         if lost is not None:
             # At the top edge: from this layer on the result is infinite, or no number.
             axes.plot([lost], [top * 3], marker="X", markersize=8, linestyle="", color=colour)
-            points = [p for p in points if p[0] < lost]
+            seen = [p for p in seen if p[0] < lost]
             name = f"{name} (overflows at layer {lost})"
-        if points:
-            axes.plot(*zip(*points, strict=True), label=name, marker=".", linewidth=1, color=colour)
+        if seen:
+            axes.plot(*zip(*seen, strict=True), label=name, marker=".", linewidth=1, color=colour)
         elif lost is not None:
             axes.plot([], [], label=name, marker="X", linestyle="", color=colour)
     axes.set_yscale("log")
@@ -81,12 +81,12 @@ def _depth(curves: list[dict[str, Any]], path: Path) -> Path:
     return _save(figure, path)
 
 
-def _overflow(errors: list[Any]) -> int | None:
+def overflow(errors: list[Any]) -> int | None:
     """Return the first layer whose error is no finite number."""
     return next((i for i, e in enumerate(errors) if not math.isfinite(float(e))), None)
 
 
-def _points(errors: list[Any]) -> list[tuple[int, float]]:
+def points(errors: list[Any]) -> list[tuple[int, float]]:
     """Return what a logarithmic axis can show of a curve; a path without any error has nothing."""
     return [(i, float(e)) for i, e in enumerate(errors) if math.isfinite(float(e)) and float(e) > 0]
 
@@ -105,14 +105,14 @@ def _magnitude(curves: list[dict[str, Any]], path: Path) -> Path:
 
 def _histogram(found: dict[str, Any], path: Path) -> Path:
     """Draw a panel for each path, twins in one, all on the same axes."""
-    drawn = _twins(_drawn(found))
+    panels = twins(drawn(found))
     edges = found["edges"][1:]
-    used = [i for _, counts in drawn for i, c in enumerate(counts) if c]
+    used = [i for _, counts in panels for i, c in enumerate(counts) if c]
     low, high = (min(used), max(used)) if used else (0, len(edges) - 1)
-    rows = -(-len(drawn) // PANELS)
+    rows = -(-len(panels) // PANELS)
     figure = import_module("matplotlib.figure").Figure(figsize=(11, 0.9 + 1.5 * rows), layout="constrained")
     grid = figure.subplots(rows, PANELS, sharex=True, sharey=True, squeeze=False)
-    for colour, axes, (name, counts) in zip(_colours(len(drawn)), grid.flat, drawn, strict=False):
+    for colour, axes, (name, counts) in zip(_colours(len(panels)), grid.flat, panels, strict=False):
         total = sum(counts) or 1
         axes.step(edges, [c / total for c in counts], where="mid", color=colour, linewidth=1.2)
         axes.fill_between(edges, [c / total for c in counts], step="mid", color=colour, alpha=0.25)
@@ -121,7 +121,7 @@ def _histogram(found: dict[str, Any], path: Path) -> Path:
         axes.tick_params(labelsize=6)
         axes.set_xscale("log", base=2)
         axes.set_xlim(edges[max(0, low - 1)], edges[min(len(edges) - 1, high + 1)])
-    for axes in list(grid.flat)[len(drawn) :]:
+    for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
     figure.suptitle("Chained error of the layer's result", fontsize=11)
     figure.supxlabel("units in the last place of the dtype that holds the result (dotted: one)", fontsize=8)
@@ -129,6 +129,6 @@ def _histogram(found: dict[str, Any], path: Path) -> Path:
     return _save(figure, path)
 
 
-def _drawn(histograms: dict[str, Any]) -> list[tuple[str, list[int]]]:
+def drawn(histograms: dict[str, Any]) -> list[tuple[str, list[int]]]:
     """Return the paths that the histogram shows with their counts."""
     return list(histograms.get("paths", {}).items())

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from conformance.precision.report import Row
+from conformance.precision.report import PrecisionReport, Row
 from conformance.precision.verdicts import SEVERITY, STAGES, Verdict
 
 STYLES = {"EXACT": "green", "PASS": "green", "DEGRADED": "yellow", "UNSUPPORTED": "dim"}
@@ -65,13 +65,13 @@ def matrix(rows: list[Row]) -> list[Group | Columns]:
         line = Text()
         for regime in names:
             here = [r for r in rows if r.path == path and column_of(r) == regime]
-            worst = _worst(here)
+            worst = worst_of(here)
             if worst is None:
                 line.append("  ")
                 continue
-            surprise = not worst.good and not worst.expected and worst.verdict != Verdict.UNSUPPORTED
+            surprise = worst in surprises([worst])
             seen |= {worst.verdict, "!"} if surprise else {worst.verdict}
-            line.append(_mark(worst.verdict), style_of(worst.verdict))
+            line.append(mark_of(worst.verdict), style_of(worst.verdict))
             line.append("!" if surprise else " ", "red bold")
         if line.plain.strip():
             table.add_row(path, line)
@@ -85,17 +85,22 @@ def column_of(row: Row) -> str:
     return {"property": "properties", "score": "constants"}.get(row.mode, row.regime)
 
 
-def _worst(rows: list[Row]) -> Row | None:
+def worst_of(rows: list[Row]) -> Row | None:
     """Return the row to show: what nobody expected first, then the most severe, and of those the first stage."""
-    surprise = (r for r in rows if not r.good and not r.expected and r.verdict != Verdict.UNSUPPORTED)
-    return max(list(surprise) or rows, key=_severity, default=None)
+    return max(surprises(rows) or rows, key=_severity, default=None)
+
+
+def surprises(rows: list[Row]) -> list[Row]:
+    """Return the rows that nobody could expect from the declared formats."""
+    return [r for r in rows if not r.good and not r.expected and r.verdict != Verdict.UNSUPPORTED]
 
 
 def _severity(row: Row) -> int:
     return SEVERITY[Verdict(row.verdict.partition("@")[0])]
 
 
-def _mark(verdict: str) -> str:
+def mark_of(verdict: str) -> str:
+    """Return the one sign of a verdict; the number of its stage for an overflow."""
     kind, _, stage = verdict.partition("@")
     return str(STAGES.index(stage) + 1) if stage in STAGES else MARKS.get(Verdict(kind), "O")
 
@@ -108,6 +113,20 @@ def _legend(names: list[str], seen: set[str]) -> list[Columns]:
         marks.append("! unexpected")
     regimes = [f"{a} {name}" for a, name in zip(LETTERS, names, strict=False)]
     return [Columns((Text(t, "dim") for t in texts), padding=(0, 2)) for texts in (regimes, marks)]
+
+
+def of_report(report: PrecisionReport, width: int) -> list[Group]:
+    """Return the tables that a report has data for: policies, scale bytes, growth over depth, times."""
+    made = []
+    if report.policies:
+        made.append(policies(report.policies, width))
+    if report.boundary:
+        made.append(boundary(report.boundary))
+    if report.depth:
+        made.append(depth(report.depth))
+    if report.timing:
+        made.append(timing(report.timing))
+    return made
 
 
 def policies(entries: list[dict[str, Any]], width: int) -> Group:

@@ -6,12 +6,12 @@ import shlex
 from collections import Counter
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.text import Text
 
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED
-from conformance.precision.model.regimes import REGIMES
 from conformance.precision.report import PrecisionReport, Row
+from conformance.precision.verdicts import REGIMES
 from conformance.precision.view import tables
 
 SHOWN = 12
@@ -24,22 +24,13 @@ LETS_THROUGH = (
 def render(report: PrecisionReport, console: Console, strict: bool = False) -> None:
     """Print a report: device, verdicts by path and regime, findings, policies, boundaries, self-test, times."""
     _head(report, console)
-    parts: list[RenderableType] = []
     if report.rows:
         console.print(*tables.matrix(report.rows), sep="\n")
         _unsupported(report.rows, console)
         _declared(report, console)
         _findings(report, report.findings(strict), console)
         console.print()
-    if report.policies:
-        parts.append(tables.policies(report.policies, console.width))
-    if report.boundary:
-        parts.append(tables.boundary(report.boundary))
-    if report.depth:
-        parts.append(tables.depth(report.depth))
-    if report.timing:
-        parts.append(tables.timing(report.timing))
-    for part in parts:
+    for part in tables.of_report(report, console.width):
         console.print(part, "", sep="\n")
     _certificates(report.certificates, console)
     if report.selftest:
@@ -47,16 +38,21 @@ def render(report: PrecisionReport, console: Console, strict: bool = False) -> N
     _verdict(report, strict, console)
 
 
-def _head(report: PrecisionReport, console: Console) -> None:
+def subject(report: PrecisionReport) -> tuple[str, str, str]:
+    """Return in three lines what was run: the device, the layer and its inputs, the flags."""
     device = report.environment["device"]
     place = device["name"] + (f", driver {device['driver']}" if "driver" in device else f": {device['note']}")
     flags = ", ".join(f"{k}={v}" for k, v in report.environment["flags"].items())
+    run = report.run
+    layer = f"{run['preset']} · {run['weights']} weights · {run['tokens']} tokens · seed {run['seed']}"
+    return place, layer, f"flags as found: {flags}"
+
+
+def _head(report: PrecisionReport, console: Console) -> None:
+    place, layer, flags = subject(report)
     console.print(Text(place, style="bold"))
-    weights = report.run["weights"]
-    console.print(
-        f"{report.run['preset']} · {weights} weights · {report.run['tokens']} tokens · seed {report.run['seed']}"
-    )
-    console.print(Text(f"flags as found: {flags}", style="dim"))
+    console.print(layer)
+    console.print(Text(flags, style="dim"))
 
 
 def _unsupported(rows: list[Row], console: Console) -> None:
@@ -65,7 +61,8 @@ def _unsupported(rows: list[Row], console: Console) -> None:
             console.print(Text(f"UNSUPPORTED {row.path} ({row.regime}): {row.reason}", style="dim"))
 
 
-def _again(report: PrecisionReport, row: Row) -> str:
+def reproduce(report: PrecisionReport, row: Row) -> str:
+    """Return the command line that computes a row again."""
     run = report.run
     weights = ["--preset", run["preset"]]
     if run["weights"] != "synthetic":
@@ -112,7 +109,7 @@ def _findings(report: PrecisionReport, found: list[Row], console: Console) -> No
             if k in metrics
         )
         console.print(f"    {row.reason}" + (f" · worst at {spot}" if spot else ""))
-        console.print(Text(f"    Again: {_again(report, row)}"), soft_wrap=True)
+        console.print(Text(f"    Reproduce with: {reproduce(report, row)}"), soft_wrap=True)
     if len(found) > SHOWN:
         kinds = Counter(r.verdict for r in found[SHOWN:])
         console.print(f"  and {len(found) - SHOWN} more: " + ", ".join(f"{n} {v}" for v, n in kinds.items()))
@@ -150,21 +147,23 @@ def _selftest(report: PrecisionReport, console: Console) -> None:
         console.print(Text(f"✗ {'false alarm' if name in alarms else 'missed'}: {name}", style="red"))
 
 
-def _verdict(report: PrecisionReport, strict: bool, console: Console) -> None:
-    code = report.exit_code(strict)
+def verdict(report: PrecisionReport, strict: bool = False) -> str:
+    """Return in a line what a run found."""
     problems = report.problems(strict)
     if not report.complete:
-        said = "the run was cut short"
-    elif report.selftest:
-        said = f"{report.selftest['planted']} faults planted, {', '.join(problems) or 'all caught'}"
-    elif code == EXIT_UNJUDGED:
-        said = "nothing was judged"
-    else:
-        judged = report.run.get("rows_judged", report.judged)
-        said = f"{judged:,} results judged, {', '.join(problems) or 'none unexpected'}"
+        return "the run was cut short"
+    if report.selftest:
+        return f"{report.selftest['planted']} faults planted, {', '.join(problems) or 'all caught'}"
+    if report.exit_code(strict) == EXIT_UNJUDGED:
+        return "nothing was judged"
+    judged = report.run.get("rows_judged", report.judged)
+    return f"{judged:,} results judged, {', '.join(problems) or 'none unexpected'}"
+
+
+def _verdict(report: PrecisionReport, strict: bool, console: Console) -> None:
     elapsed = f" · {report.run['elapsed_s']:.1f} s" if "elapsed_s" in report.run else ""
     share = report.reference.get("share_of_run")
     if share and report.rows:
         elapsed += f", {share:.0%} of it for the reference and its certificate"
-    sign, style = ("✓", "green") if code == EXIT_CONFORMS else ("✗", "red")
-    console.print(Text(f"{sign} {said}{elapsed}", style=f"bold {style}"))
+    sign, style = ("✓", "green") if report.exit_code(strict) == EXIT_CONFORMS else ("✗", "red")
+    console.print(Text(f"{sign} {verdict(report, strict)}{elapsed}", style=f"bold {style}"))

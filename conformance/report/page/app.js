@@ -16,8 +16,8 @@ function prose(text) {
 function row(cells, head) {
   const line = document.createElement("tr");
   for (const cell of cells) {
-    const node = make(head ? "th" : "td", typeof cell === "number" || /^[<>]?[\d.,]+( %)?$/.test(cell) ? "number" : "");
-    if (head) node.scope = "col";
+    const node = make(head && cell !== "" ? "th" : "td", typeof cell === "number" || /^[<>]?[\d.,]+( %)?$/.test(cell) ? "number" : "");
+    if (node.tagName === "TH") node.scope = "col";
     node.append(typeof cell === "number" ? cell.toLocaleString("en") : cell);
     line.append(node);
   }
@@ -37,6 +37,7 @@ function folded(title, parts) {
   return node;
 }
 function targets() {
+  by("targets-section").hidden = !data.targets.length;
   for (const target of data.targets) {
     const card = make("article", "target " + (target.passes ? "pass" : "fail"), make("h3", "", target.name));
     if (target.share) {
@@ -157,11 +158,7 @@ function branches() {
     by("branches").append(make("details", "", make("summary", "", `${target.name}: ${target.lines.length}`), list));
   }
 }
-function precision() {
-  if (!data.precision.length) return;
-  by("precision-section").hidden = false;
-  by("precision").append(make("thead", "", row(data.precision[0], true)), make("tbody", "", ...data.precision.slice(1).map((line) => row(line))));
-}
+// precision.js
 targets(); rules(); matrix(); branches(); precision();
 choices("target", data.cards.map((item) => item.target));
 choices("severity", data.cards.map((item) => item.severity));
