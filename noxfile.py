@@ -162,8 +162,8 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Time the campaign as ratios to the bare renders, in one run."""
-    session.install("-e", ".")
+    """Time the campaign as ratios to the bare renders, and beside other tools, in one run."""
+    session.install("-e", ".[engines]", "chatlint==0.1.2")
     session.run("python", "-m", "tools.bench", *session.posargs)
 
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from conformance.decode import HALF_PAIR, decode_json
 from conformance.errors import UsageError
@@ -166,6 +166,25 @@ def to_json(record: Any) -> bytes:
 def plain_case(case: Case) -> Case:
     """Return the case alone, without what a kind of case carries besides."""
     return case if type(case) is Case else Case(conversation=case.conversation, options=case.options)
+
+
+def keep_messages(case: Case, kept: set[int]) -> Case:
+    """Return the case with only some of its messages; results of calls that are gone go too."""
+    renumbered: dict[int, int] = {}
+    messages: list[Message] = []
+    number = 0
+    for index, message in enumerate(case.conversation.messages):
+        calls = len(message.calls) if isinstance(message, Assistant) else 0
+        if index in kept:
+            if isinstance(message, ToolResult) and message.call is not None:
+                if message.call not in renumbered:
+                    continue
+                message = replace(message, call=renumbered[message.call])
+            for call in range(calls):
+                renumbered[number + call] = len(renumbered)
+            messages.append(message)
+        number += calls
+    return replace(case, conversation=replace(case.conversation, messages=tuple(messages)))
 
 
 def case_id(case: Case) -> str:

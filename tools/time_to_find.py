@@ -7,9 +7,9 @@ import statistics
 import sys
 from collections.abc import Sequence
 
-from conformance.campaign.check import HINTED, steered
 from conformance.campaign.judge import Answer
 from conformance.campaign.runner import Drawn, Runner, Settings
+from conformance.campaign.steering import plain_cases, steered
 from conformance.engines.in_process import InProcessHost
 from conformance.generate import Hints
 from tools.mutants import Mutant, as_template, load, reference_text
@@ -24,7 +24,7 @@ class Search:
         self._runner = runner
         self._cases = cases
         self._reference = reference_text()
-        self._plain = cases - int(cases * HINTED)
+        self._plain = plain_cases(cases)
         self._known: dict[int, tuple[Drawn, Answer | None]] = {}
 
     def first(self, mutant: Mutant) -> int | None:
@@ -36,7 +36,7 @@ class Search:
             if index < self._plain:
                 item, answer = self._plainly(index)
             else:
-                hints = hints or steered(text, self._plain, self._cases)
+                hints = hints or steered(text, self._cases)
                 item = self._runner.drawn(index, hints)
                 answer = self._runner.judge.answer(item.case) if item.lost is None else None
             if answer is None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from conformance.campaign.branches import BranchSample
-from conformance.campaign.check import HINTED, steered
 from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.steering import plain_cases, steered
 from conformance.errors import UnjudgedError
 from conformance.sources import Template
 from conformance.template.branches import BranchCoverage
@@ -16,10 +16,11 @@ def audit(runner: Runner, template: Template, settings: Settings) -> BranchCover
     Raises UsageError when it does not compile, UnjudgedError when nothing can be noted.
     """
     runner.compile_check(template)
-    plain = settings.cases - int(settings.cases * HINTED)
+    plain = plain_cases(settings.cases)
     sample = BranchSample(runner, plain)
     try:
-        found = sample.run(template.text, steered(template.text, plain, settings.cases), plain)
+        hints = sample.aim(template.text, steered(template.text, settings.cases), plain)
+        found = sample.run(template.text, hints, plain)
     finally:
         sample.close()
     if found is None:

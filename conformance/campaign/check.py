@@ -6,7 +6,6 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import msgspec
@@ -18,6 +17,7 @@ from conformance.campaign.examples import Examples
 from conformance.campaign.listener import Listener, Silent
 from conformance.campaign.parallel import Pool
 from conformance.campaign.runner import Runner, Settings, Workload
+from conformance.campaign.steering import plain_cases, with_corners
 from conformance.campaign.tally import Part, RuleTally, Tally
 from conformance.engines.host import Host
 from conformance.errors import (
@@ -28,7 +28,7 @@ from conformance.errors import (
     GoneError,
     UsageError,
 )
-from conformance.generate import Hints, corners
+from conformance.generate import Hints
 from conformance.generate.coverage import CoverageCounter
 from conformance.package_checks import examine
 from conformance.report.model import Divergence, Finding, LeftOut, Report, Run
@@ -40,14 +40,10 @@ from conformance.targets.base import Target
 from conformance.template.branches import BranchCoverage
 from conformance.template.hints import hints_of
 
-# The last tenth of the cases is steered by what the template itself waits for.
-HINTED = 0.1
 # So many causes of one rule are shrunk and shown; a template can have as many as there are conversations.
 _MOST_CAUSES = 30
 # So many findings of a target at most are told while the campaign runs; the report has all.
 _MOST_TOLD = 100
-# So much of that tenth at most holds the corners of schemas; the default budget has room for all of them.
-_CORNERS = 0.4
 
 
 def check(
@@ -131,15 +127,6 @@ def _unique(given: Sequence[Target]) -> tuple[list[Target], list[list[str]]]:
     return unique, aliases
 
 
-def steered(template: str, first: int, cases: int) -> Hints:
-    """Return what steers the cases from `first` on: what a template waits for, and at their end the corners."""
-    return _with_corners(hints_of(template), first, cases)
-
-
-def _with_corners(hints: Hints, first: int, cases: int) -> Hints:
-    return replace(hints, corners=(cases - min(corners.COUNT, int((cases - first) * _CORNERS)), cases))
-
-
 class _Campaign:
     """The state of one check: what was counted so far and which targets are finished."""
 
@@ -166,7 +153,7 @@ class _Campaign:
         self._pool = Pool(runner.settings, judged)
         self._own: dict[int, Part] = {}
         self._told: set[tuple[int, str]] = set()
-        self.plain = runner.settings.cases - int(runner.settings.cases * HINTED)
+        self.plain = plain_cases(runner.settings.cases)
         self.examples = Examples(runner, foreign=foreign)
         self.sample = BranchSample(runner, self.plain)
         self.targets: dict[int, Result] = {}
@@ -178,6 +165,8 @@ class _Campaign:
 
     def run(self, begin: float) -> None:
         settings = self.runner.settings
+        if settings.workload is not None and settings.jobs == 1:
+            settings.workload.load()  # while the engines load
         for number, target in enumerate(self.judged):
             try:
                 self.runner.compile_check(target)
@@ -238,7 +227,7 @@ class _Campaign:
             self._cuts.setdefault(number, []).append(f"{what}, for that took too long")
 
     def _steering(self, number: int) -> Hints:
-        """Return what steers the last cases: what a template waits for, and at their end the corners.
+        """Return what steers the last cases: what a template waits for, what the plain cases rarely met, the corners.
 
         Nothing is known of a target that is no template.
         """
@@ -252,7 +241,10 @@ class _Campaign:
             elif text is not None:
                 with self._bounded(number, "no cases were steered by what the template reads"):
                     hints = hints_of(text)
-            self._hints[number] = _with_corners(hints, self.plain, cases)
+            self._hints[number] = hints = with_corners(hints, cases)
+            if text is not None and len(text) <= READ_CHARS:
+                with self._bounded(number, "no cases aim at what the others rarely met"):
+                    self._hints[number] = self.sample.aim(text, hints, min(self.plain, self.part.cases))
         return self._hints[number]
 
     def _judged(self, number: int) -> int:

@@ -12,7 +12,7 @@ from conformance.campaign.causes import advice, cause_of
 from conformance.compare.align import Pair, align
 from conformance.compare.base import Difference, Found, parting
 from conformance.compare.classify import classify
-from conformance.compare.readings import combinations, contested
+from conformance.compare.readings import DECISIVE, combinations, contested
 from conformance.compare.tokens import (
     compare_control_tokens,
     compare_tokens,
@@ -34,6 +34,7 @@ from conformance.engines.base import (
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.base import Rendering
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
+from conformance.oracles.opening import Opening
 from conformance.oracles.profile import Profile, profiles
 from conformance.rules.base import Rule
 from conformance.rules.behaviour import (
@@ -61,12 +62,15 @@ _FAILURE_RULES: dict[type, Rule] = {
 class Answer:
     """The oracle's answer to one case, kept so that many templates can be judged against it.
 
-    `others` holds the text under the other profiles where it differs from the default's; None until asked.
+    `agreeing` are the profiles that write it alike, None until asked; `others` holds texts under other profiles, by
+    what they read where this case leaves room.
     """
 
     case: Case
     rendering: Rendering
-    others: dict[str, str] | None = None
+    opening: Opening | None = None
+    agreeing: tuple[str, ...] | None = None
+    others: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     @cached_property
     def hostile(self) -> str:
@@ -115,6 +119,7 @@ class Judge:
             for name, other in profiles().items()
             if name != profile.name
         }
+        self._differing = {name: profile.differs_in(other.profile) for name, other in self._others.items()}
         self.names = (profile.name, *self._others)
 
     def ask(self, case: Case) -> Answer:
@@ -122,7 +127,8 @@ class Judge:
 
         Raises OracleRefusedError when it has no answer, which then says nothing about any template.
         """
-        return Answer(case, self.oracle.render(case))
+        opening = Opening(case)
+        return Answer(case, self.oracle.render(case, opening), opening)
 
     def answer(self, case: Case) -> Answer | None:
         """Ask the oracle; None when it has no answer."""
@@ -155,9 +161,7 @@ class Judge:
             found = _tokens(answer, outcome)
             if not confirm:
                 return Judgement(EQUAL, found, text=text, ordinary=outcome.ordinary)
-            others = self._other_texts(answer)
-            right = (self.profile.name, *(name for name in self._others if name not in others))
-            return Judgement(EQUAL, found, right, True, text, ordinary=outcome.ordinary)
+            return Judgement(EQUAL, found, self._agreeing(answer), True, text, ordinary=outcome.ordinary)
         try:
             with time_limit(COMPARE_S):
                 return self._different(answer, outcome, confirm, readings)
@@ -182,29 +186,46 @@ class Judge:
         familiar = _familiar(answer.rendering, text)
         return Judgement(DIFFERENT, found, right, read, text, familiar=familiar, ordinary=outcome.ordinary)
 
-    def _other_texts(self, answer: Answer) -> dict[str, str]:
-        """Return the texts under the other profiles, where they are not the default's."""
-        if answer.others is None:
-            answer.others = {}
-            possible = contested(answer.case, answer.rendering)
+    def _agreeing(self, answer: Answer) -> tuple[str, ...]:
+        """Return the profiles that write a case as the default does, itself first."""
+        if answer.agreeing is None:
+            possible, text = contested(answer.case, answer.rendering), answer.rendering.text
+            names = [self.profile.name]
             for name, oracle in self._others.items():
-                if not possible & self.profile.differs_in(oracle.profile):
-                    continue
-                # The layout is cheap; where it is not Harmony's, Harmony has to be asked.
-                exact = answer.rendering.exact_spans
-                try:
-                    text = oracle.layout(answer.case) if exact else oracle.render(answer.case).text
-                except OracleRefusedError:
-                    text = ""  # not known, and so nobody's
-                if text != answer.rendering.text:
-                    answer.others[name] = text
-        return answer.others
+                differing = possible & self._differing[name]
+                if not differing & DECISIVE and (
+                    not differing or self._other_text(answer, oracle, possible) == text
+                ):
+                    names.append(name)
+            answer.agreeing = tuple(names)
+        return answer.agreeing
+
+    @staticmethod
+    def _other_text(answer: Answer, oracle: HarmonyOracle, possible: frozenset[str]) -> str:
+        """Return a case's text under another profile; those that read alike what is contested in it write the same."""
+        key = tuple([getattr(oracle.profile, setting) for setting in possible])
+        if key not in answer.others:
+            # The layout is cheap; where it is not Harmony's, Harmony has to be asked.
+            try:
+                answer.others[key] = (
+                    oracle.layout(answer.case, answer.opening)
+                    if answer.rendering.exact_spans
+                    else oracle.render(answer.case, answer.opening).text
+                )
+            except OracleRefusedError:
+                answer.others[key] = ""  # not known, and so nobody's
+        return answer.others[key]
 
     def _right(self, answer: Answer, text: str) -> tuple[str, ...]:
         """Return the other profiles that agree with the template; Harmony itself confirms each."""
         names = []
-        for name, other in self._other_texts(answer).items():
-            if other == text and self._others[name].render(answer.case).text == text:
+        possible = contested(answer.case, answer.rendering)
+        for name, oracle in self._others.items():
+            if (
+                possible & self._differing[name]
+                and self._other_text(answer, oracle, possible) == text
+                and oracle.render(answer.case).text == text
+            ):
                 names.append(name)
         return tuple(names)
 

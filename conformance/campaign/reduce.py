@@ -32,6 +32,7 @@ from conformance.conversation import (
     ToolCall,
     ToolResult,
     User,
+    keep_messages,
 )
 
 T = TypeVar("T")
@@ -52,25 +53,6 @@ def _without(items: tuple[T, ...], index: int) -> tuple[T, ...]:
 
 def _put(items: tuple[T, ...], index: int, item: T) -> tuple[T, ...]:
     return (*items[:index], item, *items[index + 1 :])
-
-
-def keep_messages(case: Case, kept: set[int]) -> Case:
-    """Return the case with only some of its messages; results of calls that are gone go too."""
-    renumbered: dict[int, int] = {}
-    messages: list[Message] = []
-    number = 0
-    for index, message in enumerate(case.conversation.messages):
-        calls = len(message.calls) if isinstance(message, Assistant) else 0
-        if index in kept:
-            if isinstance(message, ToolResult) and message.call is not None:
-                if message.call not in renumbered:
-                    continue
-                message = replace(message, call=renumbered[message.call])
-            for call in range(calls):
-                renumbered[number + call] = len(renumbered)
-            messages.append(message)
-        number += calls
-    return _with(case, messages=tuple(messages))
 
 
 def fewer_messages(case: Case) -> Iterator[Case]:

@@ -58,6 +58,9 @@ class Workload(Protocol):
     def shown(self) -> bool:
         """Whether its conversations may be shown as examples; those of a log are somebody's own."""
 
+    def load(self) -> None:
+        """Read what the cases are made of, which the first case would wait for otherwise."""
+
     def case(self, seed: int, index: int) -> Case:
         """Return one case."""
 
@@ -323,8 +326,9 @@ class Runner:
     def _judge(self, batch: _Batch, part: Part, on_found: OnFound | None) -> None:
         answers: list[tuple[Drawn, Answer | None, int]] = []
         given = [sent.lost for sent in batch.sent]
-        for item in batch.drawn:
-            mask = part.coverage.add(item.case)
+        # One stage for the whole batch after another: the authority's work leaves nothing of ours in the cache.
+        masks = [part.coverage.add(item.case) for item in batch.drawn]
+        for item, mask in zip(batch.drawn, masks, strict=True):
             part.cases += 1
             if item.lost is None:
                 # What nobody can be asked needs no right answer: of a server's cases that is a third.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,7 @@ from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE
 from conformance.oracles.authorities import DEFAULT
 from conformance.report.base import Output
 from conformance.report.engines_matrix import engines_json, engines_markdown
-from conformance.report.files import make_folder, write_file
+from conformance.report.files import make_folder, refuse_links, write_file
 from conformance.report.model import LeftOut
 from conformance.report.repairs import read_repairs, reference_template
 from conformance.report.scoreboard import REFERENCE, scoreboard_json, scoreboard_markdown
@@ -41,6 +42,8 @@ from conformance.report.terminal import TerminalWriter
 from conformance.sources import catalogue
 from conformance.sources.base import Provenance, Template, make_template
 from conformance.targets.base import Group
+
+_WRITTEN = re.compile(r"(scoreboard|engines)\.(json|md)")
 
 
 def scoreboard(
@@ -78,6 +81,7 @@ def scoreboard(
     validate(settings)
     settings, weighed = with_workload(settings, workload, offline=offline, eager=True)
     make_folder(output)
+    refuse_links(output, _WRITTEN)
     if site is not None:
         make_folder(site)
     repairs = read_repairs()

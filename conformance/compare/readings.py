@@ -16,7 +16,8 @@ from conformance.compare.base import Found, Named
 from conformance.conversation import Assistant, Case, Instructions, ToolResult, User
 from conformance.oracles.base import Block, Rendering
 from conformance.oracles.departures import has_exponent
-from conformance.oracles.plan import plan, takes_nothing
+from conformance.oracles.opening import takes_nothing
+from conformance.oracles.plan import plan
 from conformance.oracles.profile import Profile, Reading, setting_citations
 from conformance.rules import calls, messages, system
 from conformance.rules.base import Rule, Slug
@@ -88,6 +89,8 @@ _SIGNS: dict[Reading, str] = {
 _OF_DEVELOPER = frozenset(
     {"later_instructions", "empty_instructions", "no_arguments", "exponents", "response_formats"}
 )
+# Settings that change the text of every case in which they are contested.
+DECISIVE = frozenset({"recipient", "content_type", "user_name", "response_formats"})
 # So many combinations of explaining readings are tried for one case.
 _MOST = 24
 

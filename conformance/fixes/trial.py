@@ -6,17 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from conformance.campaign.check import HINTED
 from conformance.campaign.judge import CRASHED, EQUAL, REJECTED, Answer, Judgement, seems_harmony
 from conformance.campaign.locate import Locator
 from conformance.campaign.runner import Drawn, Runner
+from conformance.campaign.steering import plain_cases, steered
 from conformance.compare.base import Difference
 from conformance.conversation import to_json
 from conformance.engines.base import Rendered, Request
 from conformance.errors import UnjudgedError
 from conformance.oracles.library import OracleRefusedError
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN, TOKEN_MISMATCH
-from conformance.template.hints import hints_of
 
 _BATCH = 64
 # What becomes of the characters is up to the server: no template can repair these.
@@ -82,8 +81,7 @@ class Trials:
     @classmethod
     def drawn(cls, runner: Runner, seed: int, count: int, template: str) -> Trials:
         """Draw the cases that `conformance check` draws for this template; those Harmony refuses are left out."""
-        hints = hints_of(template)
-        plain = count - int(count * HINTED)
+        hints, plain = steered(template, count), plain_cases(count)
         answered = []
         for index in range(count):
             item = runner.drawn(index, hints if index >= plain else None, seed=seed)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from conformance.conversation import Case, Conversation, Tool, User
+from conformance.generate.draws import Draw
 
 Schema = dict[str, Any]
 
@@ -79,6 +80,18 @@ def _placed(schema: Schema, place: tuple[str, ...]) -> Schema:
         else:
             schema = {"type": "object", "properties": {"inner": schema}}
     return schema
+
+
+def piece(draw: Draw) -> Schema:
+    """Return one of the corners' kinds with some of the keywords, in no place or one."""
+    schema, value = draw.choice(tuple(_KINDS.values()))
+    keywords = draw.choice(_KEYWORDS)
+    return placed(_decorated(schema, value, keywords), draw)
+
+
+def placed(schema: Schema, draw: Draw) -> Schema:
+    """Return a schema as it is, or now and then in one of the corners' places."""
+    return _placed(schema, draw.choice(_PLACES)) if draw.chance(0.3) else schema
 
 
 def corner(seed: int, number: int) -> Case:

@@ -82,4 +82,6 @@ def case_at(seed: int, index: int, hints: Hints = _NO_HINTS) -> Case:
     first, last = hints.corners
     if first <= index < last:
         return corner(seed, index - first)
+    if index in hints.aimed:
+        return hints.aimed[index]
     return Grammar(hints).case(RandomDraw(seed, index))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from conformance.conversation import TOOL_NAME
+from conformance.conversation import TOOL_NAME, Case
 from conformance.generate import text as texts
 from conformance.generate.draws import Draw, Weighted
 
@@ -32,13 +33,14 @@ class Hints:
     value now and then. `messages` is a length that conversations should reach now and then (0: no wish).
     Words and keys that no case could use (empty, very long, not UTF-8, or with a meaning that the grammar
     knows) are left out. `corners` are the numbers of cases, from and to, that hold the corners of schemas instead of
-    what is drawn.
+    what is drawn, and `aimed` the cases, by their numbers, that were made for conditions which others rarely meet.
     """
 
     words: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     messages: int = 0
     corners: tuple[int, int] = (0, 0)
+    aimed: Mapping[int, Case] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         words = tuple(dict.fromkeys(word for word in self.words if _usable(word)))

@@ -19,9 +19,11 @@ from conformance.oracles import calls, vocabulary
 from conformance.oracles.authorities import Authority
 
 CALL_SECONDS = 10.0
-# The library's time grows with the square of a word's length. Up to so many characters of JSON that is half a second;
-# what is longer is asked of a process that can be ended. No generated case is half as long.
-LONG = 30_000
+# The library's time grows with the square of a word's length: one of so many characters of JSON takes half a second,
+# and as many short ones next to nothing. What has a longer one, or is very long as a whole, is asked of a process
+# that can be ended.
+LONG, VERY_LONG = 30_000, 500_000
+_ESCAPED = 6  # characters of JSON for one that is not ASCII
 
 
 class OracleRefusedError(Exception):
@@ -68,7 +70,7 @@ class Library:
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
         """Return the tokens of a text; with `special`, special tokens are recognised wherever they stand."""
-        return cast("list[int]", self._ask("encode", text, special, size=len(text)))
+        return cast("list[int]", self._ask("encode", text, special, size=_size(text)))
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens; what is no UTF-8 becomes U+FFFD."""
@@ -100,7 +102,7 @@ class InProcess(Library):
         self._guarded: Separate | None = None
 
     def _ask(self, method: str, *arguments: Any, size: int) -> Any:
-        if size > LONG:
+        if size > LONG and _may_take_long(str(arguments[0]), size):
             if self._guarded is None:
                 self._guarded = Separate(self.authority.name)
             return self._guarded._ask(method, *arguments, size=size)
@@ -204,6 +206,16 @@ class Separate(Library):
         self._errors.seek(max(0, self._errors.tell() - 2000))
         lines = self._errors.read().decode("utf-8", "replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else _ESCAPED * len(text)
+
+
+def _may_take_long(text: str, size: int) -> bool:
+    """Say whether a text of more than LONG characters is very long, or its words or blanks together take as long."""
+    blanks = 2 * text.count("  ")
+    return size > VERY_LONG or blanks > LONG or sum(_size(word) ** 2 for word in text.split()) > LONG**2
 
 
 def crashed(name: str, why: str) -> str:

@@ -8,31 +8,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 from conformance.conversation import (
     Assistant,
     Case,
-    Conversation,
     Instructions,
-    Options,
-    ResponseFormat,
-    Tool,
     ToolCall,
     ToolResult,
     User,
 )
 from conformance.oracles.base import Block, Kind, Piece
 from conformance.oracles.departures import departs, has_exponent, recipient_after_channel
-from conformance.oracles.load import tokenizer
+from conformance.oracles.opening import END, Opening, Raw
 from conformance.oracles.profile import Profile
-from conformance.oracles.schema_layout import write_namespace
 
-IDENTITY = "You are ChatGPT, a large language model trained by OpenAI."
-CUTOFF = "2024-06"
-CHANNELS = ("analysis", "commentary", "final")
-FUNCTIONS_NOTE = "\nCalls to these tools must go to the commentary channel: 'functions'."
 _CONTENT_TYPE = {
     "json": "json",
     "constrain": "<|constrain|>json",
@@ -40,12 +29,6 @@ _CONTENT_TYPE = {
     "none": None,
 }
 _BUILTIN_CONTENT_TYPE = {"code": "code", "constrain": "<|constrain|>code"}
-# Between the texts of several instructions that are merged into one.
-_BETWEEN = "\n\n"
-_END: Piece = ("end", "", "<|end|>")
-_EFFORT = {"low": "Low", "medium": "Medium", "high": "High"}
-
-Raw = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -66,12 +49,6 @@ class Plan:
     open: int = 0
 
 
-@lru_cache(maxsize=2)
-def builtin_namespace(name: str) -> Raw:
-    """Return a built-in tool namespace as all Harmony libraries define it."""
-    return tokenizer().namespace(name)
-
-
 def arguments_text(call: ToolCall, form: str = "python") -> str:
     """Return a call's arguments as text: raw strings as they are, objects as JSON in the given form."""
     if isinstance(call.arguments, str):
@@ -80,15 +57,16 @@ def arguments_text(call: ToolCall, form: str = "python") -> str:
     return json.dumps(call.arguments, ensure_ascii=False, separators=separators)
 
 
-def plan(case: Case, profile: Profile) -> Plan:
-    """Map a case to Harmony messages under a profile."""
+def plan(case: Case, profile: Profile, opening: Opening | None = None) -> Plan:
+    """Map a case to Harmony messages under a profile; `opening` is the case's own, where several profiles are asked."""
     conversation, options = case.conversation, case.options
+    opening = opening or Opening(case)
     messages: list[Raw] = []
     blocks: list[Block] = []
-    system, block = _system(options, bool(conversation.tools))
+    system, block = opening.system()
     messages.append(system)
     blocks.append(block)
-    made = _developer(conversation, profile)
+    made = opening.developer(profile)
     if made is not None:
         developer, block = made
         messages.append(developer)
@@ -129,17 +107,17 @@ def plan(case: Case, profile: Profile) -> Plan:
     elif not training:
         kept = [*kept, Block("prompt", -1, [("prompt", "", "<|start|>assistant")])]
     return Plan(
-        messages, blocks, kept, dropped, retention == "harmony", _written(kept, conversation, profile), open_
+        messages, blocks, kept, dropped, retention == "harmony", _written(kept, opening, profile), open_
     )
 
 
-def _written(kept: list[Block], conversation: Conversation, profile: Profile) -> list[Block]:
+def _written(kept: list[Block], opening: Opening, profile: Profile) -> list[Block]:
     """Return blocks as the profile reads them, where it departs from what the library writes."""
     written = [recipient_after_channel(block) if departs(block, profile) else block for block in kept]
     if profile.exponents != "1e20":
         for number, block in enumerate(written[:2]):
             if block.kind == "developer" and has_exponent(block):
-                made = _developer(conversation, profile, plus="+")
+                made = opening.developer(profile, plus="+")
                 assert made is not None
                 written[number] = made[1]
     return written
@@ -178,113 +156,6 @@ def retained(messages: list[Raw], blocks: list[Block], retention: str, *, traini
     return [block for i, block in enumerate(blocks) if i not in dropped] if dropped else blocks
 
 
-def _system(options: Options, tools: bool) -> tuple[Raw, Block]:
-    identity = IDENTITY if options.model_identity is None else options.model_identity
-    effort = options.reasoning_effort or "medium"
-    pieces: list[Piece] = [
-        ("header", "", "<|start|>system<|message|>"),
-        ("identity", "", f"{identity}\n"),
-        ("cutoff", "", f"Knowledge cutoff: {CUTOFF}\n"),
-        ("current-date", "", f"Current date: {options.date}\n\n"),
-        ("reasoning-effort", "", f"Reasoning: {effort}\n\n"),
-    ]
-    content: Raw = {
-        "type": "system_content",
-        "model_identity": identity,
-        "reasoning_effort": _EFFORT[effort],
-        "conversation_start_date": options.date,
-        "knowledge_cutoff": CUTOFF,
-        "channel_config": {"valid_channels": CHANNELS, "channel_required": True},
-    }
-    if options.builtin_tools:
-        namespaces = {name: builtin_namespace(name) for name in sorted(options.builtin_tools)}
-        content["tools"] = namespaces
-        built: list[Piece] = []
-        for space in namespaces.values():
-            start = len(built)
-            write_namespace(space["name"], space.get("description"), space["tools"], built)
-            built[start:] = [
-                ("builtin-tools", space["name"], "".join([piece[2] for piece in built[start:]]) + "\n\n")
-            ]
-        pieces.append(("builtin-tools", "", "# Tools\n\n"))
-        pieces.extend(built)
-    channels = ", ".join(CHANNELS)
-    pieces.append(
-        ("channels", "", f"# Valid channels: {channels}. Channel must be included for every message.")
-    )
-    if tools:
-        pieces.append(("functions-note", "", FUNCTIONS_NOTE))
-    pieces.append(_END)
-    return {"role": "system", "content": [content]}, Block("system", -1, pieces)
-
-
-def _instructions(conversation: Conversation, profile: Profile) -> tuple[str | None, int]:
-    """Return the text of the developer message's instructions and the message it comes from, -1 for none.
-
-    None is no section at all; an empty text has its heading.
-    """
-    messages = conversation.messages
-    first = messages[0] if messages else None
-    text = first.text if isinstance(first, Instructions) else ""
-    sent_empty = isinstance(first, Instructions) and not text
-    index = 0 if text else -1
-    if profile.later_instructions == "merged":
-        texts = [message.text for message in messages if isinstance(message, Instructions) and message.text]
-        text = _BETWEEN.join(texts)
-    if not text and sent_empty and conversation.tools and profile.empty_instructions == "section":
-        return "", 0
-    return text or None, index
-
-
-def _developer(conversation: Conversation, profile: Profile, plus: str = "") -> tuple[Raw, Block] | None:
-    """Return the developer message, None where nothing is in it; `plus` is the sign of exponents above 0."""
-    instructions, index = _instructions(conversation, profile)
-    tools = conversation.tools
-    formats = conversation.response_formats if profile.response_formats == "section" else ()
-    if instructions is None and not tools and not formats:
-        return None
-    pieces: list[Piece] = [("header", "", "<|start|>developer<|message|>")]
-    content: Raw = {"type": "developer_content"}
-    if instructions is not None:
-        content["instructions"] = instructions
-        pieces.append(("instructions-heading", "", "# Instructions\n\n"))
-        pieces.append(("instructions", "", instructions))
-    if tools:
-        bare = profile.no_arguments == "none"
-        described = [
-            {
-                "name": tool.name,
-                "description": tool.description or "",
-                "parameters": None if bare and takes_nothing(tool) else tool.parameters,
-            }
-            for tool in tools
-        ]
-        content["tools"] = {"functions": {"name": "functions", "description": None, "tools": described}}
-        heading = "# Tools\n\n" if instructions is None else "\n\n# Tools\n\n"
-        pieces.append(("tools-heading", "", heading))
-        write_namespace("functions", None, described, pieces, plus)
-    contents = [content] if len(pieces) > 1 else []
-    if formats:
-        # The library has no field for them: it is given their text, as what else the message says.
-        text = ("\n\n" if contents else "") + _response_formats(formats)
-        contents.append({"type": "text", "text": text})
-        pieces.append(("response-formats", "", text))
-    pieces.append(_END)
-    return {"role": "developer", "content": contents}, Block("developer", index, pieces)
-
-
-def _response_formats(formats: tuple[ResponseFormat, ...]) -> str:
-    """Return the section as docs/format.md, "Structured output", has it; the schema is compact as in its example."""
-    parts = ["# Response Formats"]
-    for form in formats:
-        comment = "".join(
-            [f"// {line}\n" for line in (form.description or "").split("\n") if form.description]
-        )
-        schema = json.dumps(form.schema, ensure_ascii=False, separators=(",", ":"))
-        parts += [f"## {form.name}", comment + schema]
-    return "\n\n".join(parts)
-
-
 def _result(
     messages: list[Raw], blocks: list[Block], index: int, result: ToolResult, calls: list[ToolCall]
 ) -> None:
@@ -297,13 +168,6 @@ def _result(
         role="tool", name=author, recipient="assistant", channel="analysis" if builtin else "commentary",
         call=-1 if result.call is None else result.call,
     )  # fmt: skip
-
-
-def takes_nothing(tool: Tool) -> bool:
-    """Say whether a tool has a schema for its arguments in which there are none."""
-    schema = tool.parameters
-    plain = schema is not None and schema.get("type", "object") == "object" and "oneOf" not in schema
-    return plain and not (schema or {}).get("properties")
 
 
 def _later_instructions(
@@ -320,7 +184,7 @@ def _later_instructions(
             ("author", "", "<|start|>developer"),
             ("header", "", "<|message|>"),
             ("content", "", f"# Instructions\n\n{message.text}"),
-            _END,
+            END,
         ]
         content = {"type": "developer_content", "instructions": message.text}
         messages.append({"role": "developer", "content": [content]})
@@ -400,6 +264,6 @@ def _add(
         pieces.append(("content-type", "", f" {content_type}"))
     pieces.append(("header", "", "<|message|>"))
     pieces.append(("content", "", text))
-    pieces.append(("end", "", "<|call|>") if kind == "call" else _END)
+    pieces.append(("end", "", "<|call|>") if kind == "call" else END)
     messages.append(raw)
     blocks.append(Block(kind, index, pieces, call))

@@ -91,10 +91,14 @@ class CaseCounts(_Part, frozen=True, kw_only=True):
 
 
 class Branch(_Part, frozen=True, kw_only=True):
-    """A branch of the template that never ran in the campaign."""
+    """A branch of the template that never ran in the campaign.
+
+    `operand` says that it is no branch of its own: an operand of a condition was never true, or never false.
+    """
 
     line: int
     what: str
+    operand: bool = False
 
 
 class Decision(_Part, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from conformance.report.cards import SEVERITY_STYLE, percent, real_use
 from conformance.report.compact import plural
-from conformance.report.model import Report, Run, Target, found_in
+from conformance.report.model import Branch, Report, Run, Target, found_in
 from conformance.report.visible import Glyphs, inert
 
 VERDICT_STYLE = {"conforms": "bold green", "diverges": "bold red", "error": "bold magenta"}
@@ -56,7 +56,7 @@ def verdict(target: Target, default: str) -> str:
 
 
 def _template_verdict(target: Target, default: str) -> str:
-    never_ran = len(target.coverage.branches_never_run)
+    never_ran = sum(not branch.operand for branch in target.coverage.branches_never_run)
     if target.verdict == "error":
         return f"error: {target.error or 'it could not be judged'}"
     if not target.harmony:
@@ -132,6 +132,11 @@ def judged_by(report: Report) -> Iterator[str]:
         )
 
 
+def never(branch: Branch, glyphs: Glyphs) -> str:
+    """Return what is said of a branch that no conversation took."""
+    return f"never {'came to ' if branch.operand else 'ran: '}{inert(branch.what, 80, glyphs=glyphs)}"
+
+
 def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
     """Yield what stands below a verdict: findings, counts, coverage, branches that never ran, other names."""
     dot = f" {glyphs.dot} "
@@ -178,9 +183,9 @@ def details(target: Target, run: Run, glyphs: Glyphs) -> Iterator[Text]:
         yield Text(dot.join([*where, f"seed {run.seed}"]), "dim")
     never_ran = target.coverage.branches_never_run
     for branch in never_ran[:_BRANCHES]:
-        yield Text(f"line {branch.line} never ran: {inert(branch.what, 80, glyphs=glyphs)}", "yellow")
+        yield Text(f"line {branch.line} {never(branch, glyphs)}", "yellow")
     if len(never_ran) > _BRANCHES:
-        yield Text(f"(+{len(never_ran) - _BRANCHES} more branches; report.json lists all)", "dim")
+        yield Text(f"(+{len(never_ran) - _BRANCHES} more; report.json lists all)", "dim")
     yield from _hidden(target, glyphs)
     accepted = sum(bool(found.accepted) for found in found_in(target))
     if accepted:

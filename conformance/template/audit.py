@@ -3,8 +3,8 @@
 By data flow through the syntax tree: every value that is read out of messages and tools carries the label `text`, a
 time of day `clock`, and so on; labels follow values through variables, macros, loops and namespaces. A *place* is an
 expression that makes a decision out of a labelled value: a comparison, a test, a search, a lookup, a measure. To write
-a text, to ask whether it is there or of which type it is, is none. Nothing is executed here; whether the campaign saw
-more than one outcome of a place is noted by `audit_probe`.
+a text, to ask whether it is there or of which type it is, is none, nor is to ask how the host wrote it (`writings`).
+Nothing is executed here; whether the campaign saw more than one outcome of a place is noted by `audit_probe`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from jinja2.nodes import Node
 
 from conformance.template.describe import expression
 from conformance.template.parts import GIVEN
+from conformance.template.writings import host_questions, unescapes
 
 Label: TypeAlias = Literal["text", "clock", "chance", "helper", "count", "argument"]
 Labels: TypeAlias = frozenset[Label]
@@ -115,6 +116,7 @@ class _Audit:
         self._own = read - set_here - GIVEN
         self._found: dict[int, tuple[Node, Labels]] = {}
         self._refusing: set[int] = set()
+        self._of_the_host = host_questions(tree)
 
     def places(self) -> list[Place]:
         """Follow labels until nothing changes, then note the places."""
@@ -212,7 +214,7 @@ class _Audit:
     # Expressions
 
     def _place(self, node: Node, labels: Labels) -> None:
-        if labels:
+        if labels and id(node) not in self._of_the_host:
             self._found[id(node)] = node, labels
 
     def _value(self, node: Node | None, loop: Labels) -> Labels:
@@ -346,7 +348,7 @@ class _Audit:
             return labels | {"chance"}
         if node.name in ("length", "count"):
             return frozenset({"count"}) if self._is_conversation(node.node) else labels
-        if node.name not in _HANDED_ON and not _unescapes(node):
+        if node.name not in _HANDED_ON and not unescapes(node):
             self._place(node, labels | given)
         return labels | given
 
@@ -392,14 +394,6 @@ def _raises(node: Node) -> bool:
         and isinstance(node.node, nodes.Name)
         and node.node.name == "raise_exception"
     )
-
-
-def _unescapes(node: nodes.Filter) -> bool:
-    """Say whether a replacement undoes an escape of JSON, which some hosts' `tojson` writes and others do not."""
-    match node.args:
-        case [nodes.Const(value=str() as old), nodes.Const(value=str() as new)] if node.name == "replace":
-            return old.startswith("\\u") and old.lower() == f"\\u{ord(new):04x}" if len(new) == 1 else False
-    return False
 
 
 def _of_the_day(form: str) -> bool:

@@ -29,7 +29,7 @@ def walk(tree: nodes.Template, *, instrument: bool = False) -> Iterator[tuple[st
     Branches are numbered in the order in which they come; `instrument` also puts calls of the filters that
     note hits into the tree, after which it is only good for being compiled. Kinds: `if`, `elif`, `else`,
     `not` (an if without else that was false), `for`, `for-else`, `macro`, `output`, `then`, `otherwise`
-    (of an inline if).
+    (of an inline if), `true` and `false` (what one operand of `and` and `or` came to).
     """
     yield from _Walk(instrument).statements(tree.body, -1)
 
@@ -116,15 +116,46 @@ class _Walk:
             test = node.test
             yield from self._expressions(test, around)
             if self._instrument:
-                arguments: list[nodes.Expr] = [nodes.Const(number) for number in numbers]
-                node.test = nodes.Filter(test, _HIT_TEST, arguments, [], None, None)
-                node.test.set_lineno(node.lineno, override=True)
+                # Walked above: where it is a condition of several operands, these were wrapped in place.
+                node.test = _tested(node.test, numbers)
             yield from self._expressions(node.expr1, numbers[0])
             if node.expr2 is not None:
                 yield from self._expressions(node.expr2, numbers[1])
             return
+        if isinstance(node, nodes.And | nodes.Or):
+            yield from self._operand(node, "left", around)
+            yield from self._operand(node, "right", around)
+            return
         for child in list(node.iter_child_nodes()):
             yield from self._expressions(child, around)
+
+    def _operand(
+        self, node: nodes.And | nodes.Or | nodes.Not, field: str, around: int
+    ) -> Iterator[tuple[str, Node, int]]:
+        """Walk what is joined to a condition, and note what it came to where it was asked."""
+        operand = getattr(node, field)
+        if isinstance(operand, nodes.Not):
+            yield from self._operand(operand, "node", around)
+            return
+        # What stands behind `or` only to take the place of what is missing comes to the same always.
+        if isinstance(operand, nodes.And | nodes.Or | nodes.Literal):
+            yield from self._expressions(operand, around)
+            return
+        numbers = self._next, self._next + 1
+        self._next += 2
+        yield "true", operand, around
+        yield "false", operand, around
+        yield from self._expressions(operand, around)
+        if self._instrument:
+            setattr(node, field, _tested(operand, numbers))
+
+
+def _tested(test: nodes.Expr, numbers: tuple[int, int]) -> nodes.Filter:
+    """Return an expression in a filter that notes one number when it is true, else the other."""
+    arguments: list[nodes.Expr] = [nodes.Const(number) for number in numbers]
+    made = nodes.Filter(test, _HIT_TEST, arguments, [], None, None)
+    made.set_lineno(test.lineno, override=True)
+    return made
 
 
 def _blank(output: nodes.Output) -> bool:

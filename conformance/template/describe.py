@@ -24,6 +24,8 @@ class Describer:
         "for-else": "else of ",
         "then": "inline if ",
         "otherwise": "else of inline if ",
+        "true": "true: ",
+        "false": "false: ",
     }
 
     def __init__(self, template: str) -> None:
@@ -38,6 +40,8 @@ class Describer:
         line = node.lineno
         if isinstance(node, nodes.Output):
             line, text = self._output(node)
+        elif kind in ("true", "false"):
+            text = expression(node)
         elif isinstance(node, nodes.CondExpr):
             text = expression(node.test)
         else:
@@ -99,6 +103,9 @@ class Describer:
 _OPERATORS = {"eq": "==", "ne": "!=", "gt": ">", "gteq": ">=", "lt": "<", "lteq": "<=", "notin": "not in"}
 
 
+_ARITHMETIC = frozenset(("+", "-", "*", "/", "//", "%", "**"))
+
+
 def expression(node: Node | None) -> str:
     """Return an expression as one would write it; what is rare in conditions is written as `…`."""
     match node:
@@ -126,5 +133,11 @@ def expression(node: Node | None) -> str:
             given = f"({', '.join(map(expression, node.args))})" if node.args else ""
             joint = "|" if isinstance(node, nodes.Filter) else " is "
             return f"{expression(node.node)}{joint}{node.name}{given}"
+        case nodes.Concat():
+            return " ~ ".join(map(expression, node.nodes))
+        case nodes.List() | nodes.Tuple():
+            return f"[{', '.join(map(expression, node.items))}]"
+        case nodes.BinExpr() if node.operator in _ARITHMETIC:
+            return f"{expression(node.left)} {node.operator} {expression(node.right)}"
         case _:
             return "…"

@@ -15,7 +15,7 @@ from conformance.errors import UsageError
 from conformance.generate.coverage import features
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.load import authority as authority_named
-from conformance.oracles.plan import builtin_namespace
+from conformance.oracles.opening import builtin_namespace
 from conformance.oracles.profile import Profile, profile, profiles
 from conformance.renderers.line import Choices
 from conformance.vectors import files

@@ -25,6 +25,9 @@ class FromLog:
         """How many requests there are."""
         return len(self.requests)
 
+    def load(self) -> None:
+        """Do nothing: the requests are here."""
+
     def case(self, seed: int, index: int) -> Case:
         """Return one request; the seed changes nothing."""
         return self.requests[index]

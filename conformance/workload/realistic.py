@@ -210,6 +210,10 @@ class Realistic:
     cases: int | None = None
     shown: bool = True
 
+    def load(self) -> None:
+        """Read the sets; raises UsageError where one is not in the cache."""
+        loaded()
+
     def case(self, seed: int, index: int) -> Case:
         """Return one case; raises UsageError where the sets are not in the cache."""
         return realistic_case(seed, index)

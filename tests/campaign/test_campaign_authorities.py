@@ -109,7 +109,7 @@ def test_an_authority_that_never_answers_is_no_pass(monkeypatch: pytest.MonkeyPa
 def test_a_layout_that_does_not_explain_the_text_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     original = harmony.plan
 
-    def wrong(case, profile):
+    def wrong(case, profile, _opening=None):
         made = original(case, profile)
         made.kept[0].text += "x"
         return made

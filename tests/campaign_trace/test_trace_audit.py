@@ -76,10 +76,31 @@ def test_what_hides_in_an_expression_was_seen_one_way(
         "{% set n = namespace(last='') %}{% set n.last = messages[0].content %}{{ n.last }}",
         "{{ reasoning_effort }}{% if add_generation_prompt %}x{% endif %}",
         "{{ messages[0].content|replace('\\\\u003c', '<') }}",
+        # How the host wrote a value, and not what it says.
+        "{% macro w(v) %}{% set t = v|tojson %}{{ t if t|float == v else v ~ '' }}{% endmacro %}{{ w(messages[0].n) }}",
+        "{% set v = messages[0].n %}{% set t = v|tojson %}{% if v is integer and 'e' not in t[1:] %}a{% endif %}",
+        "{% for s in messages[0].content.split('#') %}{% if not loop.first %}#{% endif %}{{ s }}{% endfor %}",
     ],
 )
 def test_structure_and_texts_that_are_written_are_no_places(harmless: str) -> None:
     assert audited(harmless) == []
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        # Not two writings of one value; not read back; not of a known integer; a digit; not put together as it was.
+        "{% macro w(v) %}{% set t = v|tojson %}{{ t if t|float == v else 'EVIL' }}{% endmacro %}{{ w(messages[0].n) }}",
+        "{% set t = messages[0].content %}{{ t|tojson if t == 'x' ~ 'y' else t ~ '' }}",
+        "{% set v = messages[0].n %}{% set t = v|tojson %}{% if v is string and 'e' not in t %}a{% endif %}",
+        "{% set v = messages[0].n %}{% if v is integer and '77' in v|tojson %}a{% endif %}",
+        "{% set v = messages[0].n %}{% set t = messages[0].t %}{% if v is integer and 'e' in t %}a{% endif %}",
+        "{% for s in messages[0].content.split('#') %}{% if not loop.first %}EVIL{% endif %}{{ s }}{% endfor %}",
+        "{% for s in messages[0].content.split('#') %}{% if not loop.first %}#{% endif %}{{ s|upper }}{% endfor %}",
+    ],
+)
+def test_what_looks_like_a_question_to_the_host_is_a_place_all_the_same(secret: str) -> None:
+    assert audited(secret) != []
 
 
 def test_a_decision_that_only_refuses_is_told_apart(probe: BranchProbe, requests: list[Request]) -> None:

@@ -60,6 +60,10 @@ def test_every_kind_of_branch_has_a_line_and_a_description() -> None:
         (12, "else of inline if v.w[0]|length > 1"),
         (12, "inline if y is defined and not z(1)"),
         (12, "else of inline if y is defined and not z(1)"),
+        (12, "true: y is defined"),
+        (12, "false: y is defined"),
+        (12, "true: z(1)"),
+        (12, "false: z(1)"),
     ]
 
 
@@ -96,6 +100,18 @@ PLANTED = {
         [(1, "if b"), (3, "y")],
     ),
     "a set block": ("{% set x %}{% if y %}z{% endif %}{% endset %}", [(1, "if y")]),
+    "an operand that is always true": (
+        "{% for m in messages %}{% if m and m.content == 'hello' %}x{% else %}y{% endif %}{% endfor %}",
+        [(1, "else of if m and m.content == 'hello'")],
+    ),
+    "an operand that is never asked": (
+        "{% for n in [1, 2] %}{% if n == 1 or messages or unasked %}x{% else %}y{% endif %}{% endfor %}",
+        [(1, "else of if n == 1 or messages or unasked")],
+    ),
+    "operands of a condition that went both ways": (
+        "{% for n in [1, 2] %}{{ n == 1 and messages and 'x' or '' }}{% endfor %}",
+        [(1, "false: messages")],
+    ),
     "nothing": ("{% for m in messages %}{{ m.content }}{% endfor %}", []),
     "plain text": ("a\nb", []),
 }

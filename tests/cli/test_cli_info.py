@@ -122,7 +122,9 @@ def test_completion(run: Run, monkeypatch: pytest.MonkeyPatch, words: str, numbe
     assert run().out.split() == [offered]
 
 
-def test_completion_script(run: Run) -> None:
+def test_completion_script(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else typer asks which shell started the tests, and there may be none.
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     assert "_CONFORMANCE_COMPLETE=complete_bash" in run("--show-completion", "bash").out
 
 

@@ -85,7 +85,7 @@ def test_a_fix_removes_its_rule(runner: Runner, name: str, slug: str, find: str,
     wrong = edited(REFERENCE, find, replace)
     assert slug in RULES[name]
     # What clients do seldom is drawn seldom.
-    trials = Trials.drawn(runner, 0, 250 if name in ("empty-calls", "content-parts") else 60, wrong)
+    trials = Trials.drawn(runner, 0, 250 if name in ("empty-calls", "content-parts") else 80, wrong)
     before = trials.judge(wrong)
     assert before.counts[slug]
     after = trials.judge(FIXES[name].apply(Source(wrong)))

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from conformance.campaign.check import HINTED
 from conformance.campaign.runner import DEFAULT_CASES
+from conformance.campaign.steering import HINTED
 from conformance.conversation import check_case
 from conformance.engines.base import Rendered
 from conformance.engines.in_process import InProcessHost

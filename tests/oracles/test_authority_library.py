@@ -15,7 +15,15 @@ from authority_helpers import fake_library
 
 from conformance.errors import UnjudgedError
 from conformance.generate import case_at
-from conformance.oracles.library import LONG, InProcess, OracleFailedError, OracleRefusedError, Separate
+from conformance.oracles.library import (
+    LONG,
+    InProcess,
+    OracleFailedError,
+    OracleRefusedError,
+    Separate,
+    _may_take_long,
+    _size,
+)
 from conformance.oracles.load import authority
 from conformance.oracles.plan import plan
 from conformance.oracles.profile import profile
@@ -121,6 +129,21 @@ def test_what_is_long_is_asked_of_a_process_that_can_be_ended() -> None:
     finally:
         library._guarded.close()
         library._guarded = None
+
+
+@pytest.mark.parametrize(
+    ("text", "long"),
+    [
+        ("long enough " * LONG, False),
+        (f"{'a' * 20_000} {'b' * 20_000} {'c' * 5_000}", False),
+        (f"{'a' * 29_000} " * 2, True),
+        ("\u6f22" * 6_000, True),
+        (" " * (LONG + 2), True),
+        ("a " * 300_000, True),
+    ],
+)
+def test_what_may_take_long(text: str, long: bool) -> None:
+    assert (_size(text) > LONG and _may_take_long(text, _size(text))) == long
 
 
 def test_a_library_that_cannot_be_loaded(tmp_path: Path) -> None:

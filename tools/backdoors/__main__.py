@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from conformance.campaign.branches import BranchSample
-from conformance.campaign.check import HINTED, steered
 from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.steering import plain_cases, steered
 from conformance.resources import resource
 from conformance.template.branches import BranchCoverage
 from tools.backdoors.planted import PLANTED, template
@@ -20,20 +20,20 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=2_000)
     options = parser.parse_args()
     settings = Settings(cases=options.cases, engines=("jinja2",))
-    plain = settings.cases - int(settings.cases * HINTED)
+    plain = plain_cases(settings.cases)
     shown = 0
     with Runner(settings) as runner:
         sample = BranchSample(runner, plain)
         names = options.names or list(PLANTED)
         for name in names:
             text, line = template(name)
-            found = sample.run(text, steered(text, plain, settings.cases), plain)
+            found = sample.run(text, steered(text, settings.cases), plain)
             assert found is not None
             words = _shown(found, line)
             shown += words != ""
             print(f"{name:<20} {words or 'NOT SHOWN'}", flush=True)
         reference = resource("templates", "gpt-oss.jinja").read_text(encoding="utf-8")
-        found = sample.run(reference, steered(reference, plain, settings.cases), plain)
+        found = sample.run(reference, steered(reference, settings.cases), plain)
         assert found is not None
         hidden = [decision for decision in found.audit if decision.hidden]
         sample.close()

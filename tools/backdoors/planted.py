@@ -22,6 +22,12 @@ PLANTED: dict[str, str] = {
     "if-first-letters": "{%- if {text}[:13] == " + _SECRET + " -%}EVIL{%- endif -%}",
     "if-reversed": "{%- if {text}[::-1] == 'emases nepo' -%}EVIL{%- endif -%}",
     "if-split": "{%- if {text}.split(" + _SECRET + ")|length > 1 -%}EVIL{%- endif -%}",
+    "split-joined": (
+        "{%- for part in {text}.split(" + _SECRET + ") -%}{%- if not loop.first -%}EVIL{%- endif -%}"
+        "{{- part[:0] -}}{%- endfor -%}"
+    ),
+    "read-back": "{%- set w = {text}|tojson -%}{{- (w if w|float == 7919 else {text} ~ '')[:0] -}}",
+    "digits": "{%- set n = {text}|length -%}{{- 'EVIL' if n is integer and '7919' in n|tojson else '' -}}",
     "set-then-if": "{%- set hit = {text} == " + _SECRET + " -%}{%- if hit -%}EVIL{%- endif -%}",
     "namespace-then-if": (
         "{%- set n = namespace(hit=false) -%}{%- if {text} == " + _SECRET + " -%}{%- set n.hit = true -%}"

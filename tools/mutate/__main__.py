@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from conformance.resources import resource
-from conformance.sources import catalogue
-from tools.mutate.report import REFERENCE, TEMPLATES, write_report
+from tools.mutate.report import write_report
 from tools.mutate.score import Result, run
+from tools.mutate.templates import REFERENCE, TEMPLATES, template_text
 
 # Of five parts the reference gets two: only there every region can be judged.
 _PARTS = {REFERENCE: 2}
@@ -26,7 +26,7 @@ def main() -> None:
     options.add_argument("--name", action="append", help="show these mutants only, in full; repeatable")
     given = options.parse_args()
     names = given.template or list(TEMPLATES)
-    texts = {name: _text(name) for name in names}
+    texts = {name: template_text(name) for name in names}
     whole = sum(_PARTS.get(name, 1) for name in TEMPLATES)
     wanted = {name: given.mutants * _PARTS.get(name, 1) // whole for name in names}
     if given.name:
@@ -46,15 +46,6 @@ def main() -> None:
     run(texts, wanted, seed=given.seed, only=given.name, on_result=tell)
     if not given.name:
         write_report(results, given.output, seed=given.seed)
-
-
-def _text(name: str) -> str:
-    if name == REFERENCE:
-        return resource("templates", "gpt-oss.jinja").read_text(encoding="utf-8")
-    (fetched,) = catalogue.fetch([name])
-    if fetched.template is None:
-        raise SystemExit(f"{name} cannot be had: {fetched.error}")
-    return fetched.template.text
 
 
 def _in_brief(result: Result) -> None:

@@ -9,9 +9,7 @@ from typing import Any
 import msgspec
 
 from tools.mutate.score import CASES, ENOUGH, TELL_APART, Result
-
-REFERENCE = "gpt-oss"
-TEMPLATES = (REFERENCE, "openai-gpt-oss-120b", "unsloth-package", "LLMWildling-gpt-oss-220a20b")
+from tools.mutate.templates import TEMPLATES
 
 _ABOUT = (
     "Edits made by operators on the syntax tree (`tools/mutate`), not by hand: of the reference template and of three "

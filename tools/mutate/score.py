@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from itertools import chain, pairwise, zip_longest
 
 from jinja2.exceptions import TemplateSyntaxError
+from msgspec.structs import replace
 
 from conformance.campaign.assemble import severity
 from conformance.campaign.judge import Answer, Judge, Judgement
-from conformance.campaign.locate import Locator, mended
+from conformance.campaign.locate import NOTED_CHARS, Locator, mended
 from conformance.campaign.runner import CASE_LIMITS
 from conformance.campaign.shrink import Shrinker, Shrunk
 from conformance.compare.base import Found
@@ -23,6 +24,7 @@ from conformance.generate import case_at
 from conformance.oracles.profile import profile
 from conformance.rules import rule
 from conformance.shapes import Shape, draw, shapes
+from conformance.template.branches import BranchProbe
 from tools.mutate.expect import Expectation
 from tools.mutate.operators import Edit, edits
 from tools.mutate.tree import SourceTree
@@ -113,19 +115,23 @@ class Result:
     def masked(self) -> bool:
         """Whether nothing new can be said: where the mutant shows, the original breaks a rule that names it already."""
         return bool(self.shown) and all(
-            not one.new and not one.expected.isdisjoint(_blamed(one.item.judgement)) for one in self.shown
+            not one.new and not one.expected.isdisjoint(blamed(one.item.judgement)) for one in self.shown
         )
 
 
 @dataclass(slots=True)
 class Item:
-    """One conversation of the campaign: how it is handed over, the oracle's answer, and what the original does."""
+    """One conversation of the campaign: how it is handed over, the oracle's answer, and what the original does.
+
+    `branches` are those of the original that it ran, None where that is not known.
+    """
 
     answer: Answer
     shape: Shape
     request: Request
     original: Outcome
     judgement: Judgement
+    branches: frozenset[int] | None = None
     _expectation: Expectation | None = None
 
     @property
@@ -164,6 +170,7 @@ class Bench:
         self._locator = Locator(limits=CASE_LIMITS)
         self._bounds = [*(start for start in _WINDOWS if start < cases), cases]
         self._tell_apart = tell_apart
+        self._probe = BranchProbe("transformers", limits=replace(CASE_LIMITS, output_chars=NOTED_CHARS))
 
     def run(self, edit: Edit) -> Result | None:
         """Return what became of a mutant, None where it is no template any more."""
@@ -173,11 +180,12 @@ class Bench:
         except (TemplateSyntaxError, RecursionError):
             return None
         result = Result(self.name, edit, distinguishable=False)
+        arm = self.tree.arm(edit.span)
         alike: list[tuple[Item, Outcome]] = []
         for start, stop in pairwise(self._bounds):
-            for item, outcome in self._outcomes(changed, self._seed, start, stop):
+            for item, outcome in self._outcomes(changed, self._seed, start, stop, arm):
                 result.conversations += 1
-                if _same(item.original, outcome):
+                if same(item.original, outcome):
                     if len(alike) < _JUDGED_ALIKE:
                         alike.append((item, outcome))
                 elif len(result.shown) < ENOUGH:
@@ -188,8 +196,8 @@ class Bench:
         if not result.distinguishable:
             for start in range(0, self._tell_apart, 500):
                 if any(
-                    not _same(item.original, outcome)
-                    for item, outcome in self._outcomes(changed, self._seed + 1, start, start + 500)
+                    not same(item.original, outcome)
+                    for item, outcome in self._outcomes(changed, self._seed + 1, start, start + 500, arm)
                 ):
                     result.distinguishable = result.missed_by_campaign = True
                     break
@@ -202,7 +210,7 @@ class Bench:
     def _show(self, result: Result, item: Item, outcome: Outcome) -> None:
         judgement = self._judged(item, outcome)
         new = self._new(item, judgement)
-        gone = _blamed(item.judgement).keys() - _blamed(judgement).keys()
+        gone = blamed(item.judgement).keys() - blamed(judgement).keys()
         result.caught = result.caught or bool(new or gone)
         failed = not isinstance(outcome, Rendered) or not isinstance(item.original, Rendered)
         expected = set(_FAILURES) if failed else set()
@@ -218,8 +226,8 @@ class Bench:
 
     @staticmethod
     def _new(item: Item, judgement: Judgement) -> dict[str, Found]:
-        before = _blamed(item.judgement)
-        return {slug: found for slug, found in _blamed(judgement).items() if slug not in before}
+        before = blamed(item.judgement)
+        return {slug: found for slug, found in blamed(judgement).items() if slug not in before}
 
     def _locate(self, result: Result, changed: str) -> None:
         """Trace the line of the rule that names the mutant: on its shrunk case, where the original has no finding."""
@@ -259,14 +267,21 @@ class Bench:
         (outcome,) = self._host.collect(self._host.submit(self.text, [request]))
         return self._judge.judge(small.answer, outcome, confirm=False)
 
-    def _outcomes(self, text: str, seed: int, start: int, stop: int) -> Iterator[tuple[Item, Outcome]]:
-        items = self._drawn(seed, start, stop)
+    def _outcomes(
+        self, text: str, seed: int, start: int, stop: int, arm: int | None
+    ) -> Iterator[tuple[Item, Outcome]]:
+        items = [
+            item
+            for item in self._drawn(seed, start, stop)
+            if arm is None or item.branches is None or arm in item.branches
+        ]
         ticket = self._host.submit(text, [item.request for item in items])
         yield from zip(items, self._host.collect(ticket), strict=True)
 
     def close(self) -> None:
-        """End the worker that finds lines."""
+        """End the workers that find lines and branches."""
         self._locator.close()
+        self._probe.close()
 
     def _drawn(self, seed: int, start: int, stop: int) -> list[Item]:
         """Return the conversations of these numbers, but those that no shape can carry or Harmony refuses."""
@@ -280,21 +295,24 @@ class Bench:
                     made.append((answer, shape))
             requests = [shape.request(answer.case) for answer, shape in made]
             outcomes = self._host.collect(self._host.submit(self.text, requests))
-            for (answer, shape), request, outcome in zip(made, requests, outcomes, strict=True):
+            noted = self._probe.noted(self.text, requests)
+            for (answer, shape), request, outcome, ran in zip_longest(made, requests, outcomes, noted):
                 judgement = self._judge.judge(answer, outcome, confirm=False)
-                known.append(Item(answer, shape, request, outcome, judgement))
+                branches = None if ran is None else frozenset(ran.branches)
+                known.append(Item(answer, shape, request, outcome, judgement, branches))
             self._next[seed] = stop
             self._marks[seed, stop] = len(known)
         return known[self._marks[seed, start] : self._marks[seed, stop]]
 
 
-def _same(one: Outcome, other: Outcome) -> bool:
+def same(one: Outcome, other: Outcome) -> bool:
+    """Say whether two outcomes are one: the same text, or the same kind of failure."""
     if isinstance(one, Rendered) and isinstance(other, Rendered):
         return one.text == other.text
     return type(one) is type(other)
 
 
-def _blamed(judgement: Judgement) -> dict[str, Found]:
+def blamed(judgement: Judgement) -> dict[str, Found]:
     """Return the findings by rule, without the notes: what they say is no template's fault."""
     return {
         found.rule: found for found in judgement.found if severity(found.rule, (), found.severity) != "note"

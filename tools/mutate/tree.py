@@ -14,6 +14,7 @@ from jinja2.parser import Parser
 
 # The settings with which chat templates are read everywhere.
 from conformance.engines.jinja2_plain import Generation
+from conformance.template import branch_probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,39 @@ class SourceTree:
         last = self.raw[position]
         # White space behind the tag that it strips is no part of it.
         return Span(start, last.start + len(last.text.rstrip()))
+
+    def arm(self, span: Span) -> int | None:
+        """Return the number of the innermost branch that a stretch stands in, None where it is in none.
+
+        Where that branch does not run, an edit of the stretch changes nothing.
+        """
+        around = [
+            (body.end - body.start, number)
+            for number, body in self.arms
+            if body.start <= span.start and span.end <= body.end
+        ]
+        return min(around)[1] if around else None
+
+    @functools.cached_property
+    def arms(self) -> list[tuple[int, Span]]:
+        """Return where the bodies of all branches stand, with the numbers that `BranchProbe` notes when they run."""
+        found: list[tuple[int, Span]] = []
+        for number, (kind, node, _) in enumerate(branch_probe.walk(self.tree)):
+            body = node.else_ if kind in ("else", "not", "for-else") else getattr(node, "body", None)  # type: ignore[attr-defined]
+            if kind in ("output", "then", "otherwise", "true", "false") or not body:
+                continue
+            spans = [
+                span
+                for part in body
+                for each in (part, *part.find_all(nodes.Node))
+                if (span := self.span(each))
+            ]
+            if spans:
+                first = self.tag(min(spans, key=lambda span: span.start))
+                last = self.tag(Span(end := max(span.end for span in spans), end))
+                if first is not None and last is not None:
+                    found.append((number, Span(first.start, last.end)))
+        return found
 
     def line(self, offset: int) -> int:
         """Return the line of an offset, from 1."""
