@@ -11,7 +11,7 @@ import typer
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
 from conformance.cli.check import cut_short, judge, validate, with_workload
-from conformance.cli.console import new_console
+from conformance.cli.console import new_console, say
 from conformance.cli.options import (
     DEFAULT_ENGINES,
     Authority,
@@ -98,18 +98,23 @@ def scoreboard(
     folder = new_run_folder("scoreboard", keep_runs)
     report = judge([Group(templates)], settings, folder, console, left_out=left_out, workload=weighed)
     keep(report, folder)
+    places: list[Path] = []
     if report.run.complete and report.targets:
         if len(settings.engines) > 1:
             write_file(output / "engines.json", engines_json(report))
-            write_file(output / "engines.md", engines_markdown(report).encode())
+            places.append(write_file(output / "engines.md", engines_markdown(report).encode()))
         else:
             write_file(output / "scoreboard.json", scoreboard_json(report, repairs))
-            write_file(output / "scoreboard.md", scoreboard_markdown(report, repairs).encode())
+            page = scoreboard_markdown(report, repairs).encode()
+            places.append(write_file(output / "scoreboard.md", page))
         if site is not None:
             for name, data in site_files(report, Output(folder=folder, console=console), repairs):
                 write_file(site / name, data, below=site)
+            places.append(site / "index.html")
     TerminalWriter(console).write(report, cards=False)
     say_where(console, folder)
+    for written in places:
+        say(console, f"Scoreboard: {written}")
     codes = [exit_code(report, "never"), EXIT_USAGE if unread else EXIT_CONFORMS]
     return max(*codes, EXIT_UNJUDGED if no_engine or cut_short(report, settings) else EXIT_CONFORMS)
 

@@ -41,6 +41,8 @@ def test_formats_for_programs_have_standard_output(run: Run) -> None:
         (("--format", "sarif="), "names no file"),
         (("--format", "nope=x"), "There is no report format 'nope'"),
         (("--format", "sarif=."), "it is a folder"),
+        (("--format", "sarif=new/"), "names a folder"),
+        (("--format", "sarif", "--format", "json"), "sarif and json would be mixed"),
         (("--format", "sarif=right.jinja/x"), "Cannot write"),
         (("--format", "sarif=x", "--format", "junit=x"), "Two formats go to one file"),
         (("--format", "sarif=link"), "it is a link"),

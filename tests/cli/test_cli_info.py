@@ -57,6 +57,8 @@ def test_explain(run: Run, snapshot: SnapshotAssertion) -> None:
     assert by_slug.code == 0
     assert normal(by_slug.out) == snapshot
     assert run("explain", "HT203") == run("explain", "ht203") == by_slug
+    family = run("explain", "HT20")
+    assert ("HT201" in family.out, "HT209" in family.out, "HT210" in family.out) == (True, True, False)
     listed = run("explain").out
     assert all(rule.slug in listed for rule in rules())
 
