@@ -38,8 +38,12 @@ class Store:
             )
         with self._told():
             self._database = sqlite3.connect(path, timeout=10)
-            self._database.executescript(_SCHEMA)
-            known = dict(self._database.execute("select name, value from sweep"))
+            try:
+                self._database.executescript(_SCHEMA)
+                known = dict(self._database.execute("select name, value from sweep"))
+            except BaseException:
+                self._database.close()
+                raise
         if settings is not None:
             self._begin(settings, known)
         self.settings = settings or known
@@ -87,3 +91,11 @@ class Store:
             yield
         except sqlite3.Error as error:
             raise UsageError(f"{self.path}: {error}; name another --output.") from None
+        except (
+            msgspec.MsgspecError,
+            UnicodeDecodeError,
+            TypeError,
+        ) as error:  # as the driver gives what is no text
+            raise UsageError(
+                f"{self.path}: it is no sweep's, or was damaged ({error}); name another --output."
+            ) from None

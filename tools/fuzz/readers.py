@@ -19,6 +19,7 @@ from conformance import importers
 from conformance.cli.app import COMMANDS
 from conformance.cli.settings_file import load_settings
 from conformance.gate.baseline import Baseline
+from conformance.logged.lines import read_log
 from conformance.oracles.authorities import read_authorities
 from conformance.oracles.profile import profile
 from conformance.package_checks.folder import read_folder as read_package
@@ -31,6 +32,9 @@ from conformance.sources.manifest import read_catalogue
 from conformance.sources.model_folder import folder_templates
 from conformance.sources.wheel_file import read_member
 from conformance.sources.wheel_member import WheelMember
+from conformance.sweep.report import page
+from conformance.sweep.store import Store
+from conformance.sweep.unit import Record
 from conformance.vectors import files as vectors
 from tools.fuzz import answers
 
@@ -210,6 +214,79 @@ def _configured(path: Path) -> None:
     _checkpoint(path.parent)
 
 
+def _activations() -> list[bytes]:
+    import torch
+    from safetensors.torch import save
+
+    from conformance.precision.model.shape import preset
+
+    shape = preset("tiny")
+    hidden = torch.ones(3, shape.hidden, dtype=torch.bfloat16)
+    return [
+        save({"hidden_states": hidden}),
+        save({"layers.0.hidden_states": hidden, "layers.0.router_logits": torch.zeros(3, shape.experts)}),
+    ]
+
+
+def _recorded(path: Path) -> None:
+    from conformance.precision.checkpoints.activations import Activations
+    from conformance.precision.model.shape import preset
+
+    Activations(path, preset("tiny")).said()
+
+
+def _log() -> list[bytes]:
+    said: list[object] = [
+        _REQUEST,
+        {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": _REQUEST},
+        {
+            "model": "m",
+            "instructions": "be kind",
+            "input": [
+                {"role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+                {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "t"}]},
+                {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "1", "output": "ok"},
+            ],
+            "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
+        },
+        {
+            "model": "m",
+            "max_tokens": 9,
+            "system": [{"type": "text", "text": "be kind"}],
+            "messages": [
+                {"role": "user", "content": "hi"},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}}],
+                },
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "ok"}]},
+            ],
+            "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+        },
+    ]
+    return [
+        *(json.dumps(each).encode() for each in said),
+        b"\n".join(json.dumps(each).encode() for each in said),
+    ]
+
+
+def _sweep() -> list[bytes]:
+    record = Record(target="t", engine="jinja2", sha256="0" * 64, verdict="conforms")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "s.sqlite"
+        with Store(path, {"seed": "0"}) as store:
+            store.add([record])
+        return [path.read_bytes()]
+
+
+def _swept(path: Path) -> None:
+    for left in path.parent.glob(f"{path.name}-*"):
+        left.unlink()
+    with Store(path) as store:
+        page(list(store.records()), store.settings)
+
+
 _SETTINGS = """
 [check]
 examples = 100
@@ -273,6 +350,9 @@ READERS = {
     "renderer": Reader(
         "answer", _json({"id": "v1", "text": "x", "tokens": [1, 2]}, {"id": "v1", "error": "no"}), _answer
     ),
+    "log": Reader("log.jsonl", _log, read_log),
+    "sweep": Reader("s.sqlite", _sweep, _swept),
+    "activations": Reader("a.safetensors", _activations, _recorded),
     "safetensors": Reader("model.safetensors", _safetensors, _configured),
     "experts gguf": Reader("m.gguf", _expert_gguf, _checkpoint),
     "report": Reader("report.json", lambda: [_run()[0]], json_file.read),
