@@ -103,3 +103,15 @@ def test_a_guard_that_goes_is_named() -> None:
     (named,) = gone(guarded, REFERENCE)
     assert named == f"line {line} refuses 'No message may hold a channel tag of its own.'"
     assert gone(guarded, guarded) == []
+
+
+@pytest.mark.long
+def test_four_templates_with_one_fault_do_not_become_one_text(runner: Runner) -> None:
+    final = "{{- '<|start|>assistant<|channel|>final<|message|>' ~ content ~"
+    texts = []
+    for template in (NONE, PYTHON, ROLE, OBJECTS):
+        done = repaired(runner, edited(template, final, final.replace("<|channel|>final", "")))
+        assert not done.remaining
+        assert done.text == template
+        texts.append(done.text)
+    assert len({*texts, REFERENCE}) == 5
