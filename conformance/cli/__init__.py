@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from conformance.errors import EXIT_UNJUDGED
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
@@ -12,5 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         from conformance.cli.app import main as run
     except KeyboardInterrupt:
-        os._exit(130)  # before anything was begun; what is half imported must not come to its ends either
+        # What is half imported must not come to its end either; as `guard` says it later.
+        os.write(2, b"conformance: interrupted, and nothing is reported\n")
+        os._exit(EXIT_UNJUDGED)
     run(arguments)
