@@ -39,7 +39,8 @@ COMMANDS = {
         "conformance.cli.requests:requests", "Judge logged requests as they were sent, one body on each line."
     ),
     "report": Command(
-        "conformance.cli.report:report", "Show kept reports again, in any format; a precision run's too."
+        "conformance.cli.report:report",
+        "Show kept reports again, in any format; the exit code is that of what they say.",
     ),
     "replay": Command("conformance.cli.replay:replay", "Show a reported case again."),
     "fix": Command(
@@ -58,7 +59,7 @@ COMMANDS = {
         "conformance.cli.sweep:app",
         "Judge many targets on many engines, on many machines, and go on after a kill.",
     ),
-    "explain": Command("conformance.cli.explain:explain", "Explain a rule, or list them all."),
+    "explain": Command("conformance.cli.explain:explain", "Explain a rule, or list several or all."),
     "settings": Command(
         "conformance.cli.settings:settings",
         "Say which options hold and where each was set; then the readings of the format and the profiles.",

@@ -12,10 +12,11 @@ from conformance.cli import completion
 from conformance.cli.console import new_console
 from conformance.cli.streams import write_bytes
 from conformance.errors import EXIT_CONFORMS, UsageError
+from conformance.gate.selectors import rules_named
 from conformance.generate.features import FEATURES
 from conformance.report.explain import explain_all, explain_rule
 from conformance.report.terminal import TerminalWriter
-from conformance.rules import Rule, catalogue, rule
+from conformance.rules import Rule, catalogue
 from conformance.rules.base import loss_of
 
 
@@ -25,7 +26,8 @@ def explain(
         typer.Argument(
             metavar="[NAME]",
             autocompletion=completion.rules,
-            help="A rule's slug or code, or a feature of conversations that a report names, such as tools-none.",
+            help="A rule's slug or code, the beginning of a code or a family, or a feature of conversations that a "
+            "report names, such as tools-none.",
         ),
     ] = None,
     format: Annotated[
@@ -33,21 +35,23 @@ def explain(
         typer.Option("--format", metavar="NAME", help="terminal, or json for programs."),
     ] = "terminal",
 ) -> int:
-    """Explain a rule, or list them all."""
+    """Explain a rule, or list several or all."""
     if format not in ("terminal", "json"):
         raise UsageError(f"explain has no format {format!r}; choose terminal or json.")
     feature = next((feature for feature in FEATURES if feature.name == slug), None)
     if feature is not None:
         TerminalWriter(new_console()).print(Text(f"{feature.name}  {feature.meaning}"))
         return EXIT_CONFORMS
-    chosen = list(catalogue()) if slug is None else [rule(slug)]
+    wanted = None if slug is None else rules_named(slug)
+    chosen = [each for each in catalogue() if wanted is None or each.slug in wanted]
+    alone = len(chosen) == 1
     if format == "json":
         described = [_described(each) for each in chosen]
-        data = described if slug is None else described[0]
+        data = described[0] if alone else described
         write_bytes(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
         return EXIT_CONFORMS
     console = new_console()
-    shown = explain_all(chosen, console) if slug is None else explain_rule(chosen[0], console)
+    shown = explain_rule(chosen[0], console) if alone else explain_all(chosen, console)
     TerminalWriter(console).print(shown)
     return EXIT_CONFORMS
 

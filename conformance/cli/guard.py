@@ -91,4 +91,5 @@ def _wrong_usage(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     command = context.command_path if context is not None else "conformance"
+    message = message.replace("Value error, ", "")
     return f"{message.rstrip(' .')}; see `{command} --help`"

@@ -45,6 +45,8 @@ class Destination:
         name, equals, file = asked.partition("=")
         if equals and not file:
             raise UsageError(f"--format {asked} names no file; write NAME=FILE, or NAME for standard output.")
+        if file.endswith("/"):
+            raise UsageError(f"--format {asked} names a folder; name a file in it.")
         path = None if file in ("", "-") else Path(file)
         if path is not None:
             check_place(path)
@@ -66,6 +68,9 @@ class Destinations:
         if len(set(files)) < len(files):
             raise UsageError("Two formats go to one file; name a file for each.")
         streams = [one for one in asked if one.file is None and one.name != TERMINAL]
+        if len(streams) > 1:
+            both = " and ".join(one.name for one in streams)
+            raise UsageError(f"{both} would be mixed on standard output; write NAME=FILE for all but one.")
         if not streams and not any(one.name == TERMINAL and one.file is None for one in asked):
             asked.insert(0, Destination.of(TERMINAL))
         self._asked = asked

@@ -54,6 +54,8 @@ def replay(
     servers = ServerOptions(timeout_s=timeout, key_variable=api_key_variable)
     path = Path(case)
     if path.is_file() or not looks_like_case_id(case):
+        if not path.exists():
+            raise UsageError(f"{case} is neither a file nor a case id, such as 7f3a12; cards end in theirs.")
         if target is None:
             raise UsageError(f"To replay the file {case}, name the target with --target.")
         with one_group(target, servers, offline=offline) as group:

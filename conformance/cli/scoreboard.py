@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
 from conformance.cli.check import cut_short, judge, validate, with_workload
-from conformance.cli.console import new_console
+from conformance.cli.console import new_console, say
 from conformance.cli.options import (
     DEFAULT_ENGINES,
     Authority,
@@ -32,7 +33,7 @@ from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE
 from conformance.oracles.authorities import DEFAULT
 from conformance.report.base import Output
 from conformance.report.engines_matrix import engines_json, engines_markdown
-from conformance.report.files import make_folder, write_file
+from conformance.report.files import make_folder, refuse_links, write_file
 from conformance.report.model import LeftOut
 from conformance.report.repairs import read_repairs, reference_template
 from conformance.report.scoreboard import REFERENCE, scoreboard_json, scoreboard_markdown
@@ -41,6 +42,8 @@ from conformance.report.terminal import TerminalWriter
 from conformance.sources import catalogue
 from conformance.sources.base import Provenance, Template, make_template
 from conformance.targets.base import Group
+
+_WRITTEN = re.compile(r"(scoreboard|engines)\.(json|md)")
 
 
 def scoreboard(
@@ -78,6 +81,7 @@ def scoreboard(
     validate(settings)
     settings, weighed = with_workload(settings, workload, offline=offline, eager=True)
     make_folder(output)
+    refuse_links(output, _WRITTEN)
     if site is not None:
         make_folder(site)
     repairs = read_repairs()
@@ -94,18 +98,23 @@ def scoreboard(
     folder = new_run_folder("scoreboard", keep_runs)
     report = judge([Group(templates)], settings, folder, console, left_out=left_out, workload=weighed)
     keep(report, folder)
+    places: list[Path] = []
     if report.run.complete and report.targets:
         if len(settings.engines) > 1:
             write_file(output / "engines.json", engines_json(report))
-            write_file(output / "engines.md", engines_markdown(report).encode())
+            places.append(write_file(output / "engines.md", engines_markdown(report).encode()))
         else:
             write_file(output / "scoreboard.json", scoreboard_json(report, repairs))
-            write_file(output / "scoreboard.md", scoreboard_markdown(report, repairs).encode())
+            page = scoreboard_markdown(report, repairs).encode()
+            places.append(write_file(output / "scoreboard.md", page))
         if site is not None:
             for name, data in site_files(report, Output(folder=folder, console=console), repairs):
                 write_file(site / name, data, below=site)
+            places.append(site / "index.html")
     TerminalWriter(console).write(report, cards=False)
     say_where(console, folder)
+    for written in places:
+        say(console, f"Scoreboard: {written}")
     codes = [exit_code(report, "never"), EXIT_USAGE if unread else EXIT_CONFORMS]
     return max(*codes, EXIT_UNJUDGED if no_engine or cut_short(report, settings) else EXIT_CONFORMS)
 

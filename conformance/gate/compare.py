@@ -92,9 +92,11 @@ def _markdown(comparison: Comparison) -> Iterator[str]:
     yield f"## {'❌ Worse' if comparison.worse else '✅ Not worse'}: {cell(new.name)} against {cell(old.name)}"
     yield ""
     before, after = comparison.right
+    counts = (old.cases.total, new.cases.total)
+    others = "" if counts[0] == counts[1] else f" of {counts[1]:,}"
     yield (
-        f"Of {old.cases.total:,} generated conversations {percent(before)} were identical to Harmony's prompt, "
-        f"of {new.cases.total:,} now {percent(after)} (profile `{comparison.profile}`)."
+        f"Identical to Harmony's prompt: {percent(before)} of {counts[0]:,} generated conversations before, "
+        f"{percent(after)}{others} now (profile `{comparison.profile}`)."
     )
     if new.verdict == "error":
         yield from ("", f"The new template could not be judged: {cell(new.error or 'no reason given')}.")

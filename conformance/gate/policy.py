@@ -14,6 +14,7 @@ from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
 from conformance.gate.baseline import Baseline
 from conformance.gate.selectors import all_named, rules_named
 from conformance.report.model import Divergence, Finding, Report, Target, found_in
+from conformance.rules import catalogue
 from conformance.rules.base import Severity, loss_of
 from conformance.rules.impacts import IMPACTS
 
@@ -61,9 +62,15 @@ class Policy:
                     f"--severity {pair} is not RULE=SEVERITY with one of {', '.join(_SEVERITIES)}."
                 )
             chosen |= dict.fromkeys(rules_named(selector), severity)
+        selected, ignored = all_named(select) if select else None, all_named(ignore or ())
+        every = frozenset(rule.slug for rule in catalogue()) if selected is None else selected
+        if not every - ignored:
+            raise UsageError(
+                "--select and --ignore leave no rule to look at: anything would pass. Leave one out."
+            )
         return Policy(
-            select=all_named(select) if select else None,
-            ignore=all_named(ignore or ()),
+            select=selected,
+            ignore=ignored,
             severities=chosen,
             baseline=baseline,
             fail_on=FailOn(fail_on),

@@ -27,10 +27,12 @@ def rules_named(selector: str) -> frozenset[str]:
         or (_PREFIX.fullmatch(wanted) and rule.code.lower().startswith(wanted))
     )
     if not found:
-        names = [
-            name for rule in known for name in (rule.slug, rule.code.lower(), rule.family.replace(" ", "-"))
-        ]
-        near = difflib.get_close_matches(wanted, dict.fromkeys(names), n=3, cutoff=0.5)
+        names = {
+            name.lower(): name
+            for rule in known
+            for name in (rule.slug, rule.code, rule.family.replace(" ", "-"))
+        }
+        near = [names[name] for name in difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)]
         hint = f"did you mean {', '.join(near)}?" if near else "`conformance explain` lists them all."
         raise UsageError(f"No rule, family or beginning of a code is called {selector!r}; {hint}")
     return found

@@ -24,7 +24,7 @@ from conformance.precision.run.isolate import start_server
 if TYPE_CHECKING:
     from conformance.precision.report import PrecisionReport
 
-INSTALL = 'pip install "chat-template-conformance[precision]"'
+INSTALL = 'pip install "chat-template-conformance[precision]", or in a clone python -m nox -s precision'
 FILES = ("precision.json", "report.json")
 app = typer.Typer(
     help="Does an MoE forward pass, in this precision and on this device, compute what the weights say?",

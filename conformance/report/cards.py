@@ -29,6 +29,8 @@ _MOST_HANDED = 400  # characters of what the template was handed
 _SEEN = 4  # so many names of features, engines or rules are listed
 _NARROW = 60  # columns below which things stand one under the other
 _TEXT_WIDTH = 100  # wider lines of prose are hard to read
+# Kinds of sources that hold no template of which a line could be named.
+_WITHOUT_LINES = ("server", "renderer")
 _EXCERPT_WIDTH = 100
 
 
@@ -83,7 +85,7 @@ def card(console: Console, target: Target, divergence: Divergence) -> Renderable
     if compact.is_small(example.case):
         parts += ["", _conversation(example, width, glyphs)]
     kind = target.source.get("kind")
-    wrote = kind if kind in ("server", "renderer") else "template"
+    wrote = kind if kind in _WITHOUT_LINES else "template"
     labels = (
         ("one", "other")
         if divergence.check == "engines"
@@ -129,7 +131,12 @@ def _headline(target: Target, divergence: Divergence, width: int, glyphs: Glyphs
     place = origin_words.headline(divergence.example)
     if place is not None:
         middle.append(f" {place}", "bold")
-    elif divergence.example.minimal and divergence.example.actual is not None and not note:
+    elif (
+        divergence.example.minimal
+        and divergence.example.actual is not None
+        and not note
+        and target.source.get("kind") not in _WITHOUT_LINES
+    ):
         # Lines are traced on shrunk cases only; on others there is nothing to say yet.
         middle.append(" line not traced", MARK_STYLE)
     table = Table.grid(padding=(0, 2), expand=False)

@@ -173,6 +173,10 @@ def _target(target: Target, report: Report) -> dict[str, Any]:
         best = best_profile(target, profile)
         if best is not None and best[0] != profile and best[1] > right:
             shown["lines"].append(f"{percent(best[1])} under the best cited profile, {inert(best[0])}")
+        if target.right_under_readings is not None and target.right_under_readings > right:
+            shown["lines"].append(
+                f"{percent(target.right_under_readings)} under some cited reading of every point"
+            )
         if target.workload is not None and profile in target.workload.right_under:
             share, name = percent(target.workload.right_under[profile]), inert(target.workload.name)
             shown["lines"].append(

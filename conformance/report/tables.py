@@ -94,7 +94,9 @@ def targets_table(report: Report, console: Console) -> Table:
     table.add_column(Text(f"Identical under {inert(profile, glyphs=glyphs)}"), justify="right", max_width=11)
     if weighed := any(target.workload is not None for target in report.targets):
         table.add_column("Real use", justify="right", max_width=8)
-    table.add_column("Best profile", justify="right", max_width=18)
+    wide = console.width >= _WIDE
+    if wide:  # elsewhere names need the room; the files have it
+        table.add_column("Best profile", justify="right", max_width=18)
     table.add_column("Rules", justify="right", no_wrap=True)
     if console.width >= _WIDE:
         table.add_column("Unclassified", justify="right", no_wrap=True)
@@ -110,8 +112,8 @@ def targets_table(report: Report, console: Console) -> Table:
                 target.workload.right_under.get(profile) if judged and target.workload is not None else None
             )
             shares.insert(1, Text(_share(used)))
-        row += shares if console.width >= _WIDE else shares[:-1]
-        row.append(_verdict(target, profile))
+        row += shares if wide else [*shares[: 1 + weighed], shares[-2]]
+        row.append(_verdict(target, profile, whole=wide))
         table.add_row(*row)
     return table
 
@@ -151,19 +153,20 @@ def _shares(target: Target, profile: str, glyphs: Glyphs) -> list[Text]:
     return [
         Text("" if right is None else percent(right)),
         Text("" if best is None else f"{percent(best[1])} {inert(best[0], glyphs=glyphs)}"),
-        Text(f"{len(target.divergences):,}"),
+        Text(f"{len({found.rule for found in target.divergences}):,}"),
         Text(percent(target.unclassified_share)),
     ]
 
 
-def _verdict(target: Target, profile: str) -> Text:
-    """Return the verdict without what has a column or a line of its own."""
+def _verdict(target: Target, profile: str, *, whole: bool) -> Text:
+    """Return the verdict without what has a column or a line of its own; if not `whole`, in a word or two."""
     words, style = verdict(target, profile), VERDICT_STYLE[target.verdict]
     if words.startswith("error"):
         style = VERDICT_STYLE["error"]
     elif not target.harmony:
         style = ""
-    return Text(words.partition(":")[0], style)
+    short = words.partition(":")[0]
+    return Text(short if whole or not short.startswith("conforms,") else "conforms", style)
 
 
 def _table() -> Table:

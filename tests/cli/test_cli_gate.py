@@ -70,6 +70,9 @@ def test_rules_that_count(options: tuple[str, ...], code: int, run: Run) -> None
     [
         (("--select", "HT999"), "No rule, family or beginning"),
         (("--severity", "HT111"), "not RULE=SEVERITY"),
+        (("--select", ""), "leave no rule"),
+        (("--select", "HT203", "--ignore", "HT2"), "leave no rule"),
+        (("--ignore", "all"), "leave no rule"),
         (("--baseline", "nowhere.toml"), "write it with --write-baseline"),
     ],
 )

@@ -237,18 +237,19 @@ def test_replay_runs_no_engine_that_a_report_names(engine: str, place: Path, run
 
 
 @pytest.mark.parametrize(
-    ("group", "command"),
+    ("group", "command", "path"),
     [
-        ("engines", ("engines", "list")),
-        ("sources", ("check", "nothing-here", *FAST)),
-        ("report_writers", ("check", "newlines.jinja", "--format", "evil", *FAST)),
-        ("checks", ("check", "newlines.jinja", "--any", *FAST)),
-        ("engines", ("check", "newlines.jinja", "--engine", "evil")),
-        ("shapes", ("check", "newlines.jinja", "--shape", "evil", *FAST)),
-        ("fixes", ("fix", "newlines.jinja", "--examples", "10")),
+        ("engines", ("engines", "list"), None),
+        ("engines", ("engines", "list"), ""),
+        ("engines", ("engines", "list"), "."),
+        ("sources", ("check", "nothing-here", *FAST), "."),
+        ("report_writers", ("check", "newlines.jinja", "--format", "evil", *FAST), "."),
+        ("checks", ("check", "newlines.jinja", "--any", *FAST), "."),
+        ("engines", ("check", "newlines.jinja", "--engine", "evil"), "."),
+        ("shapes", ("check", "newlines.jinja", "--shape", "evil", *FAST), "."),
+        ("fixes", ("fix", "newlines.jinja", "--examples", "10"), "."),
     ],
 )
-@pytest.mark.parametrize("path", [None, "", "."])
 def test_a_plugin_in_the_current_folder_is_not_found(
     group: str, command: tuple[str, ...], path: str | None, place: Path
 ) -> None:

@@ -31,7 +31,7 @@ _PROGRAMS = ("conformance", "cp")
 # So few conversations show all three faults of the example, and the pages take seconds instead of minutes.
 _FEW = """
 engine = ["jinja2"]
-examples = 40
+examples = 20
 """
 
 

@@ -35,7 +35,13 @@ def changed_lines(before: str, after: str) -> int:
     return sum(line[:1] in "+-" and line[:3] not in ("+++", "---") for line in lines)
 
 
-@pytest.mark.parametrize("name", _FAULTS)
+# A repair tries and proves many candidates: two kinds of them run with every change, all with the long tests.
+_QUICK = {"a literal", "a joined condition"}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in _QUICK else pytest.param(name, marks=pytest.mark.long) for name in _FAULTS]
+)
 def test_one_fault_is_repaired_where_it_is(runner: Runner, name: str) -> None:
     wrong = edited(REFERENCE, *_FAULTS[name])
     result = repaired(runner, wrong, cases=60)
@@ -45,6 +51,7 @@ def test_one_fault_is_repaired_where_it_is(runner: Runner, name: str) -> None:
     assert changed_lines(wrong, result.text) <= 4
 
 
+@pytest.mark.long
 def test_two_faults_are_two_edits(runner: Runner) -> None:
     wrong = edited(edited(REFERENCE, *_FAULTS["a literal"]), *_FAULTS["a default"])
     result = repaired(runner, wrong, cases=60)

@@ -118,7 +118,7 @@ def test_windows_line_ends(runner: Runner) -> None:
 
 
 def test_a_byte_order_mark_is_removed(runner: Runner) -> None:
-    result = repaired(runner, "\ufeff" + NO_FINAL, cases=30)
+    result = repaired(runner, "\ufeff" + REFERENCE, cases=30)
     assert result.remaining == []
     assert "\ufeff" not in result.text
 

@@ -1,6 +1,7 @@
 import io
 import re
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -85,6 +86,12 @@ def test_the_command_can_be_pasted_whole():
     text = printed(samples.report(target), 80)
     line = next(line for line in text.split("\n") if "Reproduce with" in line)
     assert line.endswith("x'")
+
+
+@pytest.mark.parametrize(("kind", "says"), [("server", False), ("renderer", False), ("file", True)])
+def test_only_templates_have_lines_that_could_be_traced(kind, says):
+    target = msgspec.structs.replace(samples.diverging(), source={"kind": kind})
+    assert ("line not traced" in printed(samples.report(target))) is says
 
 
 def test_no_colour_means_no_escape_codes(monkeypatch):

@@ -221,3 +221,20 @@ def test_it_ends_with_whoever_started_it() -> None:
         except GoneError:
             return
     pytest.fail("it still answers")
+
+
+def test_logged_requests_are_handed_to_it_as_they_were_sent(
+    address: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tool = {"type": "function", "function": {"name": "get.time", "parameters": {"type": "object"}}}
+    bodies = [
+        {"messages": [{"role": "user", "content": "Hello"}], "tools": [tool], "reasoning_effort": "high"},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]},
+        {"messages": [{"role": "user", "content": "Hello"}], "tool_choice": "none", "temperature": 0.5},
+    ]
+    Path("log.jsonl").write_text("\n".join(json.dumps(body) for body in bodies), encoding="utf-8")
+    result = run("requests", "log.jsonl", address, "--output", "out")
+    assert result.code == 0, result.err
+    assert read(Path("out")).targets[0].cases.equal == len(bodies)
+    assert "tool_choice (1)" in result.out

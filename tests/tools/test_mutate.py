@@ -48,6 +48,7 @@ def test_every_node_knows_its_place_in_the_source() -> None:
     assert tree.code(tree.tag(Span(inner, inner + 3)) or Span(0, 0)) == "{% elif c == 'f' and 1 < 2 %}"
 
 
+@pytest.mark.long
 def test_every_operator_edits_and_what_it_makes_is_another_template() -> None:
     found = edits(SourceTree(REFERENCE))
     assert set(found) == {

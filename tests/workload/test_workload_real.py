@@ -109,6 +109,7 @@ def test_every_rule_has_both_shares_and_real_use_decides_the_order(report: Repor
     assert "of 40 realistic ones" in words
 
 
+@pytest.mark.long
 def test_several_processes_weigh_alike(report: Report) -> None:
     (one,), (two,) = report.targets, _judged(jobs=2).targets
     assert one.workload == two.workload

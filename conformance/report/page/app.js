@@ -128,13 +128,15 @@ function apply() {
     words.every((word) => item.text.includes(word)));
   by("cards").replaceChildren();
   shown = 0;
-  by("count").textContent = `${found.length.toLocaleString("en")} of ${data.cards.length.toLocaleString("en")}`;
   more();
 }
 function more() {
   by("cards").append(...found.slice(shown, shown + BATCH).map(card));
   shown = Math.min(shown + BATCH, found.length);
   by("more").hidden = shown >= found.length;
+  // Paper has no button for more.
+  by("count").textContent = `${found.length.toLocaleString("en")} of ${data.cards.length.toLocaleString("en")}`
+    + (shown < found.length ? `, the first ${shown.toLocaleString("en")} shown` : "");
 }
 function choices(name, values) {
   for (const value of [...new Set(values)].filter(Boolean).sort()) by(name).append(new Option(value, value));
