@@ -9,7 +9,7 @@ import typer
 
 from conformance.campaign.check import check as run_campaign
 from conformance.campaign.runner import Settings
-from conformance.cli.check import validate
+from conformance.cli.judging import validate
 from conformance.cli.options import DEFAULT_ENGINES, Engines, Examples, Jobs, Offline, Profile, Seed, Shapes
 from conformance.cli.streams import write_bytes
 from conformance.cli.targets import all_engines, obtain_authority, one_template

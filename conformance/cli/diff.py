@@ -15,9 +15,9 @@ from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.judge import REFUSED
 from conformance.campaign.runner import CASE_LIMITS, Runner, Settings, own_shapes
 from conformance.cli import completion
-from conformance.cli.check import validate
 from conformance.cli.console import new_console
 from conformance.cli.groups import ServerOptions, one_group
+from conformance.cli.judging import validate
 from conformance.cli.options import (
     Authority,
     KeyVariable,

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from conformance.cli import completion
-from conformance.cli.check import validate
 from conformance.cli.console import new_console, say
+from conformance.cli.judging import validate
 from conformance.cli.lazy import help_without_command
 from conformance.cli.options import Seed
 from conformance.cli.streams import complain

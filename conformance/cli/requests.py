@@ -10,12 +10,11 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from conformance.campaign.check import exit_code
 from conformance.campaign.runner import CASE_LIMITS, Settings
-from conformance.cli.check import cut_short, judge, validate
 from conformance.cli.console import say
 from conformance.cli.gate_options import Gate, Ignore, Select, Severities
-from conformance.cli.groups import ServerOptions, load_groups
+from conformance.cli.groups import ServerOptions
+from conformance.cli.judging import judge_targets, validate
 from conformance.cli.options import (
     DEFAULT_ENGINES,
     Authority,
@@ -38,7 +37,7 @@ from conformance.cli.options import (
 )
 from conformance.cli.publish import TERMINAL, Publisher
 from conformance.cli.streams import complain
-from conformance.cli.targets import all_engines, obtain_authority
+from conformance.cli.targets import all_engines
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UnjudgedError, UsageError
 from conformance.gate.policy import FailOn
 from conformance.logged.lines import Log, Reasons, read_log
@@ -118,31 +117,32 @@ def requests(
     publisher = Publisher(format or (), output, cards if anonymise else 0)
     servers = ServerOptions(server, model, timeout, concurrency, api_key_variable)
     program = None if command is None else open_renderer(command, limit_s=timeout, readings=profile)
-    with load_groups(targets or (), servers, offline=offline, program=program) as loaded:
-        for left in loaded.left_out:
-            complain(left.reason)
-        obtain_authority(authority, offline=offline)
-        folder = publisher.folder(log.name)
-        report = judge(
-            loaded.groups,
-            settings,
-            folder,
-            publisher.console,
-            shown=publisher.shows,
-            left_out=[*loaded.left_out, *no_engine],
-        )
-    report = _of_a_log(gate.apply(report), _logged(log, read, anonymised=anonymise))
+    judged = judge_targets(
+        targets or (),
+        settings,
+        gate,
+        publisher,
+        servers=servers,
+        program=program,
+        offline=offline,
+        no_engine=no_engine,
+        label=log.name,
+    )
+    folder = judged.folder
+    report = _of_a_log(judged.report, _logged(log, read, anonymised=anonymise))
     smallest = _smallest(report)
     write_file(folder / SMALLEST, smallest)
     publisher.publish(report, folder, shown=report if anonymise else _without_words(report))
     if publisher.shows:
         for line in _summary(log, read, report, folder, anonymised=anonymise):
             say(publisher.console, line)
-    codes = [exit_code(report), gate.exit_code(report), loaded.exit_code]
-    codes.append(EXIT_USAGE if read.unreadable else EXIT_CONFORMS)
     # Unknown is not pass: what the whole log would say is not known.
-    unknown = no_engine or cut_short(report, settings) or (read.left_over and most is None)
-    return max(*codes, EXIT_UNJUDGED if unknown else EXIT_CONFORMS)
+    unknown = read.left_over and most is None
+    return max(
+        judged.code,
+        EXIT_USAGE if read.unreadable else EXIT_CONFORMS,
+        EXIT_UNJUDGED if unknown else EXIT_CONFORMS,
+    )
 
 
 def _only_in_the_folder(formats: Sequence[str]) -> None:

@@ -10,8 +10,8 @@ import typer
 
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
-from conformance.cli.check import cut_short, judge, validate, with_workload
 from conformance.cli.console import new_console, say
+from conformance.cli.judging import cut_short, judge, validate, with_workload
 from conformance.cli.options import (
     DEFAULT_ENGINES,
     Authority,

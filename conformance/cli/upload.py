@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from conformance.cli.check import through_gate, validate
+from conformance.campaign.runner import Settings
 from conformance.cli.console import say
 from conformance.cli.gate_options import BaselineFile, Gate, Ignore, Select, Severities
 from conformance.cli.groups import ServerOptions
+from conformance.cli.judging import judge_targets, validate
 from conformance.cli.options import (
     DEFAULT_ENGINES,
     Authority,
@@ -36,8 +37,6 @@ from conformance.gate.policy import FailOn
 from conformance.oracles.authorities import DEFAULT
 from conformance.report.model import Report
 from conformance.sources import resolve
-
-from conformance.campaign.runner import Settings  # isort: skip
 
 
 def upload(
@@ -88,9 +87,10 @@ def upload(
     validate(settings)
     gate = Gate(select, ignore, severity, baseline, fail_on)
     publisher = Publisher(format or (), output, cards, quiet=quiet)
-    report, code = through_gate(
+    report, where, code = judge_targets(
         [str(folder)], settings, gate, publisher, servers=ServerOptions(), offline=False, no_engine=no_engine
     )
+    publisher.publish(report, where)
     if code != EXIT_CONFORMS:
         complain(f"{folder} was not uploaded, since the gate does not let it pass")
         return code
@@ -99,8 +99,7 @@ def upload(
     if dry_run:
         say(publisher.console, f"Would upload {len(wanted.files)} files of {folder} to {repo}.")
         return EXIT_CONFORMS
-    where = send(wanted, readme)
-    say(publisher.console, f"Uploaded {len(wanted.files)} files of {folder} to {where}")
+    say(publisher.console, f"Uploaded {len(wanted.files)} files of {folder} to {send(wanted, readme)}")
     return EXIT_CONFORMS
 
 

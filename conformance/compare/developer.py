@@ -171,7 +171,13 @@ def _find_tools(actual: str, parts: _Parts) -> int | None:
         or _LOOSE_OPENING.search(actual)
         or _BROKEN_OPENING.search(actual, start)
     )
-    return None if found is None else found.end()
+    if found is None:
+        # The headings are there, and behind them the tools, without the line that opens their namespace.
+        headings = (parts.tools_heading + parts.opening).removesuffix(_OPENING).strip()
+        at = actual.find(headings, start) if headings else -1
+        tools = actual[at + len(headings) :].lstrip("\n") if at >= 0 else ""
+        return len(actual) - len(tools) if tools.startswith(("//", "type ")) else None
+    return found.end()
 
 
 def _repeated_frame(actual: str, tools_at: int) -> int:

@@ -17,6 +17,7 @@ from conformance.rules.base import Rule
 _BARE = frozenset({"//", "// None"})
 _NAMES = frozenset({"integer", "int", "float", "bool", "str"})
 _PROPERTY = re.compile(r"^[ \t]*[\"']?[\w$.-]+[\"']?\??[ ]*:", re.MULTILINE)
+_LINE_END = re.compile(",?\n")
 _NULL = re.compile(r"(?<![ \t])[ \t]*+\|[ \t]*null$")
 # Possessive, and beginning where blanks begin: a template may write any number of them.
 _COMMENT = re.compile(r"(?<![ \t])[ \t]*+(?:,[ \t]*+)?//")
@@ -30,6 +31,9 @@ def compare_properties(found: Difference, units: list[Unit], schemas: object, in
     each of their names.
     """
     actual, start = found.actual, found.start
+    if units and _run_on(found.expected, actual):
+        yield rules.PROPERTY_COMMA, found.part("property", units[0].path, found.expected, actual)
+        return
     cuts = cut(units, actual, indent)
     if None in cuts and reordered(units, cuts, actual, indent):
         expected = "".join([unit.text for unit in units])
@@ -47,6 +51,13 @@ def compare_properties(found: Difference, units: list[Unit], schemas: object, in
         start += len(text)
     if not units and actual:
         yield rules.TOOL_DROPPED, found.part("property", "", "", actual)
+
+
+def _run_on(expected: str, actual: str) -> bool:
+    """Say whether properties stand behind each other on one line, and all that they lack are commas and line ends."""
+    if actual.count(",") >= expected.count(",") or actual.count("\n") >= expected.count("\n"):
+        return False
+    return _LINE_END.sub("", expected) == _LINE_END.sub("", actual)
 
 
 def _compare_unit(

@@ -114,8 +114,13 @@ def compare_tools(found: Difference, pieces: list[Piece], tools: Sequence[Tool])
         skip += len(text)
     rest = actual[behind:]
     if rest:
-        rule = rules.TOOL_DROPPED if rest.strip() else rules.TOOL_LAYOUT
+        rule = rules.TOOL_LAYOUT if _only_closes(rest) else rules.TOOL_DROPPED
         yield rule, found.part("tool", "", "", rest, skip, behind)
+
+
+def _only_closes(text: str) -> bool:
+    """Say whether a text holds nothing but ends of tools, without a tool."""
+    return not _CLOSE.sub("", text).strip("(){}_: \n")
 
 
 def _spans(actual: str, units: list[ToolUnit]) -> list[_Span | None]:
@@ -245,7 +250,9 @@ def _compare_head(found: Difference, unit: ToolUnit, tool: Tool) -> Iterator[Nam
     if found.actual.startswith(unit.lead):
         lead = len(unit.lead)
         found = found.part("tool", unit.name, unit.description, found.actual[lead:], lead, lead)
-    if found.actual.lstrip("\n") == found.expected.lstrip("\n"):
+    written = found.actual.removesuffix(found.expected)
+    again = len(written) < len(found.actual) and _only_closes(written)
+    if again or found.actual.lstrip("\n") == found.expected.lstrip("\n"):
         yield rules.TOOL_LAYOUT, found
         return
     found.region = "tool-description"

@@ -57,6 +57,13 @@ MESSAGES = (
     Assistant(final="It is warm."),
     User(text="Thanks for that."),
 )
+_TWO = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "number"}}}
+TWO = Case(
+    Conversation(
+        messages=(User(text="hi"),), tools=(Tool(name="f", description="what it does", parameters=_TWO),)
+    ),
+    Options(),
+)
 TALK = Case(Conversation(messages=MESSAGES, tools=(WEATHER, CLOCK, NOTE)), Options())
 PLAIN = Case(
     Conversation(messages=(User(text="Hi"), Assistant(final="Hello."), User(text="And?"))), Options()
@@ -121,6 +128,9 @@ CHANGES: dict[str, tuple[Case, str, str, str]] = {
     ),
     "namespace without its blank": (TALK, "functions {", "functions{", "tool-layout"),
     "namespace on the next line": (TALK, "functions {", "functions\n{", "tool-layout"),
+    "no opening of the namespace": (TALK, "namespace functions {\n", "", "tool-layout"),
+    "a tool's end twice": (TALK, "}) => any;\n", "}) => any;\n\n}) => any;\n", "tool-layout"),
+    "properties on one line": (TWO, "a?: string,\nb?: number,\n", "a?: stringb?: number\n", "property-comma"),
     "no heading of the namespace": (TALK, "## functions\n\n", "", "tool-layout"),
     "no heading of the tools": (TALK, "# Tools\n\n#", "#", "section-order"),
     "no newline after the tools' heading": (TALK, "# Tools\n\n", "# Tools\n", "extra-newline"),

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from conformance.resources import resource
-from tools.mutate.report import write_report
+from tools.mutate.report import scored, write_report
 from tools.mutate.score import Result, run
 from tools.mutate.templates import REFERENCE, TEMPLATES, template_text
 
@@ -22,6 +22,8 @@ def main() -> None:
     options.add_argument("--mutants", type=int, default=500, help="distinguishable mutants (default 500)")
     options.add_argument("--template", action="append", help="of these alone; the report of the others stays")
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--seconds", type=float, help="for each template: what was scored by then counts")
+    options.add_argument("--more", action="store_true", help="go on after the mutants that the report has")
     options.add_argument("--output", type=Path, default=resource("reports"))
     options.add_argument("--name", action="append", help="show these mutants only, in full; repeatable")
     given = options.parse_args()
@@ -32,6 +34,7 @@ def main() -> None:
     if given.name:
         wanted = dict.fromkeys(names, sys.maxsize)
     results: list[Result] = []
+    known = scored(given.output, given.seed) if given.more else set()
 
     def tell(result: Result) -> None:
         results.append(result)
@@ -41,11 +44,11 @@ def main() -> None:
             _in_brief(result)
             # Half an hour is long: what is known stands in the report before the end.
             if len(results) % _OFTEN == 0:
-                write_report(results, given.output, seed=given.seed)
+                write_report(results, given.output, seed=given.seed, more=given.more)
 
-    run(texts, wanted, seed=given.seed, only=given.name, on_result=tell)
+    run(texts, wanted, seed=given.seed, only=given.name, on_result=tell, seconds=given.seconds, known=known)
     if not given.name:
-        write_report(results, given.output, seed=given.seed)
+        write_report(results, given.output, seed=given.seed, more=given.more)
 
 
 def _in_brief(result: Result) -> None:

@@ -29,16 +29,21 @@ _ABOUT = (
 Record = dict[str, Any]
 
 
-def write_report(results: Sequence[Result], folder: Path, *, seed: int) -> None:
+def write_report(results: Sequence[Result], folder: Path, *, seed: int, more: bool = False) -> None:
     """Write the score into a folder; neither file holds times or machines, or a public template's text.
 
-    Of templates that these results say nothing of, what the folder's report says stays.
+    Of templates that these results say nothing of, what the folder's report says stays; with `more`, all of it does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     own = [_mutant(result) for result in results]
     anew = {record["template"] for record in own}
-    kept = [record for record in _known(folder, seed) if record["template"] not in anew]
-    records = sorted(own + kept, key=lambda record: _place(record["template"]))
+    named = {(record["template"], record["name"]) for record in own}
+    kept = [
+        record
+        for record in _known(folder, seed)
+        if (record["template"], record["name"]) not in named and (more or record["template"] not in anew)
+    ]
+    records = sorted(kept + own, key=lambda record: _place(record["template"]))
     report = {
         "schema": "conformance-mutation/1",
         "run": {"seed": seed, "cases": CASES, "tell_apart": TELL_APART, "enough": ENOUGH},
@@ -49,6 +54,11 @@ def write_report(results: Sequence[Result], folder: Path, *, seed: int) -> None:
     text = msgspec.json.format(msgspec.json.encode(report), indent=1).decode()
     (folder / "mutation.json").write_text(text + "\n", encoding="utf-8")
     (folder / "mutation.md").write_text(_markdown(records, folder), encoding="utf-8")
+
+
+def scored(folder: Path, seed: int) -> set[tuple[str, str]]:
+    """Return template and name of the mutants that a folder's report of this seed has."""
+    return {(record["template"], record["name"]) for record in _known(folder, seed)}
 
 
 def _known(folder: Path, seed: int) -> list[Record]:

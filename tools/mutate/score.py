@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, pairwise, zip_longest
@@ -337,10 +339,13 @@ def run(
     seed: int = 0,
     only: Sequence[str] | None = None,
     on_result: Callable[[Result], None] | None = None,
+    seconds: float | None = None,
+    known: Collection[tuple[str, str]] = (),
 ) -> list[Result]:
     """Mutate templates until as many mutants of each as wanted can be told from their original.
 
-    `only` takes the mutants of these names instead.
+    `only` takes the mutants of these names instead; `seconds` is how long each template may take; those of
+    `known`, by template and name, are left out.
     """
     results: list[Result] = []
     judge = Judge(profile("harmony"))
@@ -348,10 +353,11 @@ def run(
         for name, text in templates.items():
             with closing(Bench(name, text, judge, host, seed=seed)) as bench:
                 left = wanted[name]
+                until = time.monotonic() + (math.inf if seconds is None else seconds)
                 for edit in chosen(bench.tree, seed):
-                    if left == 0:
+                    if left == 0 or time.monotonic() > until:
                         break
-                    if only is not None and edit.name not in only:
+                    if (name, edit.name) in known or (only is not None and edit.name not in only):
                         continue
                     result = bench.run(edit)
                     if result is None:
