@@ -16,7 +16,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from multiprocessing.util import Finalize
+from typing import cast
 
 from conformance.campaign.runner import Runner, Settings, Workload
 from conformance.campaign.tally import Part
@@ -29,6 +31,7 @@ from conformance.targets.base import Target
 # Small enough that no process waits long for another at the end, large enough that few batches are short.
 _LEAST, _MOST = 64, 512
 _REPLACED = 3  # times in a row that all processes are started again
+_GRACE_S = 10.0  # for idle processes to end by themselves; all that they found is here
 _AHEAD = 2  # chunks that wait for each process, so that none runs dry
 
 _runner: Runner | None = None
@@ -110,13 +113,24 @@ class Pool:
 
     def close(self, *, at_once: bool = False) -> None:
         """End the processes: those that are idle by themselves, `at_once` those that judge too."""
-        if self._executor is not None:
-            if at_once:
-                for process in multiprocessing.active_children():
-                    if process.pid not in self._others:
-                        process.terminate()
-            self._executor.shutdown(wait=True, cancel_futures=True)
-            self._executor = None
+        if self._executor is None:
+            return
+        executor, self._executor = self._executor, None
+        mine = [each for each in multiprocessing.active_children() if each.pid not in self._others]
+        if at_once:
+            for process in mine:
+                process.terminate()
+        executor.shutdown(wait=False, cancel_futures=True)
+        # One that is killed while it waits takes the lock of the queue with it, and another never hears that it can go.
+        waiting = {process.sentinel: process for process in mine}
+        until = time.monotonic() + _GRACE_S
+        while waiting and (ended := wait(list(waiting), max(0.0, until - time.monotonic()))):
+            for sentinel in ended:
+                del waiting[cast(int, sentinel)]
+        for process in waiting.values():
+            process.kill()
+        for process in mine:
+            process.join()
 
     def _submit(self, chunk: _Chunk) -> Future[Part]:
         try:

@@ -33,6 +33,8 @@ from conformance.targets.base import Target
 
 DEFAULT_CASES = 2_000
 _FIRST_BATCH, _BATCH = 4, 64
+# Objects more than before, until the collector looks for cycles: those of some hundred cases.
+_MANY = 100_000
 # A template that keeps running into the time limit would take hours to prove no more than this.
 _TIME_LIMITS = 5
 CASE_LIMITS = Limits(time_s=2.0)
@@ -173,6 +175,9 @@ class Runner:
             raise
         # What is loaded by now stays; a campaign makes many objects, and each full collection would walk it all.
         gc.freeze()
+        # What a batch makes is gone with it, cycles aside; to walk the living ones all the time cost a tenth of it all.
+        self._collected_after = gc.get_threshold()
+        gc.set_threshold(_MANY, *self._collected_after[1:])
 
     def __enter__(self) -> Self:
         return self
@@ -184,6 +189,7 @@ class Runner:
 
     def close(self) -> None:
         """End the workers."""
+        gc.set_threshold(*self._collected_after)
         self._stack.close()
 
     @staticmethod

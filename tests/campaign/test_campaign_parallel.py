@@ -7,6 +7,9 @@ import multiprocessing
 import os
 import signal
 
+import pytest
+
+from conformance.campaign import parallel
 from conformance.campaign.parallel import Pool
 from conformance.campaign.runner import Runner, Settings
 from conformance.generate import Hints
@@ -16,7 +19,9 @@ from conformance.sources import Provenance, Template
 SETTINGS = Settings(cases=200, engines=("jinja2",), jobs=2)
 
 
-def test_killed_processes_cost_nothing() -> None:
+def test_killed_and_stopped_processes_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is killed while it judges; another is stopped at the end, and does not hear that it can go."""
+    monkeypatch.setattr(parallel, "_GRACE_S", 0.5)
     text = resource("templates", "gpt-oss.jinja").read_text(encoding="utf-8").replace("# Tools", "# Tool")
     digest = hashlib.sha256(text.encode()).hexdigest()
     target = Template("t", text, digest, Provenance(kind="file", location="t.jinja"), harmony=True)
@@ -35,6 +40,9 @@ def test_killed_processes_cost_nothing() -> None:
         pool = Pool(SETTINGS, [target])
         try:
             pool.run([0], part, 0, 200, hints=Hints(), on_merged=kill_one)
+            stopped = multiprocessing.active_children()[0].pid
+            assert stopped is not None
+            os.kill(stopped, signal.SIGSTOP)
         finally:
             pool.close()
     assert killed

@@ -24,7 +24,11 @@ def page(outcomes: Sequence[Outcome]) -> str:
         f"({fattest.attack}, {fattest.engine}); the largest reports together "
         f"{max(outcome.report_mb for outcome in outcomes):.1f} MB."
     )
-    cells = "Each cell: verdict, seconds, megabytes of the process that judges, megabytes of all its reports."
+    left = len(ATTACKS) * len(engines) - len(outcomes)
+    cells = f"{left} cells are empty: that attack was not run there. " if left else ""
+    cells += (
+        "Each cell: verdict, seconds, megabytes of the process that judges, megabytes of all its reports."
+    )
     lines = ["# Attacks", "", made, "", whole, "", cells, ""]
     lines += [f"| attack | against | {' | '.join(engines)} |", f"|---|---|{'---|' * len(engines)}"]
     by_place = {(outcome.attack, outcome.engine): outcome for outcome in outcomes}

@@ -89,7 +89,8 @@ def soak(random: Random, kind: tuple[str, int, str], cases: int) -> SoakedRun:
                         str(place / "out"),
                     ),
                 ],
-                env={**os.environ, "TMPDIR": str(place / "tmp")},
+                # Where it hangs is then said when it is ended.
+                env={**os.environ, "TMPDIR": str(place / "tmp"), "PYTHONFAULTHANDLER": "1"},
                 stdout=said,
                 stderr=said,
             )
@@ -107,7 +108,7 @@ def _disturb(random: Random, process: subprocess.Popen[bytes], what: str, run: S
     while process.poll() is None:
         now = time.monotonic()
         if now > until:
-            process.kill()
+            process.send_signal(signal.SIGABRT)
             process.wait()
             run.faults.append(f"hung for {_PATIENCE_S:g} s")
             return
@@ -131,6 +132,8 @@ def _disturb(random: Random, process: subprocess.Popen[bytes], what: str, run: S
 def _account(run: SoakedRun, place: Path, cases: int) -> None:
     """Compare what the report says with what must be true of a template that conforms."""
     said = (place / "said").read_text(errors="replace")
+    if run.code is None:
+        run.faults.append(f"it was at {said[said.rfind('Fatal Python error') :][:4000]}")
     if "fault of conformance" in said or "Traceback" in said:
         run.faults.append(f"said {said[-200:]!r}")
     report = _report(place / "out" / "report.json")
