@@ -29,6 +29,7 @@ from conformance.campaign.runner import CASE_LIMITS, DEFAULT_CASES, Drawn, Runne
 from conformance.campaign.steering import plain_cases, steered
 from conformance.engines import EngineHost
 from conformance.engines.base import Outcome
+from conformance.errors import UnjudgedError
 from conformance.oracles.library import OracleRefusedError
 from conformance.resources import resource
 from conformance.template.branches import BranchProbe
@@ -121,7 +122,10 @@ class Bench:
         if seed not in self._ran:
             kept = [item for item in drawn if item.lost is None]
             requests = [item.shape.request(item.case) for item in kept]
-            noted = list(self._probe.noted(self.text, requests))
+            try:
+                noted = list(self._probe.noted(self.text, requests))
+            except UnjudgedError:
+                noted = []  # then every edit is tried on all of them
             branches = [None if each is None else frozenset(each.branches) for each in noted]
             branches += [None] * (len(kept) - len(branches))
             self._ran[seed] = Ran(kept, self.render(self.text, kept), branches)

@@ -20,8 +20,8 @@ from conformance.cli.fix_report import print_diff, print_reference, print_repair
 from conformance.cli.judging import validate
 from conformance.cli.options import Authority, Examples, Offline, Seed, Shapes, Target
 from conformance.cli.targets import obtain_authority
-from conformance.errors import EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
-from conformance.fixes.repair import repair
+from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
+from conformance.fixes.repair import Repair, repair
 from conformance.gguf.splice import write_gguf
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.profile import Reading, setting_citations, written
@@ -141,7 +141,18 @@ def run_fix(
                 wanted=wanted,
                 say=lambda line: status.update(line),
             )
-        code = beside(runner, console, template, templates, settings)
+        code, others = beside(runner, template, templates, settings)
+    repaired = _told(console, template, result, output, settings)
+    # The repair comes first: it is what was asked for.
+    for sentence in others:
+        say(console, sentence)
+    return max(repaired, code)
+
+
+def _told(
+    console: Console, template: Template, result: Repair, output: Path | None, settings: Settings
+) -> int:
+    """Print what the repair came to and write it; return the exit code for this template alone."""
     before = result.main.before
     if not before.seen:
         say(console, "No conversation was judged, so nothing is known about this template.")
@@ -155,7 +166,7 @@ def run_fix(
             # Who goes on with the output finds what is right, and nothing old.
             write_where_named(output, template.text.encode("utf-8"))
             say(console, f"Wrote {output}, unchanged")
-        return code
+        return EXIT_CONFORMS
     if not (before.is_harmony if template.harmony is None else template.harmony):
         say(console, f"{template.name} does not write Harmony, so there is nothing to repair it towards.")
         print_reference(console, "Where the model is gpt-oss after all, the")
@@ -172,7 +183,7 @@ def run_fix(
         say(console, f"Wrote {output}")
     elif output is not None:
         say(console, f"{output} was not written, since no fix could be proven.")
-    return EXIT_DIVERGES if result.remaining else code
+    return EXIT_DIVERGES if result.remaining else EXIT_CONFORMS
 
 
 def _followed(settings: Settings, template: Template) -> list[Reading]:

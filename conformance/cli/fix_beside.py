@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from conformance.campaign.runner import Runner, Settings
-from conformance.cli.console import say
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
 from conformance.fixes.repair import TRIALS
 from conformance.fixes.trial import Trials
@@ -43,21 +40,21 @@ def own_file(template: Template) -> Path:
 
 
 def beside(
-    runner: Runner, console: Console, template: Template, templates: Sequence[Template], settings: Settings
-) -> int:
-    """Say what else is wrong with the target, which the repair of one template leaves; return the exit code for it."""
-    code = EXIT_CONFORMS
+    runner: Runner, template: Template, templates: Sequence[Template], settings: Settings
+) -> tuple[int, list[str]]:
+    """Return what else is wrong with the target, which the repair of one template leaves: exit code and sentences."""
+    code, said = EXIT_CONFORMS, list[str]()
     for finding in (each for found in examine(templates).values() for each in found):
         if finding.checked and finding.severity != "note":
-            say(console, f"Not repaired {finding.code} {finding.rule}: {finding.where}: {finding.message}")
+            said.append(f"Not repaired {finding.code} {finding.rule}: {finding.where}: {finding.message}")
             code = EXIT_DIVERGES
     for other in (each for each in templates if each is not template):
         same = other.sha256 == template.sha256
         wrong = not same and _wrong(runner, other, settings)
         state = "has the same text" if same else "stays wrong" if wrong else "conforms"
-        say(console, f"Only {template.name} is repaired. {other.name} {state}; `--template` chooses it.")
+        said.append(f"Only {template.name} is repaired. {other.name} {state}; `--template` chooses it.")
         code = EXIT_DIVERGES if wrong else code
-    return code
+    return code, said
 
 
 def _wrong(runner: Runner, template: Template, settings: Settings) -> bool:

@@ -13,10 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_helpers import FAST, NO_HARMONY, sentence, subprocess_run
+from cli_helpers import FAST, sentence, subprocess_run
 from command_line import Run
-
-from conformance.report.files import FolderLock
 
 ENTRY = '[[accepted]]\ntarget = "newlines"\nrule = "{rule}"\nreason = "known"\n'
 
@@ -80,16 +78,6 @@ def test_an_expired_and_an_unused_entry_end_the_command_with_2(run: Run, place: 
     assert "HT203 is not found any more" in sentence(result)
 
 
-def test_green_by_baseline_red_on_one_more(run: Run, place: Path):
-    assert run("check", "newlines.jinja", *FAST, "--baseline", "known.toml", "--write-baseline").code == 0
-    assert run("check", "newlines.jinja", *FAST, "--baseline", "known.toml").code == 0
-    worse = (place / "newlines.jinja").read_text().replace("# Tools", "# Tool")
-    (place / "newlines.jinja").write_text(worse)
-    result = run("check", "newlines.jinja", *FAST, "--baseline", "known.toml")
-    assert result.code == 1
-    assert "HT112" in result.out or "HT217" in result.out
-
-
 @pytest.mark.parametrize("folder", ["/proc/conformance", "right.jinja/out"])
 def test_an_output_folder_that_cannot_be_made_is_told_before_the_run(run: Run, folder: str):
     result = run("check", "newlines.jinja", *FAST, "--output", folder)
@@ -116,16 +104,6 @@ def test_on_a_full_disk_the_old_report_stays_whole(run: Run, report: Path, place
     assert b"Traceback" not in done.stderr
     assert report.read_bytes() == before
     assert {path.name for path in report.parent.iterdir()} <= {"report.json", "events.jsonl"}
-
-
-def test_two_runs_into_one_folder_do_not_mix(run: Run, place: Path):
-    (place / "out").mkdir()
-    lock = FolderLock(place / "out")
-    result = run("check", "newlines.jinja", *FAST, "--output", "out")
-    assert result.code == 2
-    assert "Another run is writing" in sentence(result)
-    lock.release()
-    assert run("check", "newlines.jinja", *FAST, "--output", "out").code == 1
 
 
 @pytest.mark.parametrize(
@@ -169,22 +147,3 @@ def test_a_terminal_without_colours_gets_none(plain: dict[str, str], place: Path
     assert process.wait(60) == 0
     assert b"default-comment-placement" in written
     assert b"\x1b[3" not in written, "no colour"
-
-
-@pytest.mark.long
-def test_of_a_hundred_targets_three_cannot_be_read(run: Run, place: Path):
-    for number in range(97):
-        (place / f"t{number}.jinja").write_text(f"{{#- {number} -#}}{NO_HARMONY}", encoding="utf-8")
-    (place / "t97.jinja").write_bytes(b"\xff\xfe broken")
-    (place / "t98.jinja").write_text("")
-    targets = [f"t{number}.jinja" for number in range(100)]
-    result = run(
-        "check", *targets, "--engine", "jinja2", "--examples", "1", "--output", "out", "--cards", "0"
-    )
-    assert result.code == 2
-    report = json.loads((place / "out" / "report.json").read_text())
-    assert len(report["targets"]) == 97
-    assert {left["name"] for left in report["left_out"]} == {"t97.jinja", "t98.jinja", "t99.jinja"}
-    for name in ("t97.jinja", "t98.jinja", "t99.jinja"):
-        assert f"left out {name}" in result.out
-        assert name in result.err

@@ -57,6 +57,11 @@ def test_what_the_template_names_itself_is_missed_when_it_ends(
     assert _lost(runner, REFERENCE, template) == []
 
 
+def test_these_are_four_templates() -> None:
+    """Each comes back as it was, here and in test_fix_edits: templates with one fault no longer become one text."""
+    assert len({NONE, ROLE, OBJECTS, REFERENCE}) == 4
+
+
 @pytest.mark.parametrize("template", [NONE, ROLE, OBJECTS], ids=["none", "role", "objects"])
 def test_a_repair_keeps_it(runner: Runner, template: str) -> None:
     wrong = edited(template, "{%- set effort = 'medium' -%}", "{%- set effort = 'low' -%}")

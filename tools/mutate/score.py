@@ -22,6 +22,7 @@ from conformance.campaign.shrink import Shrinker, Shrunk
 from conformance.compare.base import Found
 from conformance.engines import EngineHost, Rendered
 from conformance.engines.base import Outcome, Request
+from conformance.errors import UnjudgedError
 from conformance.generate import case_at
 from conformance.oracles.profile import profile
 from conformance.rules import rule
@@ -297,7 +298,10 @@ class Bench:
                     made.append((answer, shape))
             requests = [shape.request(answer.case) for answer, shape in made]
             outcomes = self._host.collect(self._host.submit(self.text, requests))
-            noted = self._probe.noted(self.text, requests)
+            try:
+                noted = list(self._probe.noted(self.text, requests))
+            except UnjudgedError:
+                noted = []  # then every edit is tried on all of them
             for (answer, shape), request, outcome, ran in zip_longest(made, requests, outcomes, noted):
                 judgement = self._judge.judge(answer, outcome, confirm=False)
                 branches = None if ran is None else frozenset(ran.branches)
