@@ -55,6 +55,9 @@ def main() -> int:
         whole = start("whole.sqlite").wait()
         took = time.monotonic() - begin
         total = _rows(folder / "whole.sqlite")
+        if total == 0:
+            print(f"nothing was swept, exit code {whole}")
+            return 1
         print(
             f"whole: {total} records in {took:.0f} s, {total / took:.2f} a second, exit code {whole}",
             flush=True,

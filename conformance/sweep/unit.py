@@ -85,22 +85,21 @@ def _record(piece: Piece, template: Template) -> Record:
     return _of(target, piece)
 
 
-_kept: dict[Settings, Runner] = {}
+_kept: list[Runner] = []
 
 
 def _runner(settings: Settings) -> Runner:
     """Return the runner of this process for these settings; the one before is closed, for each has an engine."""
-    if settings not in _kept:
+    if not _kept or _kept[0].settings != settings:
         _close()
-        _kept[settings] = Runner(settings)
-    return _kept[settings]
+        _kept.append(Runner(settings))
+    return _kept[0]
 
 
 @atexit.register
 def _close() -> None:
-    for runner in _kept.values():
-        runner.close()
-    _kept.clear()
+    while _kept:
+        _kept.pop().close()
 
 
 def _of(target: Target, piece: Piece) -> Record:
