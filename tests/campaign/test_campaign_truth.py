@@ -16,7 +16,7 @@ from conformance.campaign import runner as runner_module
 from conformance.campaign.check import Silent, check, exit_code
 from conformance.campaign.judge import Judge
 from conformance.campaign.runner import Runner, Settings
-from conformance.cli.check import cut_short
+from conformance.cli.judging import cut_short
 from conformance.conversation import Case
 from conformance.engines.base import Crashed, Limits, Rejected, Rendered
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED

@@ -105,7 +105,7 @@ def test_folders(run: Run, place: Path, name: str) -> None:
         (["replay", "abc123"], "No run is kept here yet"),
         (["replay", "abc123", "--run", "/dev/null/x"], "Cannot read /dev/null/x"),
         (["replay", "abc123", "--run", "."], "Cannot read report.json"),
-        (["replay", "case.json"], "name the target with --target"),
+        (["replay", "right.jinja"], "name the target with --target"),
         (["diff", "right.jinja"], "Missing option '--case'"),
         (["diff", "right.jinja", "--case", "gone.json"], "Cannot read the case gone.json"),
         (["schema"], "Missing argument"),
