@@ -11,8 +11,9 @@ from rich.text import Text
 
 from conformance.campaign.contrast import contrast
 from conformance.cli import completion
-from conformance.cli.console import new_console, say
+from conformance.cli.console import new_console
 from conformance.cli.options import Examples, Offline, Seed
+from conformance.cli.say import say
 from conformance.cli.streams import complain
 from conformance.cli.targets import obtain_authority
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError

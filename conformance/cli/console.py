@@ -1,4 +1,4 @@
-"""The console of all commands, and plain lines on it."""
+"""The console of all commands, of the precision track too."""
 
 from __future__ import annotations
 
@@ -11,8 +11,3 @@ def new_console(*, stderr: bool = False, quiet: bool = False, markup: bool = Tru
     Without `markup` brackets and colons are what they are, whatever is printed.
     """
     return Console(stderr=stderr, quiet=quiet, markup=markup, emoji=markup)
-
-
-def say(console: Console, text: str) -> None:
-    """Print a line as it is: brackets are brackets, and it breaks where the terminal breaks it."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

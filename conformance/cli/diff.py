@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 from rich.console import Console
-from rich.text import Text
 
 from conformance.as_sent import SentCase, ignored
 from conformance.campaign.assemble import region_words, severity, structure
@@ -29,6 +28,7 @@ from conformance.cli.options import (
     Target,
     Timeout,
 )
+from conformance.cli.say import say
 from conformance.cli.streams import complain
 from conformance.cli.targets import obtain_authority
 from conformance.compare.align import align, side_by_side
@@ -41,7 +41,6 @@ from conformance.oracles.profile import written
 from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.files import to_json
 from conformance.report.terminal import TerminalWriter
-from conformance.report.visible import glyphs_for, inert
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
 from conformance.servers.client import KEY_VARIABLE
 from conformance.shapes import AS_SENT, families, shapes
@@ -106,11 +105,6 @@ def diff(
             )  # fmt: skip
             code = max(code, second)
         return code
-
-
-def say(console: Console, text: str) -> None:
-    """Print one line, in which nothing is markup."""
-    TerminalWriter(console).print(Text(inert(text, glyphs=glyphs_for(console))))
 
 
 def run_diff(

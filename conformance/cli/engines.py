@@ -9,8 +9,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from conformance.cli import completion
-from conformance.cli.console import new_console, say
+from conformance.cli.console import new_console
 from conformance.cli.lazy import help_without_command
+from conformance.cli.say import say
 from conformance.cli.streams import complain
 from conformance.engines import engine_names, get_engine
 from conformance.engines.npm_package import Fetchable

@@ -14,11 +14,12 @@ from rich.console import Console
 from conformance.campaign.judge import DIFFERENT, EQUAL, seems_harmony
 from conformance.campaign.runner import Runner, Settings
 from conformance.cli import completion
-from conformance.cli.console import new_console, say
+from conformance.cli.console import new_console
 from conformance.cli.fix_beside import beside, chosen, own_file
 from conformance.cli.fix_report import print_diff, print_reference, print_repair
 from conformance.cli.judging import validate
 from conformance.cli.options import Authority, Examples, Offline, Seed, Shapes, Target
+from conformance.cli.say import say
 from conformance.cli.targets import obtain_authority
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
 from conformance.fixes.repair import Repair, repair

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from conformance.cli.console import say
+from conformance.cli.say import say
 from conformance.fixes.base import fixes
 from conformance.fixes.reference import NAME
 from conformance.fixes.repair import Compared, Repair

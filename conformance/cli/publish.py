@@ -9,8 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from conformance.cli.console import new_console, say
+from conformance.cli.console import new_console
 from conformance.cli.runs import KEPT_RUNS, OUR_FILES, new_run_folder, remember_run
+from conformance.cli.say import say
 from conformance.cli.streams import write_bytes
 from conformance.errors import UsageError
 from conformance.report.base import Output, Writer, writer

@@ -10,10 +10,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from conformance.cli import completion
-from conformance.cli.console import new_console, say
+from conformance.cli.console import new_console
 from conformance.cli.judging import validate
 from conformance.cli.lazy import help_without_command
 from conformance.cli.options import Seed
+from conformance.cli.say import say
 from conformance.cli.streams import complain
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
 from conformance.renderers.environments import command as command_of

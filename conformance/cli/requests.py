@@ -11,7 +11,6 @@ import typer
 from msgspec.structs import replace
 
 from conformance.campaign.runner import CASE_LIMITS, Settings
-from conformance.cli.console import say
 from conformance.cli.gate_options import Gate, Ignore, Select, Severities
 from conformance.cli.groups import ServerOptions
 from conformance.cli.judging import judge_targets, validate
@@ -36,6 +35,7 @@ from conformance.cli.options import (
     Timeout,
 )
 from conformance.cli.publish import TERMINAL, Publisher
+from conformance.cli.say import say
 from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UnjudgedError, UsageError

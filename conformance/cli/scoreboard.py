@@ -10,7 +10,7 @@ import typer
 
 from conformance.campaign.check import exit_code
 from conformance.campaign.runner import Settings
-from conformance.cli.console import new_console, say
+from conformance.cli.console import new_console
 from conformance.cli.judging import cut_short, judge, validate, with_workload
 from conformance.cli.options import (
     DEFAULT_ENGINES,
@@ -27,6 +27,7 @@ from conformance.cli.options import (
 )
 from conformance.cli.publish import keep, say_where
 from conformance.cli.runs import KEPT_RUNS, new_run_folder
+from conformance.cli.say import say
 from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines, load_templates, obtain_authority
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE

@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 
 from conformance.cli import completion
-from conformance.cli.console import new_console, say
+from conformance.cli.console import new_console
 from conformance.cli.lazy import help_without_command
 from conformance.cli.options import DEFAULT_ENGINES, Engines, Jobs, Offline, Seed
+from conformance.cli.say import say
 from conformance.cli.streams import complain, write_bytes
 from conformance.cli.targets import all_engines, check_engines, load_templates
 from conformance.errors import EXIT_CONFORMS, UnjudgedError, UsageError

@@ -9,9 +9,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from conformance.cli import completion
-from conformance.cli.console import new_console, say
+from conformance.cli.console import new_console
 from conformance.cli.lazy import help_without_command
 from conformance.cli.options import Offline
+from conformance.cli.say import say
 from conformance.cli.streams import complain, write_bytes
 from conformance.errors import EXIT_CONFORMS, EXIT_USAGE, UsageError
 from conformance.report.terminal import TerminalWriter

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from conformance.campaign.runner import Settings
-from conformance.cli.console import say
 from conformance.cli.gate_options import BaselineFile, Gate, Ignore, Select, Severities
 from conformance.cli.groups import ServerOptions
 from conformance.cli.judging import judge_targets, validate
@@ -28,6 +27,7 @@ from conformance.cli.options import (
     Shapes,
 )
 from conformance.cli.publish import Publisher
+from conformance.cli.say import say
 from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines
 from conformance.errors import EXIT_CONFORMS, UnjudgedError, UsageError

@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 
 from conformance.campaign.check import exit_code
-from conformance.cli.console import new_console, say
+from conformance.cli.console import new_console
 from conformance.cli.lazy import help_without_command
 from conformance.cli.options import Authority, FailOnOption, Formats, Profile, Seed
 from conformance.cli.publish import Destinations
 from conformance.cli.runs import kept_runs
+from conformance.cli.say import say
 from conformance.cli.targets import obtain_authority
 from conformance.cli.vectors_report import print_report, write_folder
 from conformance.conversation import Case

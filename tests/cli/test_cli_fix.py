@@ -272,7 +272,7 @@ def test_the_template_of_a_gguf_file_as_text(run: Run, place: Path) -> None:
     write_gguf(place / "m.gguf", NO_FINAL)
     result = run("fix", "m.gguf", *FEW, "-o", "fixed.jinja")
     assert result.code == 1
-    assert "\n--- a/m.jinja\n" in result.out
+    assert result.out.startswith("--- a/m.jinja\n")
     assert Path("fixed.jinja").read_text("utf-8").startswith(REFERENCE[:40])
 
 

@@ -296,7 +296,12 @@ def test_shapes_say_what_they_cannot_carry() -> None:
         "thinking": CASES["thinking that is continued"][0],
     }
     plain = {name: members[0] for name, members in families().items()}
-    assert {name for name in plain if plain[name].loses(lost["user"])} == {"llama-server", "tgi", "lm-studio"}
+    assert {name for name in plain if plain[name].loses(lost["user"])} == {
+        "llama-server",
+        "lm-studio",
+        "sglang",
+        "tgi",
+    }
     refusing = {"openai", "tool-ids-only", "llama-server", "vllm", "tgi", "lm-studio"}
     assert {name for name in plain if plain[name].loses(lost["result"])} == refusing
     for name in ("builtin", "formats", "thinking"):
