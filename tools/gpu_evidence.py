@@ -45,7 +45,7 @@ TIMED = (
     ("bad-kernels", f"--depth 0 --path torch-bfloat16 {BAD} --regime gaussian --no-sweep --limit-s 15", 80.0),
     ("attention", "attention --preset gpt-oss", 60.0),
 )
-GPU_WORKERS, TOKENS, SCORED, SWEPT = 2, 64, 1024, 4096  # a worker holds 27 GiB of the card
+WORKERS_A_CARD, TOKENS, SCORED, SWEPT = 2, 64, 1024, 4096  # a worker holds 27 GiB of its card
 SEEDS_20B, SEEDS_TINY = 5, 200
 
 
@@ -171,6 +171,11 @@ def _finished(futures: list[Future[Any]], ends: float) -> Iterator[dict[str, Any
             yield {"raised": f"{type(error).__name__}: {error}"}
 
 
+def _on_a_card(cards: Any) -> None:
+    """Let this process see one card only, which has to be said before torch is imported."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(cards.get())
+
+
 def _end(pool: ProcessPoolExecutor) -> None:
     processes = list((pool._processes or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
@@ -210,8 +215,9 @@ def _right_summary(preset: str, found: list[dict[str, Any]]) -> dict[str, Any]:
 def planted(
     folder: Path, preset: str, device: str, seconds: float, limit: int | None, only: list[str]
 ) -> None:
-    """Run every fault in both exposures and the right variants over seeds; the tiny ones beside them on the CPU.
+    """Run every fault in both exposures and the right variants over seeds, on all cards; the tiny ones on the CPU.
 
+    Faults in Triton's source have a process of their own.
     `only` are patterns of `staged:NAME`, `fused:NAME` and `right:NAME`.
     """
     import torch
@@ -223,14 +229,21 @@ def planted(
     from conformance.precision.run.exposures import planted as all_planted
 
     ends = time.monotonic() + seconds
-    cores = max(1, (os.cpu_count() or 2) - GPU_WORKERS - 2)
+    context = get_context("spawn")
+    cards = context.Queue()
+    places = sorted([*range(max(1, torch.cuda.device_count()))] * WORKERS_A_CARD)
+    for card in places:
+        cards.put(card)
+    cores = max(1, (os.cpu_count() or 2) - len(places) - 2)
     tiny = [sys.executable, "-m", "tools.gpu_evidence", "seeds", str(folder), "--workers", str(cores),
             "--seconds", str(seconds - 15)]  # fmt: skip
     beside = None if limit or only else subprocess.Popen(["nice", *tiny])
     names = {e: [p.path.name for p in all_planted(_bench("tiny", 0, device), e)] for e in EXPOSURES}
     source = {f.name for f in SOURCE_FAULTS}
-    context = get_context("spawn")
-    pool, alone = ProcessPoolExecutor(GPU_WORKERS, context), ProcessPoolExecutor(1, context)
+    alone, pool = (
+        ProcessPoolExecutor(count, context, initializer=_on_a_card, initargs=(cards,))
+        for count in (1, len(places) - 1)
+    )
     futures: list[Future[Any]] = []
 
     def wanted(kind: str, name: str) -> bool:
