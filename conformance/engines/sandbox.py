@@ -144,14 +144,12 @@ class WorkerProcess:
         ours.setblocking(False)
         return ours
 
-    def end_session(self) -> str:
-        """Kill the session if it still runs; return how it ended, in words."""
-        try:
-            status = self._order(wire.END, [])
-        except WorkerGoneError as error:
-            return f"its worker ended: {error}"
-        how = f"signal {-status}" if status < 0 else f"exit code {status}"
-        return f"its worker ended with {how}"
+    def end_session(self) -> int:
+        """Kill the session if it still runs; return its exit code, or the signal that ended it as a negative number.
+
+        Raises WorkerGoneError when the worker process itself has ended.
+        """
+        return self._order(wire.END, [])
 
     def _order(self, order: bytes, descriptors: list[int]) -> int:
         try:
