@@ -34,7 +34,7 @@ from conformance.engines.base import (
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.base import Rendering
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
-from conformance.oracles.opening import Opening
+from conformance.oracles.opening import Shared
 from conformance.oracles.profile import Profile, profiles
 from conformance.rules.base import Rule
 from conformance.rules.behaviour import (
@@ -68,7 +68,7 @@ class Answer:
 
     case: Case
     rendering: Rendering
-    opening: Opening | None = None
+    shared: Shared
     agreeing: tuple[str, ...] | None = None
     others: dict[tuple[str, ...], str] = field(default_factory=dict)
 
@@ -127,8 +127,8 @@ class Judge:
 
         Raises OracleRefusedError when it has no answer, which then says nothing about any template.
         """
-        opening = Opening(case)
-        return Answer(case, self.oracle.render(case, opening), opening)
+        shared = Shared(case)
+        return Answer(case, self.oracle.render(case, shared), shared)
 
     def answer(self, case: Case) -> Answer | None:
         """Ask the oracle; None when it has no answer."""
@@ -175,7 +175,9 @@ class Judge:
         text = outcome.text
         pairs = align(answer.rendering, text)
         asked = confirm if readings is None else readings
-        found = classify(answer.case, answer.rendering, text, self.profile, pairs, readings=asked)
+        found = classify(
+            answer.case, answer.rendering, text, self.profile, pairs, readings=asked, shared=answer.shared
+        )
         # What something else explains too is wrong under every reading.
         exact = answer.rendering.exact_spans
         read = confirm and (not exact or all(one.readings for one in found))
@@ -208,9 +210,9 @@ class Judge:
             # The layout is cheap; where it is not Harmony's, Harmony has to be asked.
             try:
                 answer.others[key] = (
-                    oracle.layout(answer.case, answer.opening)
+                    oracle.layout(answer.case, answer.shared)
                     if answer.rendering.exact_spans
-                    else oracle.render(answer.case, answer.opening).text
+                    else oracle.render(answer.case, answer.shared).text
                 )
             except OracleRefusedError:
                 answer.others[key] = ""  # not known, and so nobody's

@@ -33,8 +33,8 @@ from conformance.targets.base import Target
 
 DEFAULT_CASES = 2_000
 _FIRST_BATCH, _BATCH = 4, 64
-# Objects more than before, until the collector looks for cycles: those of some hundred cases.
-_MANY = 100_000
+# Objects more than before, until the collector looks for cycles: several times what two batches hold.
+_MANY = 400_000
 # A template that keeps running into the time limit would take hours to prove no more than this.
 _TIME_LIMITS = 5
 CASE_LIMITS = Limits(time_s=2.0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from conformance.campaign.causes import plain
 from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REFUSED, REJECTED, Judgement
-from conformance.compare.base import Found
+from conformance.compare.base import Difference, Found
 from conformance.conversation import Case, to_json
 from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.profile import Reading, profiles
@@ -35,6 +35,10 @@ class Sighting:
     def key(self) -> tuple[bool, int, int]:
         """Order sightings: unexplained ones first, then smaller cases, then earlier ones."""
         return bool(self.found.readings), self.size, self.index
+
+    def at(self, difference: Difference) -> Sighting:
+        """Return the sighting at one of the places where the rule was found."""
+        return replace(self, found=replace(self.found, difference=difference, places={}))
 
 
 @dataclass(slots=True)
@@ -81,12 +85,21 @@ class RuleTally:
         for setting, values in given.items():
             self.readings[setting] = self.readings[setting] & values if setting in self.readings else values
 
-    def see(self, sighting: Sighting, vanishes: set[str], family: str, mask: int, *, new_case: bool) -> bool:
-        """Count a sighting; return whether it is the smallest so far."""
+    def see(
+        self,
+        sighting: Sighting,
+        vanishes: set[str],
+        family: str,
+        mask: int,
+        *,
+        new_case: bool,
+        at: Difference | None = None,
+    ) -> bool:
+        """Count a sighting, or what it shows `at` one place; return whether it is the smallest so far."""
         found = sighting.found
         new = sighting.key() < self.smallest.key()
         if new:
-            self.smallest = sighting
+            self.smallest = sighting if at is None else sighting.at(at)
         self.count += new_case
         self.features &= mask
         self.vanishes &= vanishes
@@ -301,10 +314,11 @@ class Tally:
         new = tally.see(sighting, vanishes, family, mask, new_case=new_case) or known is None
         tally.sets[frozenset(found.places)] += new_case and bool(found.places)
         for name, difference in found.places.items():
-            here = replace(sighting, found=replace(found, difference=difference, places={}))
-            part = tally.places.setdefault(name, RuleTally(here, vanishes=set(vanishes)))
+            part = tally.places.get(name)
+            if part is None:
+                part = tally.places[name] = RuleTally(sighting.at(difference), vanishes=set(vanishes))
             mark = f"{found.key}\0{name}"
-            part.see(here, vanishes, family, mask, new_case=mark not in counted)
+            part.see(sighting, vanishes, family, mask, new_case=mark not in counted, at=difference)
             counted.add(mark)
         return new
 

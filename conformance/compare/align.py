@@ -12,6 +12,8 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from json.encoder import encode_basestring
 
 from conformance.oracles.base import Block, Kind, Rendering
 
@@ -23,6 +25,8 @@ _TURNED = re.compile(
     r"(<\|(?:end|call|return)\|>)",
     re.DOTALL,
 )
+# How a message ends that has no text.
+_EMPTY = tuple(f"<|message|>{end}" for end in ENDS)
 _END_TAILS = tuple(end[-6:] for end in ENDS)
 _MASK = "\ue000|start|\ue000"
 _HEAD = re.compile(r"<\|start\|>(.*?)<\|message\|>", re.DOTALL)
@@ -39,6 +43,8 @@ _SKIP, _SKIP_DROPPED = 1.25, 0.02
 _MOST_PARTS = 600
 # Shorter texts turn up inside others by chance.
 _TELLING = 4
+# Of so many messages at most what they were taken apart to is kept, if they are no longer.
+_KEPT_VIEWS, _KEPT_CHARS = 256, 4_000
 _BLANK = re.compile(r'"?(?:\s|\\[nrt])*"?')
 _ROLE_END = re.compile(r"[ <:.]")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w*)")
@@ -115,7 +121,7 @@ def mask(text: str, blocks: Iterable[Block]) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+    return encode_basestring(text)[1:-1]
 
 
 def align(expected: Rendering, actual: str) -> list[Pair]:
@@ -222,7 +228,11 @@ def _with_text_before(middle: list[_Entry], parts: list[tuple[str, int]]) -> lis
     said = {content for block, _, _ in middle if (content := _said(block))}
     for number in range(len(parts) - 1, -1, -1):
         text, offset = parts[number]
-        if number + 1 == len(parts) or not _TURNED.fullmatch(f"x{parts[number + 1][0]}"):
+        if (
+            number + 1 == len(parts)
+            or not parts[number + 1][0].endswith(_EMPTY)
+            or not _TURNED.fullmatch(f"x{parts[number + 1][0]}")
+        ):
             continue
         for content in said:
             rest = text.removesuffix(content)
@@ -249,7 +259,8 @@ class _View:
         self.head = found[1] if found else ""
         self.content = _content(text[found.end() :] if found else text)
         self.core = self.content[:24]
-        self.quoted = _quoted(self.core)
+        quoted = _quoted(self.core)
+        self.quoted = None if quoted == self.core else quoted
         self.role = _ROLE_END.split(self.head, maxsplit=1)[0]
         self.kind = _kind(self.role, self.head)
         self.value = _value(self.content) if self.kind == "call" else None
@@ -263,7 +274,15 @@ class _View:
             return _BLANK.fullmatch(shown) is not None
         if len(self.core) < _TELLING:
             return shown == self.core or shown.strip('" ') in (self.core, self.quoted)
-        return self.core in shown or self.quoted in shown
+        return self.core in shown or (self.quoted is not None and self.quoted in shown)
+
+
+_seen = lru_cache(maxsize=_KEPT_VIEWS)(_View)
+
+
+def _view(text: str) -> _View:
+    """Return a message taken apart, once while readings are tried that have most messages in common."""
+    return _seen(text) if len(text) < _KEPT_CHARS else _View(text)
 
 
 def _kind(role: str, head: str) -> str:
@@ -328,11 +347,11 @@ def _align_middle(middle: list[_Entry], parts: list[tuple[str, int]], length: in
     parts = _with_text_before(middle, parts)
     rows, columns = len(middle), len(parts)
     best = [[0.0] * (columns + 1) for _ in range(rows + 1)]
-    views = [_View(put_back(text)) for text, _ in parts]
+    views = [_view(put_back(text)) for text, _ in parts]
     costs = []
     ours, theirs = {block.text for block, _, _ in middle}, {text for text, _ in parts}
     for block, _, dropped in middle:
-        view = _View(block.text)
+        view = _view(block.text)
         row = [_cost(block, dropped, view, other) for other in views]
         # The same text in another place of the message is near, and no more.
         row = [

@@ -14,6 +14,7 @@ from conformance.compare.system import compare_system
 from conformance.compare.thinking import compare_thinking, thinking_pairs
 from conformance.conversation import Case
 from conformance.oracles.base import Rendering
+from conformance.oracles.opening import Shared
 from conformance.oracles.profile import Profile
 from conformance.rules.base import Slug
 from conformance.rules.behaviour import UNCLASSIFIED
@@ -27,18 +28,21 @@ def classify(
     pairs: list[Pair] | None = None,
     *,
     readings: bool = True,
+    shared: Shared | None = None,
 ) -> list[Found]:
     """Name all divergences between the oracle's rendering and a template's text, in the order of the text.
 
     Each rule is listed once, at its first place. An empty list means that the texts are equal. `pairs` are their
-    aligned messages, where these are known already; with `readings`, each says which of them explain it.
+    aligned messages, where these are known already; with `readings`, each says which of them explain it; `shared` is
+    what was written of the case.
     """
     if actual == expected.text:
         return []
     pairs = align(expected, actual) if pairs is None else pairs
+    shared = shared or Shared(case)
     named: dict[Slug, Named] = {}
     places: dict[Slug, dict[str, Difference]] = {}
-    for rule, difference in _differences(case, pairs, profile):
+    for rule, difference in _differences(case, pairs, profile, shared):
         named.setdefault(rule.slug, (rule, difference))
         places.setdefault(rule.slug, {}).setdefault(place(difference), difference)
     if not named:
@@ -46,7 +50,7 @@ def classify(
         named[UNCLASSIFIED.slug] = UNCLASSIFIED, whole
     found = [Found(slug, difference, places=places.get(slug, {})) for slug, (_, difference) in named.items()]
     if readings:
-        explain(case, expected, actual, profile, found, _differences)
+        explain(case, expected, actual, profile, found, _differences, shared)
     return found
 
 
@@ -61,7 +65,7 @@ def _moves(pairs: list[Pair]) -> Iterator[tuple[Pair, Pair]]:
             yield same.pop(0), pair
 
 
-def _differences(case: Case, pairs: list[Pair], profile: Profile) -> Iterator[Named]:
+def _differences(case: Case, pairs: list[Pair], profile: Profile, shared: Shared) -> Iterator[Named]:
     moves = list(_moves(pairs))
     if moves:
         yield from (name_moved(pair) for pair, _ in moves)
@@ -69,7 +73,7 @@ def _differences(case: Case, pairs: list[Pair], profile: Profile) -> Iterator[Na
         pairs = [pair for pair in pairs if id(pair) not in gone]
     thinking = thinking_pairs(pairs)
     if thinking:
-        yield compare_thinking(case, thinking, profile)
+        yield compare_thinking(case, thinking, profile, shared)
     for pair in pairs:
         if pair in thinking:
             if pair.dropped and pair.block is not None and pair.actual != pair.block.text:

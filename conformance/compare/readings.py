@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, product
 
-from msgspec.structs import replace
-
 from conformance.compare.align import Pair, align
 from conformance.compare.base import Found, Named
 from conformance.conversation import Assistant, Case, Instructions, ToolResult, User
-from conformance.oracles.base import Block, Rendering
+from conformance.oracles.base import Rendering
 from conformance.oracles.departures import has_exponent
-from conformance.oracles.opening import takes_nothing
+from conformance.oracles.opening import Shared, takes_nothing
 from conformance.oracles.plan import plan
 from conformance.oracles.profile import Profile, Reading, setting_citations
 from conformance.rules import calls, messages, system
@@ -94,7 +92,7 @@ DECISIVE = frozenset({"recipient", "content_type", "user_name", "response_format
 # So many combinations of explaining readings are tried for one case.
 _MOST = 24
 
-Naming = Callable[[Case, list[Pair], Profile], Iterable[Named]]
+Naming = Callable[[Case, list[Pair], Profile, Shared], Iterable[Named]]
 
 
 def contested(case: Case, expected: Rendering) -> frozenset[str]:
@@ -137,9 +135,18 @@ def contested(case: Case, expected: Rendering) -> frozenset[str]:
 
 
 def explain(
-    case: Case, expected: Rendering, actual: str, profile: Profile, found: Sequence[Found], naming: Naming
+    case: Case,
+    expected: Rendering,
+    actual: str,
+    profile: Profile,
+    found: Sequence[Found],
+    naming: Naming,
+    shared: Shared,
 ) -> None:
-    """Write into each divergence which readings explain it; `naming` names what differs between aligned messages."""
+    """Write into each divergence which readings explain it; `naming` names what differs between aligned messages.
+
+    `shared` is what was written of the case under other profiles.
+    """
     here = {one.rule for one in found}
     wanted = here & _SETTINGS.keys()
     if not wanted or not expected.exact_spans:
@@ -155,7 +162,8 @@ def explain(
                 continue
             if _SIGNS.get((setting, value), "") not in actual:
                 continue
-            left = _left(case, expected, actual, profile.with_setting(**{setting: value}), setting, naming)
+            other = profile.with_setting(**{setting: value})
+            left = _left(case, expected, actual, other, setting, naming, shared)
             # What only changes the name of the difference does not explain it.
             if left is None or not left <= here:
                 continue
@@ -166,7 +174,13 @@ def explain(
 
 
 def _left(
-    case: Case, expected: Rendering, actual: str, other: Profile, setting: str, naming: Naming
+    case: Case,
+    expected: Rendering,
+    actual: str,
+    other: Profile,
+    setting: str,
+    naming: Naming,
+    shared: Shared,
 ) -> set[Slug] | None:
     """Return the rules that are left under another profile; None where it cannot be what the template follows."""
     same = (
@@ -174,18 +188,9 @@ def _left(
         if setting in _OF_DEVELOPER
         else [b for b in expected.blocks[:2] if b.kind in ("system", "developer")]
     )
-    if same:
-        # Tools are most of the work of a plan, and are the same.
-        case = replace(case, conversation=replace(case.conversation, tools=()))
-    made = plan(case, other)
+    made = plan(case, other, shared)
     own = [block for block in made.written if not same or block.kind not in ("system", "developer")]
-    known = {block.text for block in expected.blocks}
-    new = [block for block in own if block.text not in known]
-    if (
-        len(own) + len(same) == len(expected.blocks)
-        and not new
-        and not _moved(own, expected.blocks[len(same) :])
-    ):
+    if [block.text for block in own] == [block.text for block in expected.blocks[len(same) :]]:
         return None  # this reading changes nothing here
     shift = len(same) - (len(made.written) - len(own))
     dropped = [(position + shift, block) for position, block in made.dropped]
@@ -197,11 +202,7 @@ def _left(
     # The developer message that both share can only show what it showed before.
     ids = {id(block) for block in same}
     pairs = [pair for pair in pairs if id(pair.block) not in ids]
-    return {rule.slug for rule, _ in naming(case, pairs, other)}
-
-
-def _moved(blocks: Sequence[Block], others: Sequence[Block]) -> bool:
-    return any(block.text != other.text for block, other in zip(blocks, others, strict=True))
+    return {rule.slug for rule, _ in naming(case, pairs, other, shared)}
 
 
 def combinations(profile: Profile, found: Sequence[Found]) -> Iterator[Profile]:

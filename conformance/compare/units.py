@@ -102,20 +102,23 @@ def cut(units: list[Unit], actual: str, indent: str) -> list[Cut | None]:
         anchor = _find_name(unit.name, indent, actual, position, _inner_names(previous, unit.name))
         names.append(anchor.start() if anchor else None)
         position = anchor.end() if anchor else position
+    # Names were found one behind the other, so that the nearest above is the last that was found.
+    above: list[tuple[int, Unit] | None] = []
+    last: tuple[int, Unit] | None = None
+    for unit, name in zip(units, names, strict=True):
+        above.append(last)
+        if name is not None:
+            last = name, unit
     cuts: list[Cut | None] = []
     end = len(actual)
-    for unit, name in zip(reversed(units), reversed(names), strict=True):
+    for unit, name, over in zip(reversed(units), reversed(names), reversed(above), strict=True):
         if name is None:
             cuts.append(None)
             continue
-        floor, above = max(
-            ((n, u) for n, u in zip(names, units, strict=True) if n is not None and n < name),
-            default=(-1, None),
-            key=lambda entry: entry[0],
-        )
+        floor = -1 if over is None else over[0]
         start = _comment_start(actual, unit.comment, floor, name)
-        if above is not None and actual.startswith(above.head + above.body, floor):
-            start = floor + len(above.head) + len(above.body)
+        if over is not None and actual.startswith(over[1].head + over[1].body, floor):
+            start = floor + len(over[1].head) + len(over[1].body)
         cuts.append((start, name, end))
         end = start
     return cuts[::-1]

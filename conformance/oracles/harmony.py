@@ -11,7 +11,7 @@ from conformance.oracles.base import Block, Rendering
 from conformance.oracles.departures import moved_tokens, recipient_after_channel
 from conformance.oracles.library import Heard, OracleRefusedError
 from conformance.oracles.load import authority
-from conformance.oracles.opening import Opening, Raw
+from conformance.oracles.opening import Raw, Shared
 from conformance.oracles.plan import Plan, plan
 from conformance.oracles.profile import Profile, profile
 
@@ -40,12 +40,12 @@ class HarmonyOracle:
         """Which library answers."""
         return self._library.authority
 
-    def render(self, case: Case, opening: Opening | None = None) -> Rendering:
-        """Render a case: the authority's text and tokens, with spans; `opening` is what other profiles wrote of it.
+    def render(self, case: Case, shared: Shared | None = None) -> Rendering:
+        """Render a case: the authority's text and tokens, with spans; `shared` is what other profiles wrote of it.
 
         Raises OracleRefusedError when the authority does not accept the conversation, crashes or hangs.
         """
-        made = plan(case, self.profile, opening)
+        made = plan(case, self.profile, shared)
         tokens = self.tokens(made, case.options.mode)
         text = self._library.decode_utf8(tokens)
         changed = [new is not old for new, old in zip(made.written, made.kept, strict=True)]
@@ -79,9 +79,9 @@ class HarmonyOracle:
             raise OracleRefusedError("the message to be continued does not begin as the prompt ends")
         return out[len(begun) : -1]
 
-    def layout(self, case: Case, opening: Opening | None = None) -> str:
+    def layout(self, case: Case, shared: Shared | None = None) -> str:
         """Return the text a case should have by the layout alone, which costs a twentieth of asking Harmony."""
-        return "".join([block.text for block in plan(case, self.profile, opening).written])
+        return "".join([block.text for block in plan(case, self.profile, shared).written])
 
     def _departed(
         self, made: Plan, blocks: list[Block], tokens: list[int], *, exact: bool

@@ -1,15 +1,26 @@
-"""The messages that a conversation opens with, the system's and the developer's, each written once for all profiles.
+"""What the profiles share of one case: each message is written once for all that read it alike.
 
-Tools are most of the work of a text, and profiles read them alike or in one of a few ways.
+Here are the two messages that a conversation opens with, the system's and the developer's. Tools are most of the work
+of a text, and profiles read them alike or in one of a few ways.
 """
 
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from typing import Any
 
-from conformance.conversation import Case, Conversation, Instructions, Options, ResponseFormat, Tool
+from conformance.conversation import (
+    Assistant,
+    Case,
+    Conversation,
+    Instructions,
+    Options,
+    ResponseFormat,
+    Tool,
+    ToolCall,
+)
 from conformance.oracles.base import Block, Piece
 from conformance.oracles.load import tokenizer
 from conformance.oracles.profile import Profile
@@ -27,21 +38,39 @@ _EFFORT = {"low": "Low", "medium": "Medium", "high": "High"}
 Raw = dict[str, Any]
 
 
-class Opening:
-    """The system and developer messages of one case, as JSON values and as blocks; what two profiles share is one."""
+# A message as a JSON value and as a block.
+Written = tuple[Raw, Block]
+
+
+class Shared:
+    """The messages of one case as JSON values and as blocks; what two profiles read alike is one object.
+
+    `messages` holds those after the first two, by their number in the conversation and by what a profile reads in them.
+    """
 
     def __init__(self, case: Case) -> None:
         self._case = case
-        self._system: tuple[Raw, Block] | None = None
-        self._developers: dict[tuple[object, ...], tuple[Raw, Block] | None] = {}
+        self._system: Written | None = None
+        self._developers: dict[tuple[object, ...], Written | None] = {}
+        self.messages: dict[tuple[int, object], Sequence[Written]] = {}
 
-    def system(self) -> tuple[Raw, Block]:
+    @cached_property
+    def calls(self) -> list[ToolCall]:
+        """All calls of the conversation, in order."""
+        return [
+            call
+            for message in self._case.conversation.messages
+            if isinstance(message, Assistant)
+            for call in message.calls
+        ]
+
+    def system(self) -> Written:
         """Return the system message, which all profiles read alike."""
         if self._system is None:
             self._system = _system(self._case.options, bool(self._case.conversation.tools))
         return self._system
 
-    def developer(self, profile: Profile, plus: str = "") -> tuple[Raw, Block] | None:
+    def developer(self, profile: Profile, plus: str = "") -> Written | None:
         """Return the developer message, None where nothing is in it; `plus` is the sign of exponents above 0."""
         key = (
             profile.response_formats,
@@ -61,7 +90,7 @@ def builtin_namespace(name: str) -> Raw:
     return tokenizer().namespace(name)
 
 
-def _system(options: Options, tools: bool) -> tuple[Raw, Block]:
+def _system(options: Options, tools: bool) -> Written:
     identity = IDENTITY if options.model_identity is None else options.model_identity
     effort = options.reasoning_effort or "medium"
     pieces: list[Piece] = [
@@ -119,7 +148,7 @@ def _instructions(conversation: Conversation, profile: Profile) -> tuple[str | N
     return text or None, index
 
 
-def _developer(conversation: Conversation, profile: Profile, plus: str = "") -> tuple[Raw, Block] | None:
+def _developer(conversation: Conversation, profile: Profile, plus: str = "") -> Written | None:
     """Return the developer message, None where nothing is in it; `plus` is the sign of exponents above 0."""
     instructions, index = _instructions(conversation, profile)
     tools = conversation.tools

@@ -7,19 +7,22 @@ pieces whose text is asserted equal to what the library returns.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from conformance.conversation import (
     Assistant,
     Case,
     Instructions,
+    Message,
     ToolCall,
     ToolResult,
     User,
 )
 from conformance.oracles.base import Block, Kind, Piece
 from conformance.oracles.departures import departs, has_exponent, recipient_after_channel
-from conformance.oracles.opening import END, Opening, Raw
+from conformance.oracles.opening import END, Raw, Shared, Written
 from conformance.oracles.profile import Profile
 
 _CONTENT_TYPE = {
@@ -57,33 +60,22 @@ def arguments_text(call: ToolCall, form: str = "python") -> str:
     return json.dumps(call.arguments, ensure_ascii=False, separators=separators)
 
 
-def plan(case: Case, profile: Profile, opening: Opening | None = None) -> Plan:
-    """Map a case to Harmony messages under a profile; `opening` is the case's own, where several profiles are asked."""
+def plan(case: Case, profile: Profile, shared: Shared | None = None) -> Plan:
+    """Map a case to Harmony messages under a profile; `shared` is the case's own, where several profiles are asked."""
     conversation, options = case.conversation, case.options
-    opening = opening or Opening(case)
-    messages: list[Raw] = []
-    blocks: list[Block] = []
-    system, block = opening.system()
-    messages.append(system)
-    blocks.append(block)
-    made = opening.developer(profile)
-    if made is not None:
-        developer, block = made
-        messages.append(developer)
-        blocks.append(block)
-    calls: list[ToolCall] = []
+    shared = shared or Shared(case)
     training, continued = options.mode == "training", options.mode == "continue"
+    opened = [shared.system(), shared.developer(profile)]
+    written = [one for one in opened if one is not None]
+    called = 0
     for index, message in enumerate(conversation.messages[:-1] if continued else conversation.messages):
-        if isinstance(message, User):
-            name = message.name if profile.user_name == "written" else None
-            author = "user" if name is None else f"user:{name}"
-            _add(messages, blocks, "user", index, author, message.text, role="user", name=name)
-        elif isinstance(message, Assistant):
-            _assistant(messages, blocks, index, message, calls, profile)
-        elif isinstance(message, ToolResult):
-            _result(messages, blocks, index, message, calls)
-        elif index:
-            _later_instructions(messages, blocks, index, message, profile)
+        if index or not isinstance(message, Instructions):
+            written += _message(shared, index, message, called, profile)
+        if isinstance(message, Assistant):
+            called += len(message.calls)
+    messages, blocks = [raw for raw, _ in written], [block for _, block in written]
+    if training and blocks[-1].kind == "final":
+        blocks[-1] = _ending(blocks[-1], "<|return|>")
     retention = profile.thinking_training if training else profile.thinking_inference
     kept = retained(messages, blocks, retention, training=training)
     dropped = _dropped(blocks, kept)
@@ -91,33 +83,38 @@ def plan(case: Case, profile: Profile, opening: Opening | None = None) -> Plan:
         chosen = {id(block) for block in kept}
         messages = [raw for raw, block in zip(messages, blocks, strict=True) if id(block) in chosen]
         blocks = kept
-    if training and blocks[-1].kind == "final":
-        last = blocks[-1]
-        last.pieces[-1] = ("end", "", "<|return|>")
-        last.text = last.text[: -len("<|end|>")] + "<|return|>"
     open_ = 0
     if continued:
         step = conversation.messages[-1]
         assert isinstance(step, Assistant)
-        written: list[Block] = []
-        _assistant(messages, written, len(conversation.messages) - 1, step, calls, profile)
-        last = written[-1]
-        written[-1] = Block(last.kind, last.index, last.pieces[:-1])
-        blocks, kept, open_ = [*blocks, *written], [*kept, *written], len(written)
+        begun = _message(shared, len(conversation.messages) - 1, step, called, profile)
+        messages = [*messages, *[raw for raw, _ in begun]]
+        still = [block for _, block in begun]
+        still[-1] = _ending(still[-1])
+        blocks, kept, open_ = [*blocks, *still], [*kept, *still], len(still)
     elif not training:
         kept = [*kept, Block("prompt", -1, [("prompt", "", "<|start|>assistant")])]
     return Plan(
-        messages, blocks, kept, dropped, retention == "harmony", _written(kept, opening, profile), open_
+        messages, blocks, kept, dropped, retention == "harmony", _as_read(kept, shared, profile), open_
     )
 
 
-def _written(kept: list[Block], opening: Opening, profile: Profile) -> list[Block]:
+def _ending(block: Block, end: str = "") -> Block:
+    """Return a message with another end, or with none."""
+    pieces: list[Piece] = [*block.pieces[:-1], ("end", "", end)] if end else block.pieces[:-1]
+    return Block(block.kind, block.index, pieces, block.call)
+
+
+def _as_read(kept: list[Block], shared: Shared, profile: Profile) -> list[Block]:
     """Return blocks as the profile reads them, where it departs from what the library writes."""
-    written = [recipient_after_channel(block) if departs(block, profile) else block for block in kept]
+    written = kept
+    if "channel" in (profile.recipient, profile.result_recipient):
+        written = [recipient_after_channel(block) if departs(block, profile) else block for block in kept]
     if profile.exponents != "1e20":
+        written = list(written)
         for number, block in enumerate(written[:2]):
             if block.kind == "developer" and has_exponent(block):
-                made = opening.developer(profile, plus="+")
+                made = shared.developer(profile, plus="+")
                 assert made is not None
                 written[number] = made[1]
     return written
@@ -156,24 +153,52 @@ def retained(messages: list[Raw], blocks: list[Block], retention: str, *, traini
     return [block for i, block in enumerate(blocks) if i not in dropped] if dropped else blocks
 
 
-def _result(
-    messages: list[Raw], blocks: list[Block], index: int, result: ToolResult, calls: list[ToolCall]
-) -> None:
+# What of a profile decides how a message is written.
+_READ_IN = {
+    User: attrgetter("user_name"),
+    Assistant: attrgetter(
+        "preamble_place", "preamble_channel", "arguments_json", "content_type", "builtin_content_type"
+    ),
+    Instructions: attrgetter("later_instructions", "empty_instructions"),
+}
+
+
+def _message(
+    shared: Shared, index: int, message: Message, called: int, profile: Profile
+) -> Sequence[Written]:
+    """Return what one message becomes, once for each reading; `called` is how many calls were made before it."""
+    read = _READ_IN.get(type(message))
+    key = index, read and read(profile)
+    made = shared.messages.get(key)
+    if made is None:
+        if isinstance(message, User):
+            name = message.name if profile.user_name == "written" else None
+            author = "user" if name is None else f"user:{name}"
+            made = [_plain("user", index, author, message.text, role="user", name=name)]
+        elif isinstance(message, Assistant):
+            made = list(_assistant(index, message, called, profile))
+        elif isinstance(message, ToolResult):
+            made = [_result(index, message, shared.calls)]
+        else:
+            made = list(_later_instructions(index, message, profile))
+        shared.messages[key] = made
+    return made
+
+
+def _result(index: int, result: ToolResult, calls: Sequence[ToolCall]) -> Written:
     name, builtin = result.name or "", result.builtin
     if result.call is not None:
         name, builtin = calls[result.call].name, calls[result.call].builtin
     author = name if builtin else f"functions.{name}"
-    _add(
-        messages, blocks, "result", index, author, result.content,
+    return _plain(
+        "result", index, author, result.content,
         role="tool", name=author, recipient="assistant", channel="analysis" if builtin else "commentary",
         call=-1 if result.call is None else result.call,
     )  # fmt: skip
 
 
-def _later_instructions(
-    messages: list[Raw], blocks: list[Block], index: int, message: Instructions, profile: Profile
-) -> None:
-    """Add instructions that are not the first message, as the profile reads them."""
+def _later_instructions(index: int, message: Instructions, profile: Profile) -> Iterator[Written]:
+    """Yield instructions that are not the first message, as the profile reads them."""
     reading = profile.later_instructions
     if reading == "merged" or not (
         message.text or (reading == "heading" and profile.empty_instructions == "section")
@@ -187,29 +212,21 @@ def _later_instructions(
             END,
         ]
         content = {"type": "developer_content", "instructions": message.text}
-        messages.append({"role": "developer", "content": [content]})
-        blocks.append(Block("instructions", index, pieces))
+        yield {"role": "developer", "content": [content]}, Block("instructions", index, pieces)
     else:
         role = message.role if reading == "system" else "developer"
-        _add(messages, blocks, "instructions", index, role, message.text)
+        yield _plain("instructions", index, role, message.text)
 
 
-def _assistant(
-    messages: list[Raw],
-    blocks: list[Block],
-    index: int,
-    step: Assistant,
-    calls: list[ToolCall],
-    profile: Profile,
-) -> None:
+def _assistant(index: int, step: Assistant, called: int, profile: Profile) -> Iterator[Written]:
     preamble_first = profile.preamble_place == "before-thinking"
     for preamble in (True, False) if preamble_first else (False, True):
         if preamble and step.preamble:
             channel = profile.preamble_channel
-            _add(messages, blocks, "preamble", index, "assistant", step.preamble, channel=channel)
+            yield _plain("preamble", index, "assistant", step.preamble, channel=channel)
         elif not preamble and step.thinking:
-            _add(messages, blocks, "thinking", index, "assistant", step.thinking, channel="analysis")
-    for call in step.calls:
+            yield _plain("thinking", index, "assistant", step.thinking, channel="analysis")
+    for number, call in enumerate(step.calls, called):
         text = arguments_text(call, profile.arguments_json)
         kind: str | None
         if call.builtin:
@@ -224,18 +241,15 @@ def _assistant(
                 "commentary",
                 _CONTENT_TYPE[profile.content_type],
             )
-        _add(
-            messages, blocks, "call", index, "assistant", text,
-            recipient=recipient, channel=channel, content_type=kind, call=len(calls),
+        yield _plain(
+            "call", index, "assistant", text,
+            recipient=recipient, channel=channel, content_type=kind, call=number,
         )  # fmt: skip
-        calls.append(call)
     if step.final:
-        _add(messages, blocks, "final", index, "assistant", step.final, channel="final")
+        yield _plain("final", index, "assistant", step.final, channel="final")
 
 
-def _add(
-    messages: list[Raw],
-    blocks: list[Block],
+def _plain(
     kind: Kind,
     index: int,
     author: str,
@@ -247,8 +261,8 @@ def _add(
     channel: str | None = None,
     content_type: str | None = None,
     call: int = -1,
-) -> None:
-    """Append one message of plain text in both forms."""
+) -> Written:
+    """Return one message of plain text in both forms."""
     raw: Raw = {"role": role or author, "content": [{"type": "text", "text": text}]}
     pieces: list[Piece] = [("author", "", f"<|start|>{author}")]
     if name is not None:
@@ -265,5 +279,4 @@ def _add(
     pieces.append(("header", "", "<|message|>"))
     pieces.append(("content", "", text))
     pieces.append(("end", "", "<|call|>") if kind == "call" else END)
-    messages.append(raw)
-    blocks.append(Block(kind, index, pieces, call))
+    return raw, Block(kind, index, pieces, call)

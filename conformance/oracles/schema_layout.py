@@ -7,8 +7,8 @@ where they are equal are its regions believed.
 
 from __future__ import annotations
 
-import json
 import math
+from json.encoder import encode_basestring
 from typing import Any
 
 from conformance.oracles.base import BELOW, WITHIN, Piece
@@ -59,7 +59,7 @@ def _digits(value: float) -> tuple[str, int]:
 def rust_json(value: Any, plus: str = "") -> str:
     """Print a JSON value as serde_json's `Display` does: compact, Unicode as it is, floats its own way."""
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return encode_basestring(value)
     if value is None or value is True or value is False:
         return "null" if value is None else str(value).lower()
     if isinstance(value, int):
@@ -67,9 +67,7 @@ def rust_json(value: Any, plus: str = "") -> str:
     if isinstance(value, float):
         return rust_float(reread(value), plus)
     if isinstance(value, dict):
-        items = (
-            f"{json.dumps(key, ensure_ascii=False)}:{rust_json(item, plus)}" for key, item in value.items()
-        )
+        items = (f"{encode_basestring(key)}:{rust_json(item, plus)}" for key, item in value.items())
         return "{" + ",".join(items) + "}"
     return "[" + ",".join(rust_json(item, plus) for item in value) + "]"
 

@@ -20,6 +20,7 @@ from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.authorities import DEFAULT
 from conformance.oracles.base import Rendering
 from conformance.oracles.load import authority
+from conformance.oracles.opening import Shared
 from conformance.renderers.process import Answered, Failed, Renderer
 from conformance.report.model import (
     CaseCounts,
@@ -164,7 +165,7 @@ def expected(vector: Vector, where: str, authority: str = DEFAULT) -> Answer:
                 f"The vector {vector.id} in {where} is wrong itself: its {name} are not what the installed "
                 f"{authority} writes; run `conformance vectors export`."
             )
-    return Answer(vector.case, rendering)
+    return Answer(vector.case, rendering, Shared(vector.case))
 
 
 def judge_answer(vector: Vector, rendering: Rendering, answer: Answered | Failed) -> Judgement:

@@ -23,7 +23,7 @@ from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, NotComp
 from conformance.generate import case_at
 from conformance.oracles import harmony as harmony_module
 from conformance.oracles.harmony import HarmonyOracle
-from conformance.oracles.opening import Opening
+from conformance.oracles.opening import Shared
 from conformance.oracles.plan import Plan, plan
 from conformance.oracles.profile import Profile, profile, profiles
 from conformance.resources import resource
@@ -102,7 +102,7 @@ def test_another_default_profile_turns_the_shares_round() -> None:
 
 @pytest.fixture
 def wrong_layout(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(case: Case, chosen: Profile, _opening: Opening | None = None) -> Plan:
+    def wrong(case: Case, chosen: Profile, _shared: Shared | None = None) -> Plan:
         made = plan(case, chosen)
         made.kept[0].pieces.insert(1, ("wrong", "", "WRONG"))
         made.kept[0].text = "".join(piece[2] for piece in made.kept[0].pieces)

@@ -25,7 +25,7 @@ from conformance.oracles import harmony as harmony_module
 from conformance.oracles.base import Rendering
 from conformance.oracles.departures import has_exponent
 from conformance.oracles.harmony import HarmonyOracle, OracleRefusedError
-from conformance.oracles.opening import Opening
+from conformance.oracles.opening import Shared
 from conformance.oracles.plan import arguments_text, plan
 from conformance.oracles.profile import Profile, profile, profiles, setting_citations
 from conformance.strategies import cases
@@ -239,7 +239,7 @@ def test_results_carry_the_name_of_their_call(oracle: HarmonyOracle, case_of: Ca
 def broken_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the layout wrong in the developer message, as a new version of Harmony would."""
 
-    def wrong(case: Case, chosen: Profile, _opening: Opening | None = None) -> object:
+    def wrong(case: Case, chosen: Profile, _shared: Shared | None = None) -> object:
         made = plan(case, chosen)
         for block in made.kept:
             if block.kind in ("system", "developer", "call"):

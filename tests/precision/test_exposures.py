@@ -25,6 +25,8 @@ CAUGHT = [
     ("alpha-in-bfloat16", "fused", "constants"),
     ("routing-weights-times-0.999", "fused", "constants"),
     ("result-truncated", "fused", ""),
+    ("result-truncated", "staged", "constants"),
+    ("activation-truncated", "staged", "constants"),
     ("gate-clamped-on-both-sides", "fused", "low-gates"),
     ("approximate-tanh", "fused", "low-gates"),
     ("subnormals-flushed", "fused", "subnormals"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -34,12 +34,37 @@ class Workbench:
     trace: Trace
     followed: list[Trace] = field(default_factory=list)
     variances: dict[tuple[int, Rounding], dict[str, torch.Tensor]] = field(default_factory=dict)
+    excerpts: dict[int, Workbench] = field(default_factory=dict)
 
     @staticmethod
     def of(workload: Workload) -> Workbench:
         """Return the bench of a workload with the reference computed."""
         with exact_float32():
             return Workbench(workload, reference.trace(workload.layer, workload.tokens, workload.residual))
+
+    def excerpt(self, count: int | None) -> Workbench:
+        """Return the bench of that many tokens, those whose down result is largest, or this one where it has no more.
+
+        The reference's numbers are the same ones, so that what was certified of them holds.
+        """
+        work, trace = self.workload, self.trace
+        if count is None or count >= work.tokens.shape[0]:
+            return self
+        if count not in self.excerpts:
+            largest = torch.zeros(work.tokens.shape[0], dtype=trace.down.dtype, device=work.tokens.device)
+            size = trace.down.abs().nan_to_num(torch.inf).amax(1)
+            largest.scatter_reduce_(0, trace.pairs.token, size, "amax")
+            tokens = torch.topk(largest, count).indices.sort().values
+            rows = torch.isin(trace.pairs.token, tokens)  # pairs keep their order: by expert, then by token
+            parts = (trace.routing.logits, trace.routing.indices, trace.routing.weights)
+            routing = reference.Routing(*(part[tokens] for part in parts))
+            pairs = Pairs.of(routing.indices, work.layer.shape.experts)
+            gate_up, hidden, down = (t[rows] for t in (trace.gate_up, trace.hidden, trace.down))
+            combined, output = trace.combined[tokens], trace.output[tokens]
+            cut = Trace(routing, pairs, gate_up, hidden, down, combined, output)
+            part = replace(work, tokens=work.tokens[tokens], residual=work.residual[tokens])
+            self.excerpts[count] = Workbench(part, cut)
+        return self.excerpts[count]
 
     def follow(self, routing: reference.Routing) -> Trace:
         """Return the reference that follows a path's own routing, so that the other stages can be judged given it."""

@@ -112,7 +112,7 @@ class ScoreTest:
         alpha = self.work.layer.shape.alpha
         held = float(torch.tensor(alpha).to(torch_dtype(self.rounding.constants)))
         if self.rounding.constants != "float32" and held != alpha:
-            yield self.gradients["alpha"]
+            yield self.gradients["alpha"] * (held - alpha)
 
     def _material(self, found: Estimate) -> bool:
         if found.name in LEAST:
@@ -158,8 +158,9 @@ class ScoreTest:
             k = known.double()
             e = torch.where(torch.isfinite(left), left, 0)
             share = (e * k * self.inverse).sum() / (k * k * self.inverse).sum().clamp_min(1e-300)
+            share = share.clamp(0, 1)  # beyond that something else is fitted, which would go too
             left = left - share * k
-            rest = (1 - share).clamp(0, 1) * k
+            rest = (1 - share) * k
             doubtful = rest if doubtful is None else doubtful + rest
         found: list[Estimate] = []
         while len(found) < ROUNDS:

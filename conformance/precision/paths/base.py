@@ -92,6 +92,9 @@ class PrecisionPath:
     scale_bytes: tuple[int, int] = (0, 252)
     claim: str = ""
     max_tokens: int | None = None  # the path declares that it takes no more than this
+    few_tokens: int | None = (
+        None  # it is judged on no more of a regime's tokens: each costs it copies of experts
+    )
     in_place: bool = False  # the path declares that it may write into its inputs
     trusted: bool = (
         False  # ours or a library's: shares a process with others of its kind until something ends it

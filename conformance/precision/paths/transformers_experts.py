@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,6 +19,12 @@ from conformance.precision.paths.base import PATHS, PathRunner, PrecisionPath, h
 
 IMPLEMENTATIONS = ("eager", "batched_mm", "grouped_mm")
 BATCHED_PAIRS = 32  # batched_mm copies one expert's weights per pair, so that it is fed this many at a time
+BATCHED_TOKENS = 32  # so that more of a regime's tokens would be more of the same small calls
+FEW_COLUMNS = 16  # that grouped_mm still takes
+
+
+class _SeenError(Exception):
+    """What was wanted of a call is there, and the rest of it is not needed."""
 
 
 class TransformersRunner(PathRunner):
@@ -72,10 +79,16 @@ class TransformersRunner(PathRunner):
         if self.implementation == "batched_mm":
             step = max(1, BATCHED_PAIRS // indices.shape[1])
         parts = [
-            self.module(rows[i : i + step], indices[i : i + step], weights[i : i + step])
+            self._part(rows[i : i + step], indices[i : i + step], weights[i : i + step])
             for i in range(0, rows.shape[0], step)
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _part(self, rows: torch.Tensor, indices: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        try:
+            return self.module(rows, indices, weights)
+        except _SeenError:
+            return rows
 
     def _per_pair(
         self, rows: torch.Tensor, pairs: Pairs, hook: Callable[[torch.Tensor], torch.Tensor]
@@ -101,7 +114,9 @@ class TransformersRunner(PathRunner):
 
         def record(gate_up: torch.Tensor) -> torch.Tensor:
             seen.append(gate_up.clone())
-            return original(gate_up)
+            if self.implementation == "eager":  # which goes on to the next expert
+                return original(gate_up)
+            raise _SeenError
 
         self._per_pair(tokens[pairs.token], pairs, record)
         rows = torch.cat(seen)
@@ -124,7 +139,22 @@ class TransformersRunner(PathRunner):
             return given[taken - gate_up.shape[0] : taken]
 
         zeros = torch.zeros(hidden.shape[0], self.layer.shape.hidden, dtype=self.dtype, device=hidden.device)
-        return self._per_pair(zeros, pairs, inject)
+        with self._few_columns():
+            return self._per_pair(zeros, pairs, inject)
+
+    @contextmanager
+    def _few_columns(self) -> Iterator[None]:
+        """Leave the first product a few columns, since its result is replaced: batched_mm copies all of them."""
+        names = ("gate_up_proj", "gate_up_proj_bias")
+        kept = {name: getattr(self.module, name) for name in names}
+        for name, values in kept.items():
+            few = values[..., :FEW_COLUMNS].contiguous()
+            setattr(self.module, name, torch.nn.Parameter(few, requires_grad=False))
+        try:
+            yield
+        finally:
+            for name, values in kept.items():
+                setattr(self.module, name, values)
 
     def experts(self, tokens: torch.Tensor, routing: Routing) -> torch.Tensor:
         return self._call(tokens.to(self.dtype), routing.indices, routing.weights.to(self.dtype))
@@ -175,4 +205,5 @@ def _path(implementation: str, dtype: str) -> PrecisionPath:
         timed=dtype == "bfloat16" and implementation != "batched_mm",
         captured=implementation != "eager",
         stacked=False,
+        few_tokens=BATCHED_TOKENS if implementation == "batched_mm" else None,
     )

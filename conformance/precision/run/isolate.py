@@ -39,6 +39,8 @@ class Told:
     error: tuple[str, str] | None = None  # kind and sentence
     printed: bytes = b""
     printed_bytes: int = 0
+    began: float = field(default_factory=time.monotonic)
+    start_s: float = 0.0  # until it told the first thing
     ended: str = ""  # why it ended before its report
 
 
@@ -82,6 +84,7 @@ def _group(config: Config, progress: Progress) -> Iterator[PrecisionReport]:
         if told.report:
             if told.printed_bytes:
                 told.report.run["printed_bytes"] = told.printed_bytes
+            told.report.run["seconds"]["parts"]["start of processes"] = told.start_s
             yield told.report
             return
         if told.at is None:
@@ -116,6 +119,7 @@ def start_server() -> None:
 
 def _work(config: Config, progress: Progress) -> Told:
     """Run one worker to its end, its death or its limit."""
+    told = Told()
     start_server()
     context = multiprocessing.get_context("forkserver")
     events, theirs = context.Pipe(duplex=False)
@@ -123,7 +127,6 @@ def _work(config: Config, progress: Progress) -> Told:
     os.set_inheritable(out_write, True)
     output = Connection(out_read, writable=False)
     process = context.Process(target=_worker, args=(config, theirs, _Sent(out_write)), daemon=True)
-    told = Told()
     try:
         process.start()
         theirs.close()
@@ -178,6 +181,7 @@ def _listen(
                 _drain(output, told)
                 return
             last = time.monotonic()
+            told.start_s = told.start_s or last - told.began
             _take(message, told, progress)
             if told.report or told.error:
                 return
@@ -272,6 +276,10 @@ def merge(reports: list[PrecisionReport]) -> PrecisionReport:
         for key in ("rows_judged", "rows_unexpected", "rows_not_good", "printed_bytes"):
             if key in other.run:
                 whole.run[key] = whole.run.get(key, 0) + other.run[key]
+        for kind, spent in other.run.get("seconds", {}).items():
+            into = whole.run.setdefault("seconds", {}).setdefault(kind, {})
+            for name, seconds in spent.items():
+                into[name] = into.get(name, 0.0) + seconds
         whole.complete &= other.complete
         if "seconds" in other.reference:
             whole.reference["seconds"] = whole.reference.get("seconds", 0.0) + other.reference["seconds"]

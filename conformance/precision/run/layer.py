@@ -63,10 +63,13 @@ class LayerRun:
     def run(self, chosen: list[PrecisionPath], wanted: list[regimes.Regime], name: str) -> None:
         """Judge the chosen paths on the wanted regimes; `name` is the layer's in the line of progress."""
         layer = self.layer
-        usable = self._usable(chosen)
+        part = self.ledger.part
+        with part("imports of paths"):
+            usable = self._usable(chosen)
         if self.first and not self.config.checkpoint:
-            for path in usable:
-                self._integers(path)
+            with part("integers"):
+                for path in usable:
+                    self._integers(path)
         tokens = self.config.tokens or usual_tokens(layer.shape, self.machine)
         for number, regime in enumerate(wanted):
             if regime.needs_mxfp4 and not hasattr(layer.gate_up, "blocks"):
@@ -77,13 +80,16 @@ class LayerRun:
                 continue
             self.progress(f"{name}: {regime.name}", number, len(wanted))
             given = self.config.tokens or regime.recorded or tokens
-            self._fitting(given, partial(self._regime, usable, regime))
+            with part("kinds of input"):
+                self._fitting(given, partial(self._regime, usable, regime))
         if self.first:
             narrow = layer.shape.hidden < NARROW
-            self._fitting(SCORED_TOKENS if narrow else tokens, partial(self._constants, usable))
+            with part("constants"):
+                self._fitting(SCORED_TOKENS if narrow else tokens, partial(self._constants, usable))
             if self.config.sweep:
                 limit = SWEEP_LIMIT if self.machine.on_gpu or narrow else 32
-                self._fitting(limit, partial(self._sweep, usable))
+                with part("token counts"):
+                    self._fitting(limit, partial(self._sweep, usable))
 
     def _usable(self, chosen: list[PrecisionPath]) -> list[PrecisionPath]:
         usable = []
@@ -160,7 +166,7 @@ class LayerRun:
         certified = self.ledger.report.reference.setdefault("certified", {})
         index = self.ledger.layer
         place = regime.name if index is None else f"layer {index}: {regime.name}"
-        certified[place] = {"tokens": proof.tokens, "of": proof.of_tokens, "stages": proof.stages}
+        certified[place] = proof.said()
         own_weights = work.layer.gate_up is not self.layer.gate_up or work.layer.down is not self.layer.down
         dequant = (own_weights or self.weights) and self.first
         self.weights = False
@@ -170,7 +176,7 @@ class LayerRun:
                 self.ledger.keep([unsupported(path, regime.name, why)] if self.first else [], self.seed)
                 continue
             experts = self._sample(everything=not own_weights) if dequant else []
-            judged = partial(self._on_regime, path, regime, bench, experts)
+            judged = partial(self._on_regime, path, regime, bench.excerpt(path.few_tokens), experts)
             self.ledger.judged(path, regime.name, judged, self.seed)
 
     def _on_regime(
@@ -220,7 +226,8 @@ class LayerRun:
         bench = Workbench.of(regimes.build(regimes.REGIMES[SCORED], self.layer, limit + 1, self.seed))
         for number, path in enumerate(usable):
             self.progress(f"sweep of token counts: {path.name}", number, len(usable))
-            counts = [n for n in sweep_counts(limit + 1) if n <= (path.max_tokens or n)]
+            most = min(path.max_tokens or limit + 1, path.few_tokens or limit + 1)
+            counts = [n for n in sweep_counts(limit + 1) if n <= most]
             self.ledger.judged(path, "token-sweep", partial(self._swept, path, bench, counts), self.seed)
 
     def _swept(self, path: PrecisionPath, bench: Workbench, counts: list[int]) -> list[Row]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -42,6 +44,7 @@ class Ledger:
     ) -> None:
         self.report, self.machine, self.first_seed, self.tell = report, machine, first_seed, tell
         self.layer: int | None = None  # of a checkpoint, the one being judged
+        self.seconds = report.run.setdefault("seconds", {"parts": {}, "paths": {}})
 
     def mark(self) -> Mark:
         """Return how far it has come, so that work which has to start again counts once."""
@@ -52,6 +55,19 @@ class Ledger:
         del self.report.rows[mark.rows :]
         del self.report.scores[mark.scores :]
         self.report.run = dict(mark.run)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count the seconds of a part of the run."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._count("parts", name, started)
+
+    def _count(self, kind: str, name: str, started: float) -> None:
+        spent = self.seconds[kind]
+        spent[name] = spent.get(name, 0.0) + time.perf_counter() - started
 
     def at(self, path: PrecisionPath | None, regime: str = "") -> None:
         """Tell which path is about to be called on what; None: no path is."""
@@ -64,6 +80,7 @@ class Ledger:
         Raises what is no path's: an error of ours, and memory that ran out under a trusted path.
         """
         self.at(path, regime)
+        started = time.perf_counter()
         try:
             try:
                 rows = judge()
@@ -85,6 +102,7 @@ class Ledger:
             row = Row(path.name, path.dtype, "all", regime, "isolated", str(Verdict.FAIL), False, reason)
             self.keep([row], seed)
             self._card_answers(path, reason)
+        self._count("paths", path.name, started)
         self.at(None)
 
     def _card_answers(self, path: PrecisionPath, reason: str) -> None:

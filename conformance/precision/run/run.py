@@ -25,6 +25,7 @@ from conformance.precision.paths.base import PrecisionPath
 from conformance.precision.paths.registry import select
 from conformance.precision.report import PrecisionReport
 from conformance.precision.run import selftest, timing
+from conformance.precision.run.ahead import compiling
 from conformance.precision.run.isolate import grouped, run_isolated
 from conformance.precision.run.layer import LayerRun, usual_tokens
 from conformance.precision.run.ledger import Ledger, Tell
@@ -40,13 +41,15 @@ def run(config: Config, progress: Progress = silent) -> PrecisionReport:
     reference is not exact or memory does not suffice.
     """
     if config.isolation != "none" and not config.selftest:
-        return run_isolated(config, _groups(config), progress, lambda: Run(config, progress).described())
+        chosen = select(list(config.paths)) if config.paths or not config.kernels else []
+        with compiling(config, chosen):
+            groups = _groups(config, chosen)
+            return run_isolated(config, groups, progress, lambda: Run(config, progress).described())
     return Run(config, progress).whole()
 
 
-def _groups(config: Config) -> list[list[str]]:
+def _groups(config: Config, chosen: list[PrecisionPath]) -> list[list[str]]:
     """Return the names of paths and kernels by the process they share."""
-    chosen = select(list(config.paths)) if config.paths or not config.kernels else []
     names = [(path.name, path.trusted) for path in chosen] + [(kernel, False) for kernel in config.kernels]
     return grouped(names, config.isolation)
 
@@ -85,7 +88,7 @@ class Run:
     def described(self) -> PrecisionReport:
         """Return the report with what the run was asked, and no results yet."""
         config, shape = self.config, self._shape()
-        self.report.run = {
+        self.report.run |= {
             "preset": shape.name,
             "weights": str(config.checkpoint) if config.checkpoint else "synthetic",
             "seed": config.seed,
@@ -104,6 +107,9 @@ class Run:
         with torch.inference_mode():
             shape = self._shape()
             self.report.declarations = {p.name: {"says": describe(p.rounding)} for p in chosen}
+            for path in chosen:
+                if path.few_tokens:
+                    self.report.declarations[path.name]["tokens_at_most"] = path.few_tokens
             self.described()
             if self.config.selftest:
                 self._selftest(shape)
@@ -145,7 +151,8 @@ class Run:
             self.report.run["activations"] = recorded.said()
         for index, layer in self._layers(shape):
             if config.certify_layers:
-                self.report.certificates.append(overflow_certificate.certificate(layer, index))
+                with self.ledger.part("overflow certificates"):
+                    self.report.certificates.append(overflow_certificate.certificate(layer, index))
             if config.checkpoint and index not in config.layers:
                 continue
             self.ledger.layer = index if config.checkpoint else None
@@ -161,11 +168,13 @@ class Run:
                 job.run(chosen, kinds, f"layer {index}, seed {seed}")
                 self.reference_s += job.reference_s
         if config.boundary:
-            self.report.boundary = boundary.boundaries(self.machine.device)
+            with self.ledger.part("scale boundary"):
+                self.report.boundary = boundary.boundaries(self.machine.device)
         self.report.policies = policy_table(self.report.rows, chosen)
         usual = shape.layers if self.machine.on_gpu else min(4, shape.layers)
         if layers := usual if config.depth is None else config.depth:
-            self._depth(chosen, shape, layers)
+            with self.ledger.part("stack of layers"):
+                self._depth(chosen, shape, layers)
         if config.timing:
             self.progress("timing", 0, 1)
             self.report.timing = timing.measure(shape, config.seed, self.machine.device)

@@ -1,93 +1,23 @@
-"""What the precision track's documents say about a card, measured anew: `python -m tools.gpu_evidence PART FOLDER`.
-
-`timed` runs the commands one after the other, since what they take is part of what is shown. `planted` runs every
-fault in both exposures and the right variants over seeds, side by side, with the right variants of a tiny layer on
-the processor's cores. Whatever runs out of time is named and leaves the rest whole.
-"""
+"""Every fault in both exposures, and the right variants over seeds: what a process asks of one seed's workloads."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from fnmatch import fnmatch
 from functools import cache
-from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-KERNELS = "tools/gpu_kernels.py"
-# Name, arguments after `conformance precision`, seconds at most.
-FOREIGN = " ".join(
-    f"--kernel {name}"
-    for name in (
-        "triton_kernels",
-        "triton_kernels-fused",
-        f"{KERNELS}:alpha_in_bfloat16",
-        "transformers-mxfp4",
-    )
-)
-BAD = " ".join(
-    f"--kernel {KERNELS}:{name}" for name in ("writes_out_of_bounds", "never_ends", "writes_nothing")
-)
-TIMED = (
-    ("all-paths", "", 140.0),
-    ("sweep", "--sweep", 190.0),
-    ("one-process", "--isolation none", 130.0),
-    ("foreign-kernels", f"--depth 0 {FOREIGN} --sweep", 130.0),
-    ("bad-kernels", f"--depth 0 --path torch-bfloat16 {BAD} --regime gaussian --no-sweep --limit-s 15", 80.0),
-    ("attention", "attention --preset gpt-oss", 60.0),
-)
-GPU_WORKERS, TOKENS, SCORED, SWEPT = 2, 64, 1024, 4096  # a worker holds 27 GiB of the card
+from tools.gpu_evidence.files import write
+
+WORKERS_A_CARD, TOKENS, SCORED, SWEPT = 2, 64, 1024, 4096  # a worker holds 27 GiB of its card
 SEEDS_20B, SEEDS_TINY = 5, 200
-
-
-def timed(folder: Path, seconds: float, only: list[str]) -> None:
-    """Run the commands in turn, each with a limit, and write what they took."""
-    ends = time.monotonic() + seconds
-    steps = [(n, [sys.executable, "-m", "conformance.precision", *a.split()], s) for n, a, s in TIMED]
-    if find_spec("pytest"):
-        tests = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-m",
-            "gpu",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "tests/precision",
-        ]
-        steps.append(("gpu-tests", tests, 60))
-    done = []
-    for name, command, limit in steps:
-        if only and name not in only:
-            continue
-        place = folder / name
-        if name != "gpu-tests":
-            command = [*command, "--output", str(place)]
-        left = min(limit, ends - time.monotonic())
-        started = time.monotonic()
-        code: int | str = "no time was left"
-        if left > 5:
-            with (folder / f"{name}.log").open("w", encoding="utf-8") as log:
-                try:
-                    code = subprocess.run(
-                        command, stdout=log, stderr=log, timeout=left, check=False
-                    ).returncode
-                except subprocess.TimeoutExpired:
-                    code = f"ended after {left:.0f} s"
-        took = round(time.monotonic() - started, 1)
-        done.append({"step": name, "exit_code": code, "seconds": took})
-        print(f"{name}: {code}, {took} s", flush=True)
-        _write(folder / "timed.json", done)
 
 
 @cache
@@ -171,6 +101,11 @@ def _finished(futures: list[Future[Any]], ends: float) -> Iterator[dict[str, Any
             yield {"raised": f"{type(error).__name__}: {error}"}
 
 
+def _on_a_card(cards: Any) -> None:
+    """Let this process see one card only, which has to be said before torch is imported."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(cards.get())
+
+
 def _end(pool: ProcessPoolExecutor) -> None:
     processes = list((pool._processes or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
@@ -187,11 +122,9 @@ def seeds(folder: Path, preset: str, first: int, count: int, workers: int, secon
     found: list[dict[str, Any]] = []
     for result in _finished(futures, ends):
         found.append(result)
-        _write(folder / f"right-seeds-{preset}-{first}.json", _right_summary(preset, found))
+        write(folder / f"precision-right-seeds-{first}.json", _right_summary(preset, found))
     _end(pool)
-    summary = _right_summary(preset, found)
-    _write(folder / f"right-seeds-{preset}-{first}.json", summary)
-    print(json.dumps({k: v for k, v in summary.items() if k != "of_seed"}))
+    print(json.dumps(_right_summary(preset, found)))
 
 
 def _right_summary(preset: str, found: list[dict[str, Any]]) -> dict[str, Any]:
@@ -210,8 +143,9 @@ def _right_summary(preset: str, found: list[dict[str, Any]]) -> dict[str, Any]:
 def planted(
     folder: Path, preset: str, device: str, seconds: float, limit: int | None, only: list[str]
 ) -> None:
-    """Run every fault in both exposures and the right variants over seeds; the tiny ones beside them on the CPU.
+    """Run every fault in both exposures and the right variants over seeds, on all cards.
 
+    Faults in Triton's source have a process of their own.
     `only` are patterns of `staged:NAME`, `fused:NAME` and `right:NAME`.
     """
     import torch
@@ -223,14 +157,17 @@ def planted(
     from conformance.precision.run.exposures import planted as all_planted
 
     ends = time.monotonic() + seconds
-    cores = max(1, (os.cpu_count() or 2) - GPU_WORKERS - 2)
-    tiny = [sys.executable, "-m", "tools.gpu_evidence", "seeds", str(folder), "--workers", str(cores),
-            "--seconds", str(seconds - 15)]  # fmt: skip
-    beside = None if limit or only else subprocess.Popen(["nice", *tiny])
+    context = get_context("spawn")
+    cards = context.Queue()
+    places = sorted([*range(max(1, torch.cuda.device_count()))] * WORKERS_A_CARD)
+    for card in places:
+        cards.put(card)
     names = {e: [p.path.name for p in all_planted(_bench("tiny", 0, device), e)] for e in EXPOSURES}
     source = {f.name for f in SOURCE_FAULTS}
-    context = get_context("spawn")
-    pool, alone = ProcessPoolExecutor(GPU_WORKERS, context), ProcessPoolExecutor(1, context)
+    alone, pool = (
+        ProcessPoolExecutor(count, context, initializer=_on_a_card, initargs=(cards,))
+        for count in (1, len(places) - 1)
+    )
     futures: list[Future[Any]] = []
 
     def wanted(kind: str, name: str) -> bool:
@@ -254,11 +191,9 @@ def planted(
     for result in _finished(futures, ends):
         found.append(result)
         report |= _planted_summary(preset, found, names)
-        _write(folder / f"planted-{preset}.json", report)
+        write(folder / "precision-planted-20b.json", report)
     for each in (pool, alone):
         _end(each)
-    if beside:
-        beside.wait()
     short = {
         e: {k: report["exposures"][e][k] for k in ("planted", "caught", "survivors", "not_run")}
         for e in EXPOSURES
@@ -285,41 +220,3 @@ def _planted_summary(preset: str, found: list[dict[str, Any]], names: dict[str, 
         "raised": [r for r in found if "raised" in r],
         "seconds": round(sum(r.get("seconds", 0.0) for r in found), 1),
     }
-
-
-def _write(place: Path, data: Any) -> None:
-    place.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def main() -> None:
-    """Read the arguments and do one part."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=("timed", "planted", "seeds"))
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seconds", type=float, default=535.0, help="for everything (default 535)")
-    parser.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        help="of timed: a step; of planted: a pattern of staged:NAME, fused:NAME or right:NAME",
-    )
-    parser.add_argument("--preset", default=None, help="gpt-oss-20b for planted, tiny for seeds")
-    parser.add_argument("--device", default="cuda", help="of planted")
-    parser.add_argument("--limit", type=int, default=None, help="of planted: so many of each kind, to try it")
-    parser.add_argument("--first", type=int, default=0, help="of seeds")
-    parser.add_argument("--count", type=int, default=SEEDS_TINY, help="of seeds")
-    parser.add_argument("--workers", type=int, default=1, help="of seeds")
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    if given.part == "timed":
-        timed(given.folder, given.seconds, given.only)
-    elif given.part == "seeds":
-        seeds(given.folder, given.preset or "tiny", given.first, given.count, given.workers, given.seconds)
-    else:
-        planted(
-            given.folder, given.preset or "gpt-oss-20b", given.device, given.seconds, given.limit, given.only
-        )
-
-
-if __name__ == "__main__":
-    main()
