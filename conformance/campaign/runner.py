@@ -287,7 +287,13 @@ class Runner:
             else:
                 position = stop
             if waiting is not None:
-                self._judge(waiting, part, on_found)
+                before, settled = part.cases, part.settled
+                try:
+                    self._judge(waiting, part, on_found)
+                except BaseException:
+                    # Of a batch that was ended in the middle only what was judged was done.
+                    part.cases = before + part.settled - settled
+                    raise
                 if on_progress is not None:
                     on_progress(part.cases)
                 for number in live:

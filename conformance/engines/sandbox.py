@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -75,7 +77,8 @@ class WorkerProcess:
         self._limits = limits
         self._started = time.monotonic()
         self._stderr = bytearray()
-        self._folder = tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True)
+        # The worker makes it and removes it: it outlives this process where somebody kills that.
+        self.folder = Path(tempfile.gettempdir()) / f"conformance-{secrets.token_hex(8)}"
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -86,8 +89,7 @@ class WorkerProcess:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                cwd=self._folder.name,
-                env=worker_environment(Path(self._folder.name)),
+                env=worker_environment(self.folder),
                 start_new_session=True,  # Ctrl-C is the parent's; and the whole group can be killed
             )
         self._drain = threading.Thread(target=self._read_stderr, daemon=True)
@@ -176,7 +178,7 @@ class WorkerProcess:
         self._drain.join(timeout=1)
         if self._process.stderr is not None:
             self._process.stderr.close()
-        self._folder.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read_stderr(self) -> None:
         assert self._process.stderr is not None

@@ -55,8 +55,23 @@ def main(arguments: list[str]) -> int:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
+    # A folder of its own, with nothing in it.
+    os.mkdir(os.environ["HOME"], 0o700)
     try:
-        engine = load_class(arguments[2]) if arguments[2] else get_engine(name)
+        os.chdir(os.environ["HOME"])
+        return _work(name, limits, arguments[2], control)
+    except ConnectionError:  # the parent is gone
+        return 0
+    finally:
+        # The parent does so too, unless somebody killed it.
+        with contextlib.suppress(OSError):
+            os.rmdir(os.environ["HOME"])
+
+
+def _work(name: str, limits: Limits, place: str, control: socket.socket) -> int:
+    """Load the engine, from `place` if there is one, and serve it until the parent is gone; return the exit code."""
+    try:
+        engine = load_class(place) if place else get_engine(name)
         if (reason := engine.available()) is not None:
             raise UnjudgedError(f"The engine {name} cannot be used: {reason}.")
         engine.load()
@@ -67,9 +82,6 @@ def main(arguments: list[str]) -> int:
     gc.freeze()  # sessions share what is loaded; their collector need not walk it
     control.sendall(wire.frame(wire.REPLY, wire.encode(wire.Ready(engine.version()))))
     _serve(control, engine, limits)
-    # The parent removes the folder, unless somebody killed it.
-    with contextlib.suppress(OSError):
-        os.rmdir(os.getcwd())
     return 0
 
 

@@ -64,7 +64,7 @@ _PROGRAM = """
     from conformance.engines import EngineHost, Request
     host = EngineHost("jinja2")
     host.render("x", Request([{"role": "user", "content": "x"}], None, {}, False, "2024-02-29"))
-    print(host._process._process.pid, host._process._folder.name, flush=True)
+    print(host._process._process.pid, host._process.folder, flush=True)
     time.sleep(600)
 """
 
