@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from conformance.errors import UsageError
+from conformance.precision.attention.certify import certify
 from conformance.precision.attention.faults import attention_faults
 from conformance.precision.attention.paths import EAGER_STEPS, AttentionPath, Run, attention_paths
 from conformance.precision.attention.reference import (
@@ -149,7 +150,7 @@ def run_attention(
 ) -> PrecisionReport:
     """Return the report of all attention paths, or of the planted faults.
 
-    Raises UsageError for a preset that does not exist.
+    Raises UsageError for a preset that does not exist, UnjudgedError when the float32 reference is not exact.
     """
     place = torch.device(device) if device else pick_device()
     name = preset or ("gpt-oss" if place.type == "cuda" else "tiny")
@@ -160,10 +161,16 @@ def run_attention(
     report = PrecisionReport(environment(place), {
         "preset": name, "weights": "synthetic", "seed": seed, "seeds": seeds, "tokens": count, "part": "attention",
     })  # fmt: skip
+    certifying = 0.0
     counted = {"rows_judged": 0, "rows_unexpected": 0, "rows_not_good": 0}
     with torch.inference_mode(), exact_float32():
         for number in range(seeds):
             given = inputs(shape, count, seed + number, place)
+            began = time.perf_counter()
+            proofs = {one.regime: certify(one).said() for one in given}
+            if number == 0:
+                report.reference["certified"] = proofs
+            certifying += time.perf_counter() - began
             if selftest:
                 report.selftest = plant(given, progress)
                 missed = set(report.selftest["staged float16"]["survivors"])
@@ -175,7 +182,9 @@ def run_attention(
                 progress(f"seed {seed + number}: {path.name}", number, seeds)
                 _keep(path, given, place, report, counted, number == 0)
     report.run |= counted if not selftest else {}
-    report.run["elapsed_s"] = time.perf_counter() - started
+    elapsed = time.perf_counter() - started
+    report.run["elapsed_s"] = elapsed
+    report.reference |= {"seconds": certifying, "share_of_run": certifying / elapsed}
     report.complete = True
     return report
 

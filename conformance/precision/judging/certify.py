@@ -29,6 +29,14 @@ class Certificate:
     of_tokens: int
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
+    def keep(self, stage: str, found: Judgement) -> None:
+        """Note how far a stage was from float64."""
+        self.stages[stage] = {k: found.metrics[k] for k in ("z_rms", "z_max", "normwise", "abs_max")}
+
+    def said(self) -> dict[str, object]:
+        """Return it as plain data, as reports keep it."""
+        return {"tokens": self.tokens, "of": self.of_tokens, "stages": self.stages}
+
 
 def certify(layer: LayerWeights, tokens: torch.Tensor, residual: torch.Tensor, trace32: Trace) -> Certificate:
     """Return the certificate of a float32 trace.
@@ -76,12 +84,13 @@ def certify(layer: LayerWeights, tokens: torch.Tensor, residual: torch.Tensor, t
         else:
             causes = partial(storage_causes, want)
         found = judge(given, want, spread, "float32", pairs=rows_of, causes=causes)
-        _demand(stage, found)
-        certificate.stages[stage] = {k: found.metrics[k] for k in ("z_rms", "z_max", "normwise", "abs_max")}
+        demand(stage, found)
+        certificate.keep(stage, found)
     return certificate
 
 
-def _demand(stage: str, found: Judgement) -> None:
+def demand(stage: str, found: Judgement) -> None:
+    """Raise UnjudgedError where a stage of the float32 reference is not as exact as float32 is."""
     if found.verdict not in (Verdict.EXACT, Verdict.PASS):
         raise UnjudgedError(
             f"the float32 reference is not as exact as float32 at stage {stage} ({found.reason}; normwise error "

@@ -166,7 +166,7 @@ class LayerRun:
         certified = self.ledger.report.reference.setdefault("certified", {})
         index = self.ledger.layer
         place = regime.name if index is None else f"layer {index}: {regime.name}"
-        certified[place] = {"tokens": proof.tokens, "of": proof.of_tokens, "stages": proof.stages}
+        certified[place] = proof.said()
         own_weights = work.layer.gate_up is not self.layer.gate_up or work.layer.down is not self.layer.down
         dequant = (own_weights or self.weights) and self.first
         self.weights = False
