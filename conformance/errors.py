@@ -35,6 +35,10 @@ class UnjudgedError(ConformanceError):
     exit_code = EXIT_UNJUDGED
 
 
+class NotCompiledError(UnjudgedError):
+    """Compiling a template was ended by a limit, or its worker kept ending: nothing is known of it (exit code 3)."""
+
+
 class GoneError(UnjudgedError):
     """A server or program does not answer, or no more (exit code 3); what it answered before stays judged."""
 

@@ -366,6 +366,7 @@ def target(
     short: str | None = None,
     cut: Sequence[str] = (),
     weighed: tuple[str, Tally] | None = None,
+    unreadable: bool = False,
 ) -> Target:
     """Return the record of one target; without a single judged conversation its verdict is error.
 
@@ -403,6 +404,7 @@ def target(
         findings=list(findings),
         refusals=list(refusals),
         cut=list(cut),
+        unreadable=unreadable,
         unclassified_share=tally.unclassified / counts.different if counts.different else 0.0,
         workload=None if weighed is None else _weighed(*weighed, profiles),
     )

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from conformance.bounds import COMPARE_S, EXPLAIN_S, READ_CHARS, READ_S, TimeIsUpError, time_limit
+from conformance.bounds import COMPARE_S, EXPLAIN_S, READ_CHARS, READ_S, TimeIsUpError, cost, time_limit
 from conformance.campaign import assemble
 from conformance.campaign.branches import BranchSample
 from conformance.campaign.examples import Examples
@@ -26,6 +26,7 @@ from conformance.errors import (
     EXIT_UNJUDGED,
     EXIT_USAGE,
     GoneError,
+    NotCompiledError,
     UsageError,
 )
 from conformance.generate import Hints
@@ -157,6 +158,7 @@ class _Campaign:
         self.examples = Examples(runner, foreign=foreign)
         self.sample = BranchSample(runner, self.plain)
         self.targets: dict[int, Result] = {}
+        self.unreadable: set[int] = set()
         self.ended: Literal["time", "interrupted", "gone"] | None = None
         self._deadline: float | None = None
         self._hints: dict[int, Hints] = {}
@@ -170,12 +172,16 @@ class _Campaign:
         for number, target in enumerate(self.judged):
             try:
                 self.runner.compile_check(target)
-            except UsageError as error:
+            except (UsageError, NotCompiledError) as error:
                 if len(self.judged) == 1:
                     raise
                 self.part.errors[number] = str(error)
+                if isinstance(error, UsageError):
+                    self.unreadable.add(number)
         for target in self.judged:
             self.listener.started(target, settings.cases)
+        if any(target.text is not None for target in self.judged):
+            self.sample.start()
         deadline = self._deadline = None if settings.seconds is None else begin + settings.seconds
         self._judge(list(range(len(self.judged))), self.part, 0, self.plain, Hints(), deadline)
         for number in range(len(self.judged)):
@@ -219,9 +225,9 @@ class _Campaign:
 
     @contextlib.contextmanager
     def _bounded(self, number: int, what: str, seconds: float = READ_S) -> Iterator[None]:
-        """End the block after so many seconds, or when the run's time is over; that is noted of the target."""
+        """End the block after so much processor time, or when the run's time is over; that is noted of the target."""
         try:
-            with time_limit(min(seconds, self._left())):
+            with time_limit(seconds, wall_s=self._left()):
                 yield
         except TimeIsUpError:
             self._cuts.setdefault(number, []).append(f"{what}, for that took too long")
@@ -232,17 +238,18 @@ class _Campaign:
         Nothing is known of a target that is no template.
         """
         if number not in self._hints:
-            hints, text, cases = Hints(), self.judged[number].text, self.runner.settings.cases
+            hints, text = Hints(), self.judged[number].text
             if text is not None and len(text) > READ_CHARS:
                 self._cuts.setdefault(number, []).append(
                     f"the template has {len(text):,} characters, and one of more than {READ_CHARS:,} is rendered but "
                     "not read: no cases are steered by it, no branches counted, no lines named"
                 )
-            elif text is not None:
+                text = None
+            if text is not None:
                 with self._bounded(number, "no cases were steered by what the template reads"):
                     hints = hints_of(text)
-            self._hints[number] = hints = with_corners(hints, cases)
-            if text is not None and len(text) <= READ_CHARS:
+            self._hints[number] = hints = with_corners(hints, self.runner.settings.cases)
+            if text is not None:
                 with self._bounded(number, "no cases aim at what the others rarely met"):
                     self._hints[number] = self.sample.aim(text, hints, min(self.plain, self.part.cases))
         return self._hints[number]
@@ -392,6 +399,7 @@ class _Campaign:
                 findings=self.findings.get(target.sha256, []),
                 refusals=self.examples.refusals(tally),
                 error=self.part.errors.get(number),
+                unreadable=number in self.unreadable,
                 short=self._short(number),
                 cut=cut,
                 weighed=None if workload is None else (workload.name, self.weighed.tallies[number]),
@@ -418,10 +426,10 @@ class _Campaign:
     def _divergences(self, number: int, shown: list[tuple[RuleTally, assemble.Shown]]) -> list[Divergence]:
         """Return the records of a target's rules; to say what a model reads in their prompts has a limit of time."""
         found = []
-        begin = time.monotonic()
+        begin = cost()
         for seen, example in shown:
             key = seen.smallest.found.key
-            parse = time.monotonic() - begin < EXPLAIN_S and not self._late()
+            parse = cost() - begin < EXPLAIN_S and not self._late()
             one = None
             if parse:
                 with self._bounded(number, f"what a model reads in the example of {key[:80]} is not said"):
@@ -448,12 +456,7 @@ def exit_code(report: Report, fail_on: str = "error") -> int:
     levels = {"error": ("error",), "warning": ("error", "warning")}.get(fail_on, ())
     for target in report.targets:
         if target.verdict == "error":
-            unreadable = target.cases.total == 0 and target.error not in (
-                None,
-                assemble.NOTHING_JUDGED,
-                assemble.ALL_REFUSED,
-            )
-            codes.append(EXIT_USAGE if unreadable else EXIT_UNJUDGED)
+            codes.append(EXIT_USAGE if target.unreadable else EXIT_UNJUDGED)
         elif target.passes is not None:
             codes.append(EXIT_CONFORMS if target.passes else EXIT_DIVERGES)
         elif not target.harmony:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from conformance.as_sent import SentCase
-from conformance.bounds import EXPLAIN_ALL_S, EXPLAIN_S, TimeIsUpError, time_limit
+from conformance.bounds import EXPLAIN_ALL_S, EXPLAIN_S, TimeIsUpError, cost, time_limit
 from conformance.campaign import assemble
 from conformance.campaign.apart import causes
 from conformance.campaign.causes import plain
@@ -94,20 +93,20 @@ class Examples:
 
         def explained(key: str, seen: RuleTally, place: str = "") -> assemble.Shown | None:
             nonlocal patience, unasked
-            seconds = min(EXPLAIN_S, patience, left())
-            if seconds <= 0 or key in _NOT_SHRUNK:
+            seconds, wall_s = min(EXPLAIN_S, patience), left()
+            if min(seconds, wall_s) <= 0 or key in _NOT_SHRUNK:
                 unasked += key not in _NOT_SHRUNK
                 return None
-            begin = time.monotonic()
+            begin = cost()
             try:
-                with time_limit(seconds):
+                with time_limit(seconds, wall_s=wall_s):
                     return self._explained(target, key, seen, place)
             except TimeIsUpError:
                 slow.append(seen.smallest.found.rule)
                 self._restart(seen.smallest)
                 return None
             finally:
-                patience -= time.monotonic() - begin
+                patience -= cost() - begin
 
         for key, seen in rules.items():
             as_seen = partial(self.as_seen, target)

@@ -22,7 +22,7 @@ from conformance.conversation import Case
 from conformance.engines import EngineHost
 from conformance.engines.base import Limits, Outcome, Request, SyntaxProblem, engine_names, get_engine
 from conformance.engines.host import Host, Ticket
-from conformance.errors import UsageError
+from conformance.errors import NotCompiledError, UsageError
 from conformance.generate import Hints, case_at
 from conformance.generate.coverage import CoverageCounter
 from conformance.oracles.authorities import DEFAULT
@@ -198,13 +198,19 @@ class Runner:
         return Part([Tally() for _ in targets], CoverageCounter())
 
     def compile_check(self, target: Target) -> None:
-        """Raise UsageError, with the line, when a template does not compile in any of the engines."""
+        """Raise UsageError, with the line, when a template does not compile in any of the engines.
+
+        Raises NotCompiledError when one of them did not come to an end.
+        """
         if target.text is None:
             return
         problems = {name: self.problem(name, target.text) for name in self.hosts}
         if problems and all(problem is not None for problem in problems.values()):
             name, problem = next(iter(problems.items()))
             assert problem is not None
+            for ended, one in problems.items():
+                if one is not None and one.ended:
+                    raise NotCompiledError(f"{target.name} could not be judged: {one.message} ({ended}).")
             where = f"line {problem.line}" if problem.line else "an unknown line"
             raise UsageError(
                 f"{target.name} is not a Jinja template: {problem.message} ({name}, {where}); correct it there."
@@ -281,7 +287,13 @@ class Runner:
             else:
                 position = stop
             if waiting is not None:
-                self._judge(waiting, part, on_found)
+                before, settled = part.cases, part.settled
+                try:
+                    self._judge(waiting, part, on_found)
+                except BaseException:
+                    # Of a batch that was ended in the middle only what was judged was done.
+                    part.cases = before + part.settled - settled
+                    raise
                 if on_progress is not None:
                     on_progress(part.cases)
                 for number in live:

@@ -412,6 +412,12 @@ class Part:
         self.errors.update(other.errors)
         self.given_up |= other.given_up
 
+    @property
+    def settled(self) -> int:
+        """How many conversations have an end: judged, inexpressible, refused or without an answer."""
+        most = max((tally.total + tally.inexpressible + tally.refused for tally in self.tallies), default=0)
+        return most + sum(self.unanswered.values())
+
     def no_answer(self, reason: str) -> None:
         """Count a conversation on which the authority gave no answer."""
         self.unanswered[reason] = self.unanswered.get(reason, 0) + 1

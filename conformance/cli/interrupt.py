@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from conformance.launch import leave
+
 _SAME_S = 2.0
 
 
@@ -26,7 +28,12 @@ def one_interrupt() -> Iterator[None]:
         # Under `nohup` SIGHUP is ignored, and stays so.
         usual: dict[int, Any] = dict.fromkeys((signal.SIGTERM, signal.SIGHUP), signal.SIG_DFL)
         usual[signal.SIGINT] = signal.default_int_handler
-        before = {number: handler for number, handler in usual.items() if signal.getsignal(number) is handler}
+        # `leave` was this program's own way while it loaded.
+        before = {
+            number: handler
+            for number, handler in usual.items()
+            if signal.getsignal(number) in (handler, leave)
+        }
     last = -_SAME_S
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,12 @@ def _options(found: typer.Typer | Callable[..., int]) -> Options:
     return below
 
 
-def _declared(function: Callable[..., Any]) -> Iterator[Option]:
+@cache
+def _declared(function: Callable[..., Any]) -> tuple[Option, ...]:
+    return tuple(_read(function))
+
+
+def _read(function: Callable[..., Any]) -> Iterator[Option]:
     import inspect
 
     parameters = inspect.signature(function).parameters

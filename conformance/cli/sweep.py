@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +20,7 @@ from conformance.cli.streams import complain, write_bytes
 from conformance.cli.targets import all_engines, check_engines, load_templates
 from conformance.errors import EXIT_CONFORMS, UnjudgedError, UsageError
 from conformance.oracles.profile import profile as profile_named
+from conformance.processes import Processes
 from conformance.report.files import read_file
 from conformance.sources import Template
 from conformance.sweep.report import lines, page
@@ -132,14 +132,12 @@ def _templates(listed: Path, *, offline: bool) -> list[Template]:
 def _executor(jobs: int, scheduler: str | None) -> Iterator[tuple[Executor, int]]:
     """Yield what judges, and how many pieces at once: processes here, or the workers of a Dask scheduler."""
     if scheduler is None:
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            try:
-                yield pool, jobs
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in multiprocessing.active_children():
-                    process.terminate()
-                raise
+        processes = Processes(jobs)
+        try:
+            yield processes, jobs
+            processes.shutdown()
+        finally:
+            processes.kill()
         return
     try:
         from distributed import Client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 import zlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -91,20 +92,26 @@ Outcome = Rendered | Rejected | Crashed | LimitExceeded | Refused
 
 
 class SyntaxProblem(msgspec.Struct, frozen=True, tag="syntax"):
-    """Why an engine cannot compile a template; `line` is the template's line, from 1."""
+    """Why an engine cannot compile a template; `line` is the template's line, from 1.
+
+    `ended`: it did not come to an end, so that nothing is known of the template.
+    """
 
     message: str
     line: int | None
+    ended: bool = False
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one case may cost: seconds of wall time, bytes above the idle worker, characters of output.
+    """What one case may cost: seconds of processor time, bytes above the idle worker, characters of output.
 
-    A case that does not stop by itself at `time_s` is killed from outside after `grace_s` more.
+    A case that does not stop by itself at `time_s` is killed after `grace_s` more. Neither depends on what else the
+    machine does; a worker that gives no answer for `hang_s` on the clock is replaced.
     """
 
     time_s: float = 5.0
     grace_s: float = 2.0
+    hang_s: float = 30.0
     memory_bytes: int = 1 << 30
     output_chars: int = 4 << 20
     startup_s: float = 120.0
@@ -152,6 +159,10 @@ class Engine(Protocol):
         parent, once a case: cheap, and without importing the program.
         """
         return None
+
+    def cost(self) -> float:
+        """Return the seconds of processor time that this session has spent so far."""
+        return time.process_time()
 
     def programs(self) -> Sequence[str]:
         """Return the paths of programs that a session starts; every other program stays closed to it."""

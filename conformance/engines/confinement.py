@@ -6,6 +6,8 @@ behind them it can read the interpreter and its packages, and nothing else.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import resource
 import signal
 import sys
@@ -22,6 +24,7 @@ T = TypeVar("T")
 
 # A raise inside code that cannot propagate it (a finaliser) is lost: the alarm repeats until the case ends.
 _REPEAT_S = 0.1
+_SOONEST_S = 0.01
 
 # Lazy imports of the template library need a file for a moment; a template never does.
 _OPEN_FILES = 32
@@ -92,9 +95,20 @@ class TimeUp(BaseException):
 class Guard:
     """Runs calls under the soft limits of time and memory, in the main thread of a worker."""
 
-    def __init__(self, limits: Limits, *, own_memory_limit: bool = False) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        own_memory_limit: bool = False,
+        cost: Callable[[], float] = time.process_time,
+        programs: bool = False,
+    ) -> None:
+        """`cost` says what a session has spent; one with `programs` does not render itself."""
         self._limits = limits
-        self._deadline = 0.0
+        self._cost = cost
+        # For code that hears no alarm; a program would inherit it. The kernel counts whole seconds.
+        self._most = None if programs else resource.getrlimit(resource.RLIMIT_CPU)
+        self._end = self._until = 0.0
         self._armed = False
         _lower(resource.RLIMIT_CORE, 0)
         _lower(resource.RLIMIT_FSIZE, 0)
@@ -129,9 +143,17 @@ class Guard:
         return LimitExceeded("memory", f"it needed more than {self._limits.memory_bytes >> 20} MiB of memory")
 
     def _arm(self) -> None:
-        self._deadline = time.monotonic() + self._limits.time_s
+        limits = self._limits
+        self._end = self._cost() + limits.time_s
+        self._until = time.monotonic() + limits.hang_s
         self._armed = True
-        first = self._limits.time_s if self._rss_limit is None else min(_REPEAT_S, self._limits.time_s)
+        if self._most is not None:
+            soft = math.ceil(self._end + limits.grace_s)
+            if soft != self._most[0]:
+                self._most = soft, self._most[1]
+                with contextlib.suppress(ValueError, OSError):  # this system lets nobody, or less is allowed
+                    resource.setrlimit(resource.RLIMIT_CPU, self._most)
+        first = limits.time_s if self._rss_limit is None else min(_REPEAT_S, limits.time_s)
         signal.setitimer(signal.ITIMER_REAL, first, _REPEAT_S)
 
     def _disarm(self) -> None:
@@ -141,8 +163,11 @@ class Guard:
     def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
         if not self._armed:
             return
-        if time.monotonic() >= self._deadline:
+        left = self._end - self._cost()
+        if left <= 0 or time.monotonic() >= self._until:
             raise TimeUp
+        if self._rss_limit is None:
+            signal.setitimer(signal.ITIMER_REAL, max(left, _SOONEST_S), _REPEAT_S)
         if self._rss_limit is not None and _peak_resident() > self._rss_limit:
             raise MemoryError
 

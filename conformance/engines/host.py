@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import signal
 import socket
 import time
 from collections import Counter, deque
@@ -14,6 +15,7 @@ from typing import Protocol, Self
 
 import msgspec
 
+from conformance.bounds import charge
 from conformance.engines import wire
 from conformance.engines.base import (
     Engine,
@@ -29,6 +31,8 @@ from conformance.engines.sandbox import WorkerGoneError, WorkerProcess
 from conformance.errors import UnjudgedError, UsageError
 
 _CHUNK = 16
+# The session's own alarm comes first, which knows better what it was.
+_LATER_S = 2.0
 _NEW_WORKERS = 3
 # A machine that froze for a moment looks like a slow template: what ran out of time is tried again, until so many
 # cases of the template ran out of it twice.
@@ -186,7 +190,7 @@ class EngineHost:
         self._finish(ticket)
         reply = ticket.answer()
         if isinstance(reply, LimitExceeded):
-            return SyntaxProblem(f"compiling it was ended: {reply.message}", None)
+            return SyntaxProblem(f"compiling it was ended: {reply.message}", None, ended=True)
         return reply if isinstance(reply, SyntaxProblem) else None
 
     def render(self, template: str, request: Request) -> Outcome:
@@ -258,7 +262,7 @@ class EngineHost:
     # Waiting
 
     def _finish(self, ticket: Ticket) -> None:
-        patience = self.limits.time_s + self.limits.grace_s
+        patience = self.limits.hang_s + _LATER_S
         while not ticket.done:
             if self._session is None:
                 self._open_session()
@@ -267,7 +271,7 @@ class EngineHost:
             while len(self._waiting) == before and self._session is session:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    self._lose(LimitExceeded("time", f"it did not stop within {patience:g} s and was killed"))
+                    self._lose(LimitExceeded("time", f"it gave no answer for {patience:g} s and was killed"))
                 else:
                     self._wait(left)
                     self._exchange()
@@ -311,7 +315,10 @@ class EngineHost:
 
         Raises MalformedFrameError when the reply does not fit the request.
         """
-        reply = wire.decode_reply(payload)
+        if len(payload) < wire.SPENT.size:
+            raise wire.MalformedFrameError("a reply that is too short")
+        charge(wire.SPENT.unpack_from(payload)[0])
+        reply = wire.decode_reply(memoryview(payload)[wire.SPENT.size :])
         if kind != wire.REPLY or not self._waiting:
             raise wire.MalformedFrameError("a reply that nobody asked for")
         slot = self._waiting[0]
@@ -385,7 +392,18 @@ class EngineHost:
     def _lose(self, blame: LimitExceeded | None, why: str | None = None) -> None:
         """Replace a session that ended or has to end; `blame` settles the oldest request."""
         self._drop_session()
-        ended = self._worker().end_session()
+        limits = self.limits
+        try:
+            status = self._worker().end_session()
+        except WorkerGoneError as error:
+            ended = f"its worker ended: {error}"
+        else:
+            how = f"signal {-status}" if status < 0 else f"exit code {status}"
+            ended = f"its worker ended with {how}"
+            if blame is None and status == -signal.SIGXCPU:
+                most = limits.time_s + limits.grace_s
+                charge(most)
+                blame = LimitExceeded("time", f"it did not stop within {most:g} s and was killed")
         if self._waiting:
             slot = self._waiting[0]
             slot.deaths += 1

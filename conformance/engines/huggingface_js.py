@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC
 from pathlib import Path
@@ -79,6 +80,7 @@ class HuggingFaceJsEngine(Engine):
         self._command: list[str] = []
         self._greeting = b""
         self._node: _Node | None = None
+        self._spent = 0.0  # by node processes that have ended
 
     def version(self) -> str:
         """Return the version of the package."""
@@ -178,8 +180,13 @@ class HuggingFaceJsEngine(Engine):
                 break
         return limit
 
+    def cost(self) -> float:
+        """Return what this session and its node processes spent."""
+        return super().cost() + self._spent + (0.0 if self._node is None else self._node.cost())
+
     def _close(self) -> None:
         if self._node is not None:
+            self._spent += self._node.cost()
             self._node.close()
             self._node = None
 
@@ -211,6 +218,9 @@ class _Node:
             env={"TZ": "UTC", "LC_ALL": "en_US.UTF-8", "OPENSSL_CONF": os.devnull},
             preexec_fn=_confine(),
         )
+        self._clock = _clock_of(self._process.pid)
+        self._begin = time.monotonic()
+        self._spent = 0.0
         self._received = bytearray()
         self.idle = False
         try:
@@ -229,6 +239,14 @@ class _Node:
         reply: dict[str, Any] = json.loads(self._exchange(msgspec.json.encode(order) + b"\n"))
         self.idle = True
         return reply
+
+    def cost(self) -> float:
+        """Return the processor time that node has spent; where the system does not tell, all time that passes."""
+        if self._clock is None:
+            return time.monotonic() - self._begin
+        with contextlib.suppress(OSError):  # it has ended
+            self._spent = time.clock_gettime(self._clock)
+        return self._spent
 
     def close(self) -> None:
         """End node and bury it."""
@@ -265,6 +283,15 @@ class _Node:
             return _NodeDiedError(LimitExceeded("memory", f"it needed more than {_HEAP_MIB} MiB of memory"))
         how = f"signal {-status}" if status < 0 else f"exit code {status}"
         return _NodeDiedError(LimitExceeded("worker-died", f"node ended with {how}"))
+
+
+def _clock_of(pid: int) -> int | None:
+    """Return the clock of another process's processor time, or None on a system that has none."""
+    clock = ctypes.c_int()
+    with contextlib.suppress(AttributeError):
+        if ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock)) == 0:
+            return clock.value
+    return None
 
 
 def _node_command() -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -75,7 +77,8 @@ class WorkerProcess:
         self._limits = limits
         self._started = time.monotonic()
         self._stderr = bytearray()
-        self._folder = tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True)
+        # The worker makes it and removes it: it outlives this process where somebody kills that.
+        self.folder = Path(tempfile.gettempdir()) / f"conformance-{secrets.token_hex(8)}"
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -86,8 +89,7 @@ class WorkerProcess:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                cwd=self._folder.name,
-                env=worker_environment(Path(self._folder.name)),
+                env=worker_environment(self.folder),
                 start_new_session=True,  # Ctrl-C is the parent's; and the whole group can be killed
             )
         self._drain = threading.Thread(target=self._read_stderr, daemon=True)
@@ -144,14 +146,12 @@ class WorkerProcess:
         ours.setblocking(False)
         return ours
 
-    def end_session(self) -> str:
-        """Kill the session if it still runs; return how it ended, in words."""
-        try:
-            status = self._order(wire.END, [])
-        except WorkerGoneError as error:
-            return f"its worker ended: {error}"
-        how = f"signal {-status}" if status < 0 else f"exit code {status}"
-        return f"its worker ended with {how}"
+    def end_session(self) -> int:
+        """Kill the session if it still runs; return its exit code, or the signal that ended it as a negative number.
+
+        Raises WorkerGoneError when the worker process itself has ended.
+        """
+        return self._order(wire.END, [])
 
     def _order(self, order: bytes, descriptors: list[int]) -> int:
         try:
@@ -178,7 +178,7 @@ class WorkerProcess:
         self._drain.join(timeout=1)
         if self._process.stderr is not None:
             self._process.stderr.close()
-        self._folder.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read_stderr(self) -> None:
         assert self._process.stderr is not None

@@ -29,6 +29,8 @@ START, END = b"S", b"E"
 HEADER = struct.Struct("<BI")
 TEMPLATE_ID = struct.Struct("<I")
 EXIT_STATUS = struct.Struct("<i")
+# Before a reply: the seconds of processor time that it took.
+SPENT = struct.Struct("<d")
 
 
 class Compiles(msgspec.Struct, frozen=True, tag="compiles"):

@@ -37,6 +37,7 @@ from conformance.engines.base import (
 from conformance.engines.confinement import Guard, confine
 from conformance.engines.jinja_common import describe
 from conformance.errors import EXIT_UNJUDGED, ConformanceError, UnjudgedError
+from conformance.launch import when_parent_ends
 
 # Messages may quote a whole conversation; a report needs no more than this.
 _MESSAGE_CHARS = 2000
@@ -48,13 +49,29 @@ def main(arguments: list[str]) -> int:
     The third is where its class is, if the parent had the class.
     """
     name, limits = arguments[0], msgspec.json.decode(arguments[1], type=Limits)
+    when_parent_ends(signal.SIGCONT)  # one that was stopped has to see that the socket is closed
     control = socket.socket(fileno=os.dup(0))
     # A template that finds a way to read or print must not reach the control socket.
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
+    # A folder of its own, with nothing in it.
+    os.mkdir(os.environ["HOME"], 0o700)
     try:
-        engine = load_class(arguments[2]) if arguments[2] else get_engine(name)
+        os.chdir(os.environ["HOME"])
+        return _work(name, limits, arguments[2], control)
+    except ConnectionError:  # the parent is gone
+        return 0
+    finally:
+        # The parent does so too, unless somebody killed it.
+        with contextlib.suppress(OSError):
+            os.rmdir(os.environ["HOME"])
+
+
+def _work(name: str, limits: Limits, place: str, control: socket.socket) -> int:
+    """Load the engine, from `place` if there is one, and serve it until the parent is gone; return the exit code."""
+    try:
+        engine = load_class(place) if place else get_engine(name)
         if (reason := engine.available()) is not None:
             raise UnjudgedError(f"The engine {name} cannot be used: {reason}.")
         engine.load()
@@ -65,9 +82,6 @@ def main(arguments: list[str]) -> int:
     gc.freeze()  # sessions share what is loaded; their collector need not walk it
     control.sendall(wire.frame(wire.REPLY, wire.encode(wire.Ready(engine.version()))))
     _serve(control, engine, limits)
-    # The parent removes the folder, unless somebody killed it.
-    with contextlib.suppress(OSError):
-        os.rmdir(os.getcwd())
     return 0
 
 
@@ -101,10 +115,16 @@ def _run_session(control: socket.socket, descriptor: int, engine: Engine, limits
     """Be the session; never returns, or there would be two workers on one control socket."""
     code = 1
     try:
+        when_parent_ends(signal.SIGKILL)
         control.close()
         confine(engine)
         engine.open()
-        guard = Guard(limits, own_memory_limit=engine.own_memory_limit)
+        guard = Guard(
+            limits,
+            own_memory_limit=engine.own_memory_limit,
+            cost=engine.cost,
+            programs=bool(engine.programs()),
+        )
         Session(engine, guard, limits).run(socket.socket(fileno=descriptor))
         code = 0
     except (BrokenPipeError, ConnectionResetError):
@@ -127,6 +147,7 @@ class Session:
     def run(self, channel: socket.socket) -> None:
         """Serve until the parent closes the channel."""
         reader = wire.FrameReader()
+        spent = self._engine.cost()
         while data := channel.recv(1 << 17):
             for kind, payload in reader.feed(data):
                 identifier = wire.TEMPLATE_ID.unpack_from(payload)[0]
@@ -135,7 +156,8 @@ class Session:
                     self._templates[identifier] = body.decode()
                 else:
                     reply = self._answer(kind, self._templates[identifier], body)
-                    channel.sendall(wire.frame(wire.REPLY, reply))
+                    before, spent = spent, self._engine.cost()
+                    channel.sendall(wire.frame(wire.REPLY, wire.SPENT.pack(spent - before), reply))
 
     def _answer(self, kind: int, template: str, body: bytes) -> bytes:
         outcome: wire.Reply

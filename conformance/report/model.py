@@ -326,6 +326,7 @@ class Target(_Part, frozen=True, kw_only=True):
     `workload` is the same of conversations of real use. `ignored` are rules that a gate was told not to look at,
     `passes` what it said: None where there was no gate.
     `inexpressible` counts by reason what the shapes drawn could not carry; what an engine cannot stands with it.
+    An `unreadable` one is no template for any of the engines, as `error` says.
     """
 
     name: str
@@ -351,6 +352,7 @@ class Target(_Part, frozen=True, kw_only=True):
     cut: list[str] = []
     workload: Weighed | None = None
     inexpressible: dict[str, int] = {}
+    unreadable: bool = False
 
 
 def found_in(target: Target) -> list[Divergence | Finding]:

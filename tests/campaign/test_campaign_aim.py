@@ -1,12 +1,20 @@
 """What no conversation met is aimed at: literals, lengths, nesting and combinations of a planted condition."""
 
+import hashlib
+import math
+import time
+
 import pytest
 
+from conformance.bounds import time_limit
+from conformance.campaign import check as campaign
 from conformance.campaign.branches import BranchSample
 from conformance.campaign.runner import Runner, Settings
 from conformance.campaign.steering import plain_cases, slots, steered
 from conformance.conversation import check_case
 from conformance.generate import case_at
+from conformance.sources import Provenance, Template
+from conformance.template.branches import BranchProbe
 
 # Each stands on line 1 of a template that asks it of every schema of a property, or of every message.
 OF_A_SCHEMA = {
@@ -71,5 +79,36 @@ def test_the_same_seed_aims_alike(runner):
         sample = BranchSample(runner, plain_cases(1_000))
         made.append(sample.aim(template, steered(template, 1_000), 20))
         sample.close()
+    assert made[0] == made[1]
+    assert made[0].aimed
+
+
+def test_a_machine_that_does_something_else_aims_at_the_same_cases(monkeypatch):
+    """Waiting is not work: a run whose clock went past the limits of time draws what another with its seed drew."""
+    text = _template("a combination")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    target = Template("t", text, digest, Provenance(kind="file", location="t.jinja"), harmony=True)
+    monkeypatch.setattr(
+        campaign, "time_limit", lambda seconds, wall_s=math.inf: time_limit(seconds / 20, wall_s=wall_s)
+    )
+    aim, noted, made, waited = BranchSample.aim, BranchProbe.noted, [], []
+
+    def kept(self, *given):
+        made.append(aim(self, *given))
+        return made[-1]
+
+    def slowly(self, *given):
+        for each in noted(self, *given):
+            waited.append(time.sleep(0.008))
+            yield each
+
+    monkeypatch.setattr(BranchSample, "aim", kept)
+    cuts = []
+    for probe in (noted, slowly):
+        monkeypatch.setattr(BranchProbe, "noted", probe)
+        report = campaign.check([target], Settings(cases=200, engines=("jinja2",), seed=3), shrink=False)
+        cuts.append(report.targets[0].cut)
+    assert len(waited) * 0.008 > 1  # longer than the limit
+    assert cuts == [[], []]
     assert made[0] == made[1]
     assert made[0].aimed

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from conformance.campaign import parallel
+from conformance import processes
 from conformance.campaign.parallel import Pool
 from conformance.campaign.runner import Runner, Settings
 from conformance.generate import Hints
@@ -21,7 +21,7 @@ SETTINGS = Settings(cases=200, engines=("jinja2",), jobs=2)
 
 def test_killed_and_stopped_processes_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """One is killed while it judges; another is stopped at the end, and does not hear that it can go."""
-    monkeypatch.setattr(parallel, "_GRACE_S", 0.5)
+    monkeypatch.setattr(processes, "_GRACE_S", 0.5)
     text = resource("templates", "gpt-oss.jinja").read_text(encoding="utf-8").replace("# Tools", "# Tool")
     digest = hashlib.sha256(text.encode()).hexdigest()
     target = Template("t", text, digest, Provenance(kind="file", location="t.jinja"), harmony=True)

@@ -19,7 +19,7 @@ from conformance.campaign.runner import Runner, Settings
 from conformance.cli.judging import cut_short
 from conformance.conversation import Case
 from conformance.engines.base import Crashed, Limits, Rejected, Rendered
-from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED
+from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, NotCompiledError
 from conformance.generate import case_at
 from conformance.oracles import harmony as harmony_module
 from conformance.oracles.harmony import HarmonyOracle
@@ -210,6 +210,24 @@ def test_a_hanging_template_beside_another_costs_only_itself() -> None:
     assert both["hanging"].cases.crashed == both["hanging"].cases.total < 40
     assert both["hanging"].verdict == "diverges"
     assert "given up" in (both["hanging"].error or "")
+
+
+def test_only_what_was_read_to_its_end_is_called_unreadable() -> None:
+    """To compile it was ended, or its worker died: that is exit code 3, and no word about the user's file."""
+    settings = Settings(cases=20, engines=("jinja2",), limits=Limits(time_s=0.1, grace_s=0.3))
+    endless, wrong = template("{{ a }}" * 30_000, "endless"), template("{% if", "wrong")
+    other = template("{{ messages[0].role }}", "other")
+    with pytest.raises(
+        NotCompiledError, match="endless could not be judged: compiling it was ended"
+    ) as caught:
+        check([endless], settings, shrink=False)
+    assert caught.value.exit_code == EXIT_UNJUDGED
+    beside = check([endless, other], settings, shrink=False)
+    assert [target.verdict for target in beside.targets] == ["error", "diverges"]
+    assert exit_code(beside) == EXIT_UNJUDGED
+    unreadable = check([wrong, other], settings, shrink=False)
+    assert [target.unreadable for target in unreadable.targets] == [True, False]
+    assert exit_code(unreadable) == EXIT_USAGE
 
 
 def test_no_false_alarm_on_plain_conversations() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from msgspec.structs import replace
 
+from conformance import bounds
 from conformance.bounds import KEPT_CHARS, READ_CHARS, TimeIsUpError, time_limit
 from conformance.conversation import Case, Conversation, User
 from conformance.report.cut import fitted
@@ -31,6 +33,29 @@ def test_code_that_never_ends_is_ended() -> None:
 def test_a_pattern_that_never_ends_is_ended() -> None:
     with pytest.raises(TimeIsUpError), time_limit(0.05):
         re.match(r"(?:a|aa)*b", "a" * 100)
+
+
+def test_only_work_counts_and_not_the_time_that_passes() -> None:
+    with time_limit(0.05):
+        time.sleep(0.3)
+    with pytest.raises(TimeIsUpError), time_limit(0.01):  # 15 times as long, and it hangs
+        time.sleep(60)
+    with pytest.raises(TimeIsUpError), time_limit(60, wall_s=0.01):
+        time.sleep(60)
+
+
+def test_the_work_of_workers_counts() -> None:
+    def work() -> None:
+        bounds.charge(float("nan"))
+        bounds.charge(-1e9)
+        time.sleep(0.05)
+        bounds.charge(100)
+        time.sleep(60)
+
+    before = bounds.cost()
+    with pytest.raises(TimeIsUpError), time_limit(90):
+        work()
+    assert 100 <= bounds.cost() - before < 190
 
 
 def test_the_inner_block_ends_alone() -> None:

@@ -49,6 +49,9 @@ class HostileEngine(Engine):
                     spin()
                 except BaseException:
                     spin()
+            case "idle":  # no alarm, no processor time: as one that was stopped
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+                time.sleep(600)
             case "deaf":  # no alarm arrives, as in a long call of C code
                 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
                 spin()
@@ -78,6 +81,14 @@ class HostileEngine(Engine):
                     os.read(self._deaths, 1)
                     os._exit(9)
                 return Rendered("alive")
+            case "stop-once":
+                if select.select([self._deaths], [], [], 0)[0]:
+                    os.read(self._deaths, 1)
+                    os.kill(os.getpid(), signal.SIGSTOP)
+                return Rendered("alive")
+            case "sleep":  # as on a machine that does something else
+                time.sleep(float(argument))
+                return Rendered("awake")
             case "freeze-once":  # as when the machine stops for a moment
                 if select.select([self._deaths], [], [], 0)[0]:
                     os.read(self._deaths, 1)

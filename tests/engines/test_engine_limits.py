@@ -98,6 +98,8 @@ def expected_of(order: str) -> object:
             return LimitExceeded("time", "it ran longer than 0.4 s")
         case "deaf":
             return LimitExceeded("time", "it did not stop within 0.8 s and was killed")
+        case "idle":
+            return LimitExceeded("time", "it gave no answer for 5 s and was killed")
         case "memory":
             return LimitExceeded("memory", "it needed more than 256 MiB of memory")
         case "exit" | "segfault":
@@ -106,7 +108,7 @@ def expected_of(order: str) -> object:
             return LimitExceeded("worker-died", "it sent something that is no outcome")
 
 
-@pytest.mark.parametrize("order", ["hang", "stubborn", "deaf", "memory", *DIED, *NO_OUTCOME])
+@pytest.mark.parametrize("order", ["hang", "stubborn", "deaf", "idle", "memory", *DIED, *NO_OUTCOME])
 def test_each_way_to_go_wrong(hostile: EngineHost, request_of: Callable[..., Request], order: str) -> None:
     orders = ["ok:before", order, "ok:after"]
     outcomes = list(hostile.render_many("", map(request_of, orders)))
@@ -154,6 +156,12 @@ def test_a_moment_in_which_the_machine_froze_blames_nobody(request_of: Callable[
         assert [*host.render_many("", orders)] == [Rendered("before"), Rendered("thawed"), Rendered("after")]
         late = [*host.render_many("", [request_of("hang")] * 5)]
         assert [outcome.limit for outcome in late if isinstance(outcome, LimitExceeded)] == ["time"] * 5
+
+
+def test_a_machine_that_does_something_else_costs_a_case_nothing(
+    hostile: EngineHost, request_of: Callable[..., Request]
+) -> None:
+    assert hostile.render("", request_of("sleep:1.2")) == Rendered("awake")
 
 
 def test_a_killed_worker_process_is_started_again(request_of: Callable[..., Request]) -> None:
@@ -231,7 +239,7 @@ def test_compile_check_is_under_the_limits_too(hostile: EngineHost) -> None:
     assert hostile.compile_check("good") is None
     assert hostile.compile_check("bad") == SyntaxProblem("bad", 3)
     assert hostile.compile_check("hang") == SyntaxProblem(
-        "compiling it was ended: it ran longer than 0.4 s", None
+        "compiling it was ended: it ran longer than 0.4 s", None, ended=True
     )
 
 

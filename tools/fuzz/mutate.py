@@ -18,7 +18,7 @@ _BYTES = (b"\x00", b"\xff", b"\x80", b"\n", b"\r", b"\\", b'"', b"{", b"}", b"["
 _WORDS = (b"\x00" * 8, b"\xff" * 8, b"\xff" * 7 + b"\x7f", b"\x00\x00\x00\x80", b"\x01" + b"\x00" * 7)
 # A JSON or TOML scalar, or an empty container.
 _SCALAR = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null|\[\]|\{\}')
-_READ_FOR_SCALARS = 1 << 16
+_NEAR = 1 << 12
 
 
 def mutated(random: Random, data: bytes) -> bytes:
@@ -80,11 +80,15 @@ def _swap(random: Random, data: bytearray) -> None:
 
 def _value(random: Random, data: bytearray) -> None:
     """Replace a scalar by another value, or by another scalar of the file."""
-    found = list(_SCALAR.finditer(bytes(data[:_READ_FOR_SCALARS])))
-    if found:
-        chosen = random.choice(found)
-        other = random.choice(found)[0] if random.random() < 0.3 else random.choice(_VALUES)
-        data[chosen.start() : chosen.end()] = other
+    if chosen := _scalar(random, data):
+        other = _scalar(random, data) if random.random() < 0.3 else None
+        data[chosen.start() : chosen.end()] = other[0] if other else random.choice(_VALUES)
+
+
+def _scalar(random: Random, data: bytearray) -> re.Match[bytes] | None:
+    """Return the next scalar behind some place."""
+    start = _place(random, data)
+    return _SCALAR.search(bytes(data[start : start + _NEAR]))
 
 
 _MUTATIONS: tuple[_Mutation, ...] = (

@@ -116,7 +116,7 @@ def _run() -> tuple[bytes, bytes]:
         )
         # The command line exits when it is done.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-            main(["check", str(template), "--examples", "30", "--output", folder, "--fail-on", "never"])
+            main(["check", str(template), "--examples", "5", "--output", folder, "--fail-on", "never"])
         return (Path(folder) / "report.json").read_bytes(), (Path(folder) / "events.jsonl").read_bytes()
 
 

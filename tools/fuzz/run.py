@@ -30,18 +30,20 @@ class Fault:
 
 @dataclass(slots=True)
 class Result:
-    """How many files were read, how many refused, the slowest in seconds, and the faults."""
+    """How many files were read, how many refused, the faults; processor time of all, the slowest on the clock."""
 
     name: str
     seed: int
     read: int = 0
     refused: int = 0
     slowest_s: float = 0.0
+    seconds: float = 0.0
     faults: list[Fault] = field(default_factory=list)
 
     def __str__(self) -> str:
         counts = f"{self.read:,} read · {self.refused:,} refused · {len(self.faults)} faults"
-        return f"{self.name:<20} {counts} · slowest {self.slowest_s:.2f} s · seed {self.seed}"
+        times = f"{self.seconds:.0f} s · slowest {self.slowest_s:.2f} s"
+        return f"{self.name:<20} {counts} · {times} · seed {self.seed}"
 
 
 class _Hangs(BaseException):
@@ -54,6 +56,7 @@ def fuzz(name: str, reader: Reader, mutations: int, seed: int) -> Result:
     result = Result(name, seed)
     seen: set[str] = set()
     seeds = reader.seeds()
+    begin = time.process_time()
     previous = signal.signal(signal.SIGALRM, _alarm)
     try:
         with TemporaryDirectory(prefix="conformance-fuzz-") as folder:
@@ -66,6 +69,7 @@ def fuzz(name: str, reader: Reader, mutations: int, seed: int) -> Result:
                     result.faults.append(Fault(where, data))
     finally:
         signal.signal(signal.SIGALRM, previous)
+    result.seconds = time.process_time() - begin
     return result
 
 

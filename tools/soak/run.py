@@ -121,7 +121,7 @@ def _disturb(random: Random, process: subprocess.Popen[bytes], what: str, run: S
                 run.hits.append(f"{number.name} to the command")
             elif parts := _workers(process.pid):
                 pid, name = random.choice(parts)
-                number = random.choice((signal.SIGKILL, signal.SIGSTOP)) if name != "job" else signal.SIGKILL
+                number = random.choice((signal.SIGKILL, signal.SIGSTOP))
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
                     run.hits.append(f"{number.name} to a {name}")
