@@ -11,6 +11,8 @@ ADAPTERS = {
     "triton_kernels": f"{HERE}.triton_kernels:moe",
     "triton_kernels-fused": f"{HERE}.triton_kernels:fused_moe",
     "transformers-mxfp4": f"{HERE}.transformers_mxfp4:dequantised",
+    "vllm-fused_moe": f"{HERE}.vllm_fused_moe:fused_moe",
+    "flashinfer": f"{HERE}.flashinfer_moe:fused_moe",
 }
 
 
