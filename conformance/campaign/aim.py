@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from itertools import count, islice
+from typing import Self
 
 from conformance.conversation import Case, to_json
 from conformance.errors import UnjudgedError
@@ -17,6 +19,7 @@ from conformance.generate import RandomDraw
 from conformance.generate.towards import towards
 from conformance.generate.wants import Wants
 from conformance.shapes import Shape
+from conformance.template.audit_probe import Noted
 from conformance.template.branches import BranchProbe, Seen
 from conformance.template.wants import wants_of
 
@@ -30,10 +33,16 @@ _FROM = 1 << 40  # numbers of draws that no case of a campaign has
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """A conversation and the branches that it ran."""
+    """A conversation, the branches that it ran, and how long it is as JSON."""
 
     case: Case
     branches: frozenset[int]
+    size: int
+
+    @classmethod
+    def of(cls, case: Case, noted: Noted) -> Self:
+        """Return what was noted of a conversation."""
+        return cls(case, frozenset(noted.branches), len(to_json(case)))
 
 
 def aimed(
@@ -71,7 +80,7 @@ def aimed(
                         kept[slot] = case
                         del slots[slot]
                         seen.add(noted)
-                        known.append(Met(case, frozenset(noted.branches)))
+                        known.append(Met.of(case, noted))
         except UnjudgedError:
             break
     return kept
@@ -93,8 +102,8 @@ def _goals(seen: Seen) -> list[tuple[int, int | None]]:
 
 def _beginnings(known: Sequence[Met], nearest: int | None) -> list[Case]:
     """Return conversations that came nearest, few and short ones: there a change is likelier to fall aright."""
-    found = [met.case for met in known if nearest is None or nearest in met.branches]
-    return sorted(found, key=lambda case: len(to_json(case)))[:_SHORT]
+    found = [met for met in known if nearest is None or nearest in met.branches]
+    return [met.case for met in nsmallest(_SHORT, found, key=lambda met: met.size)]
 
 
 def _changed(

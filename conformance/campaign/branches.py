@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from conformance.campaign.aim import Met, aimed
 from conformance.campaign.locate import NOTED_CHARS
 from conformance.campaign.runner import Drawn, Runner
-from conformance.campaign.steering import slots
+from conformance.campaign.steering import slots, with_corners
 from conformance.errors import UnjudgedError
 from conformance.generate import Hints
 from conformance.shapes import AS_SENT, Shape, draw, turns
@@ -36,6 +36,12 @@ class BranchSample:
         self._drawn: dict[int, Drawn] = {}
         self._probe = probe
         self._own: BranchProbe | None = None
+
+    def start(self) -> None:
+        """Let the worker that notes branches load while the plain cases are judged, where some will aim at branches."""
+        cases = self._runner.settings.cases
+        if self._can and slots(with_corners(Hints(), cases), cases):
+            self._started().start()
 
     def keep(self, drawn: Drawn) -> None:
         """Keep a case that all targets are given, if it belongs to the sample."""
@@ -111,7 +117,7 @@ class BranchSample:
         for item, noted in zip(sent, self._started().noted(template, requests), strict=False):
             seen.add(noted)
             if noted is not None:
-                found.append(Met(item.case, frozenset(noted.branches)))
+                found.append(Met.of(item.case, noted))
         return found
 
     def _started(self) -> BranchProbe:

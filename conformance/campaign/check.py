@@ -180,6 +180,8 @@ class _Campaign:
                     self.unreadable.add(number)
         for target in self.judged:
             self.listener.started(target, settings.cases)
+        if any(target.text is not None for target in self.judged):
+            self.sample.start()
         deadline = self._deadline = None if settings.seconds is None else begin + settings.seconds
         self._judge(list(range(len(self.judged))), self.part, 0, self.plain, Hints(), deadline)
         for number in range(len(self.judged)):
@@ -236,17 +238,18 @@ class _Campaign:
         Nothing is known of a target that is no template.
         """
         if number not in self._hints:
-            hints, text, cases = Hints(), self.judged[number].text, self.runner.settings.cases
+            hints, text = Hints(), self.judged[number].text
             if text is not None and len(text) > READ_CHARS:
                 self._cuts.setdefault(number, []).append(
                     f"the template has {len(text):,} characters, and one of more than {READ_CHARS:,} is rendered but "
                     "not read: no cases are steered by it, no branches counted, no lines named"
                 )
-            elif text is not None:
+                text = None
+            if text is not None:
                 with self._bounded(number, "no cases were steered by what the template reads"):
                     hints = hints_of(text)
-            self._hints[number] = hints = with_corners(hints, cases)
-            if text is not None and len(text) <= READ_CHARS:
+            self._hints[number] = hints = with_corners(hints, self.runner.settings.cases)
+            if text is not None:
                 with self._bounded(number, "no cases aim at what the others rarely met"):
                     self._hints[number] = self.sample.aim(text, hints, min(self.plain, self.part.cases))
         return self._hints[number]

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from conformance.campaign.runner import Settings
-from conformance.cli.check_any import run_check_any
 from conformance.cli.gate_options import BaselineFile, Gate, Ignore, Select, Severities, WriteBaseline
 from conformance.cli.groups import ServerOptions
 from conformance.cli.judging import judge_targets, validate, with_workload
@@ -89,6 +88,8 @@ def check(
         raise UsageError("Name a target, or a program with --command; see `conformance check --help`.")
     gate = Gate(select, ignore, severity, baseline, fail_on, write=write_baseline)
     if any_family:
+        from conformance.cli.check_any import run_check_any  # what it reads is needed only here
+
         sources = {name: context.get_parameter_source(name) for name in context.params}
         # A settings file is for all runs; only what was typed can be wrong for this one.
         given = {

@@ -32,12 +32,23 @@ def wants_of(template_text: str) -> list[Wants]:
     except (TemplateError, RecursionError, ValueError):
         return []
     wants: list[Wants] = []
-    for _, node, around in found:
-        conditions: list[Node] = [_condition(node)]
+    # Branches share most of what decides them: each expression is read once.
+    read: dict[int, _Literals] = {}
+    decides = [_condition(node) for _, node, _ in found]
+    for number, (_, _, around) in enumerate(found):
+        conditions: list[Node] = [decides[number]]
         while around >= 0:
-            _, outer, around = found[around]
-            conditions.append(_condition(outer))
-        wants.append(_Literals(held.with_values(conditions)).wants())
+            conditions.append(decides[around])
+            around = found[around][2]
+        whole = _Literals()
+        for expression in held.with_values(conditions):
+            literals = read.get(id(expression))
+            if literals is None:
+                literals = read[id(expression)] = _Literals()
+                for each in _all(expression):
+                    literals.take(each)
+            whole.add(literals)
+        wants.append(whole.wants())
     return wants
 
 
@@ -58,6 +69,7 @@ class _Held:
 
     def __init__(self, tree: nodes.Template) -> None:
         self._values: dict[str, list[Node]] = {}
+        self._named: dict[int, list[str]] = {}
         self._macros = {macro.name: macro for macro in tree.find_all(nodes.Macro)}
         self._statements(tree.body, ())
 
@@ -111,12 +123,18 @@ class _Held:
         fresh: list[Node] = list(conditions)
         for _ in range(_STEPS):
             known.update((id(node), node) for node in fresh)
-            names = dict.fromkeys(name for node in fresh for name in _names(node))
+            names = dict.fromkeys(name for node in fresh for name in self._names(node))
             fresh = [
                 value for name in names for value in self._values.get(name, ()) if id(value) not in known
             ]
         known.update((id(node), node) for node in fresh)
         return list(known.values())
+
+    def _names(self, node: Node) -> list[str]:
+        """Return the variables in an expression."""
+        if id(node) not in self._named:
+            self._named[id(node)] = list(_names(node))
+        return self._named[id(node)]
 
 
 def _names(node: Node) -> Iterator[str]:
@@ -135,14 +153,18 @@ def _all(node: Node) -> Iterator[Node]:
 class _Literals:
     """The literals of some expressions."""
 
-    def __init__(self, expressions: Sequence[Node]) -> None:
+    def __init__(self) -> None:
         self._pairs: dict[tuple[str, str], tuple[str, Any]] = {}
         self._keys: dict[str, None] = {}
         self._words: dict[str, None] = {}
         self._numbers: dict[int, None] = {}
-        for expression in expressions:
-            for node in _all(expression):
-                self._take(node)
+
+    def add(self, other: _Literals) -> None:
+        """Take in those of other expressions."""
+        self._pairs.update(other._pairs)
+        self._keys.update(other._keys)
+        self._words.update(other._words)
+        self._numbers.update(other._numbers)
 
     def wants(self) -> Wants:
         """Return what was found."""
@@ -153,7 +175,8 @@ class _Literals:
             tuple(self._numbers)[:_MOST],
         )
 
-    def _take(self, node: Node) -> None:
+    def take(self, node: Node) -> None:
+        """Take in one node of an expression."""
         match node:
             case nodes.Getattr(attr=attr):
                 self._keys[attr] = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import typing
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -22,6 +23,10 @@ _TYPES: dict[str, Any] = {
 }  # fmt: skip
 # What the server fills in, and no model sees.
 _INJECTED = frozenset(("self", "ctx", "context", "service"))
+
+
+# What stands in lists that hold statements.
+_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
 
 
 class _UnknownError(Exception):
@@ -49,9 +54,7 @@ def _tools(source: bytes) -> Iterator[Tool]:
                 models[node.name] = _model(node.name, _fields_of_class(node, constants, models))
             except _UnknownError:
                 continue
-    for function in ast.walk(tree):
-        if not isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef):
-            continue
+    for function in _functions(tree):
         if any(map(_is_tool, function.decorator_list)):
             try:
                 model = _model(f"{function.name}Arguments", _fields_of_function(function, constants, models))
@@ -61,6 +64,19 @@ def _tools(source: bytes) -> Iterator[Tool]:
             text = ast.get_docstring(function, clean=False)
             if text and TOOL_NAME.fullmatch(function.name):
                 yield Tool(function.name, inspect.cleandoc(text), parameters)
+
+
+def _functions(tree: ast.Module) -> Iterator[ast.AsyncFunctionDef | ast.FunctionDef]:
+    """Yield all functions, outer ones first; no expression is walked, for none holds one."""
+    waiting: deque[ast.AST] = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef):
+            yield node
+        for field in node._fields:
+            inner = getattr(node, field, None)
+            if isinstance(inner, list) and inner and isinstance(inner[0], _HOLDERS):
+                waiting.extend(inner)
 
 
 def _is_tool(node: ast.expr) -> bool:
