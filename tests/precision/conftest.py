@@ -17,6 +17,12 @@ def _quiet():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def _few_scored_tokens(monkeypatch):
+    """In this process the constants are looked for on fewer tokens than a run takes: most tests are about others."""
+    monkeypatch.setattr("conformance.precision.run.layer.SCORED_TOKENS", 64)
+
+
 @pytest.fixture(scope="session")
 def cpu():
     return torch.device("cpu")

@@ -135,8 +135,9 @@ def test_names_are_no_markup(tmp_path, source, hf):
     strange = made.write_folder(tmp_path / "[bold]x[" / "red]", made.hf_tensors(source))
     for arguments in (
         ["compare", str(hf), str(strange)],
-        ["--checkpoint", str(strange), "--path", "torch-float16", "--regime", "1-token", "--depth", "0"],
-    ):
+        ["--checkpoint", str(strange), "--path", "torch-float16", "--regime", "1-token", "--depth", "0",
+         "--isolation", "none"],
+    ):  # fmt: skip
         done = CliRunner().invoke(cli.app, arguments, env={"COLUMNS": "300"})
         assert done.exit_code == 0, done.output
         assert "[bold]x[/red]" in done.output

@@ -185,3 +185,18 @@ def test_the_finding_about_triton_kernels_is_in_the_reports():
     assert wrong["experts_of_wrong_tokens"][-1] == wrong["wrong_tokens_count"]
     assert wrong["channel_wrong_in_pairs"][0] == [2875, wrong["wrong_activations"]]
     assert wrong["repeats_wrong_tokens"] == [0, 0, 0, 0]
+
+
+def test_evidence_on_attention_and_exposures_names_what_is_newer():
+    """An older report holds for what it has; what the code has since is named, as a warning that a GPU's run ends."""
+    from conformance.precision.attention.paths import attention_paths
+    from conformance.precision.attention.run import REGIMES as KINDS
+
+    kept = PrecisionReport.from_dict(_read("precision-attention"))
+    assert kept.rows
+    _say_older(
+        "precision-attention", "paths", {r.path for r in kept.rows}, {p.name for p in attention_paths()}
+    )
+    _say_older("precision-attention", "certificates", set(kept.reference.get("certified", {})), set(KINDS))
+    exposed = _read("precision-exposures")["selftest"]
+    _say_older("precision-exposures", "faults", {f["name"] for f in exposed["faults"]}, set(all_faults()))

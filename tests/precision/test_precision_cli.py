@@ -51,8 +51,8 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 sys.argv = [
-    "precision", "--preset", "tiny", "--path", "torch-*", "--path", "policy-*", "--regime", "1-token", "--depth", "1",
-    "--device", "cpu",
+    "precision", "--preset", "tiny", "--path", "torch-bfloat16", "--path", "policy-all-float16", "--regime", "1-token",
+    "--depth", "1", "--device", "cpu",
 ]
 from conformance.precision.cli import main
 
@@ -67,12 +67,12 @@ finally:
     assert (
         "loaded besides: ['conformance.cli', 'conformance.cli.console', 'conformance.cli.guard', "
         "'conformance.cli.streams', 'conformance.errors', 'conformance.gguf', 'conformance.gguf.reader', "
-        "'conformance.registry'] set()" in done.stdout
+        "'conformance.launch', 'conformance.registry'] set()" in done.stdout
     )
 
 
 def test_the_short_form_passes_on_a_cpu_and_says_where_it_ran(tmp_path):
-    done = _invoke("--short", "--device", "cpu", "--output", str(tmp_path))
+    done = _invoke("--short", "--device", "cpu", "--isolation", "none", "--output", str(tmp_path))
     assert done.exit_code == 0, done.output
     assert "no GPU was found" in done.output or "CPU" in done.output
     assert "UNSUPPORTED triton-mxfp4-bfloat16" in done.output
@@ -164,8 +164,13 @@ def test_tf32_forced_from_outside_aborts_the_run(gpu):
 
 
 def test_the_command_that_gives_a_run_again_is_recorded():
-    config = Config(preset="tiny", paths=("policy-*",), regimes=("1-token",), depth=0, seed=3, device="cpu")
-    wanted = "conformance precision --preset tiny --depth 0 --path 'policy-*' --regime 1-token --seed 3 --device cpu"
+    config = Config(
+        preset="tiny", paths=("policy-all-float1*",), regimes=("1-token",), depth=0, seed=3, device="cpu"
+    )
+    wanted = (
+        "conformance precision --preset tiny --depth 0 --path 'policy-all-float1*' --regime 1-token --seed 3"
+    )
+    wanted += " --device cpu"
     assert run(config).command == wanted == command(config)
     assert command(SHORT) == "conformance precision --short"
 
@@ -276,7 +281,7 @@ def test_all_seeds_count_in_strict():
 def test_policies_are_tried_with_tokens_enough():
     done = _invoke(
         "--preset", "tiny", "--device", "cpu", "--depth", "0", "--path", "policy-*", "--regime", "outlier-rows",
-        "--tokens", "1", "--format", "json",
+        "--tokens", "1", "--isolation", "none", "--format", "json",
     )  # fmt: skip
     holds = {p["policy"] for p in json.loads(done.stdout)["policies"] if p["holds"]}
     assert holds == {"float32-residual", "bfloat16-experts", "bfloat16-experts-float32", "all-float32"}

@@ -10,25 +10,13 @@ from conformance.precision.report import PrecisionReport
 from conformance.precision.view import tables
 
 
-def certified(report: PrecisionReport) -> str:
-    """Return one sentence on the certificate of the reference."""
-    proofs = report.reference["certified"]
-    stages = [numbers for proof in proofs.values() for numbers in proof["stages"].values()]
-    rows, of = (sum(proof[key] for proof in proofs.values()) for key in ("tokens", "of"))
-    return (
-        f"float32 reference certified against float64 on {rows:,} of {of:,} rows of {len(proofs)} kinds of input: "
-        f"normwise error at most {max(s['normwise'] for s in stages):.1e}, z rms at most "
-        f"{max(s['z_rms'] for s in stages):.2f}"
-    )
-
-
 def render_attention(report: PrecisionReport, console: Console, strict: bool) -> None:
     """Print the worst verdict by path and kind of input, findings, or what the planted faults met."""
     device = report.environment["device"]
     console.print(
         Text(device["name"] + (f", driver {device['driver']}" if "driver" in device else ""), style="bold")
     )
-    console.print(certified(report))
+    console.print(tables.certified(report.reference))
     if report.rows:
         console.print(*tables.matrix(report.rows), sep="\n")
     for row in report.findings(strict)[:12]:

@@ -231,3 +231,17 @@ def selftest(found: dict[str, Any]) -> Group:
         f"false alarms of {harmless} harmless", *(str(found["false_alarms"][m]) for m in models), ""
     )
     return titled(f"planted faults, sums of {found['shape']['hidden']} terms", table)
+
+
+def certified(reference: dict[str, Any]) -> str:
+    """Return one sentence on how the float32 reference was certified, empty where it was not."""
+    proofs = reference.get("certified", {})
+    stages = [numbers for proof in proofs.values() for numbers in proof["stages"].values()]
+    if not stages:
+        return ""
+    rows, of = (sum(proof[key] for proof in proofs.values()) for key in ("tokens", "of"))
+    normwise, z = (max(float(s[key]) for s in stages) for key in ("normwise", "z_rms"))
+    return (
+        f"float32 reference certified against float64 on {rows:,} of {of:,} rows of {len(proofs)} kinds of input: "
+        f"normwise error at most {normwise:.1e}, z rms at most {z:.2f}"
+    )

@@ -33,6 +33,8 @@ def render(report: PrecisionReport, console: Console, strict: bool = False) -> N
     for part in tables.of_report(report, console.width):
         console.print(part, "", sep="\n")
     _certificates(report.certificates, console)
+    if said := tables.certified(report.reference):
+        console.print(said)
     if report.selftest:
         _selftest(report, console)
     _verdict(report, strict, console)
