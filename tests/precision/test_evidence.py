@@ -198,5 +198,6 @@ def test_evidence_on_attention_and_exposures_names_what_is_newer():
         "precision-attention", "paths", {r.path for r in kept.rows}, {p.name for p in attention_paths()}
     )
     _say_older("precision-attention", "certificates", set(kept.reference.get("certified", {})), set(KINDS))
-    exposed = _read("precision-exposures")["selftest"]
-    _say_older("precision-exposures", "faults", {f["name"] for f in exposed["faults"]}, set(all_faults()))
+    exposed = _read("precision-exposures")["selftest"]["exposures"]
+    planted = {name for part in exposed.values() for name in (*part["by"], *part["survivors"])}
+    _say_older("precision-exposures", "faults", planted, set(all_faults()))
