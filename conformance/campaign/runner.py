@@ -37,7 +37,7 @@ _FIRST_BATCH, _BATCH = 4, 64
 _MANY = 400_000
 # A template that keeps running into the time limit would take hours to prove no more than this.
 _TIME_LIMITS = 5
-CASE_LIMITS = Limits(time_s=2.0)
+CASE_LIMITS = Limits(time_s=2.0, grace_s=1.0)
 # No generated conversation has half as long a prompt; a user's own may.
 GENERATED_LIMITS = replace(CASE_LIMITS, output_chars=PROMPT_CHARS)
 

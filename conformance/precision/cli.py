@@ -41,11 +41,15 @@ def require_torch() -> None:
 @app.callback(invoke_without_command=True)
 def precision(
     context: typer.Context,
-    preset: Annotated[str | None, typer.Option(help="gpt-oss-20b, gpt-oss-120b or tiny")] = None,
+    preset: Annotated[str | None, typer.Option(help="gpt-oss-20b, gpt-oss-120b, tiny or tiny-256")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="a folder of safetensors, or a .gguf file")] = None,
     activations: Annotated[
         Path | None, typer.Option(help="a .safetensors of hidden states that a model was given")
     ] = None,
+    stored: Annotated[
+        str,
+        typer.Option(help="hold synthetic weights in NF4, Q4_K, Q8_0, …: those numbers are then the truth"),
+    ] = "",
     path: Annotated[list[str] | None, typer.Option(help="a path under test; NAME* matches the rest")] = None,
     kernel: Annotated[
         list[str] | None,
@@ -99,7 +103,7 @@ def precision(
         "--preset": preset, "--tokens": tokens, "--checkpoint": checkpoint, "--path": path, "--regime": regime,
         "--layer": layer, "--seeds": seeds > 1, "--depth": depth is not None, "--timing": timing,
         "--selftest": selftest, "--kernel": kernel, "--declare": declare, "--sweep": sweep,
-        "--activations": activations,
+        "--activations": activations, "--stored": stored,
     }  # fmt: skip
     without_effect: list[str] = []
     if short:
@@ -111,6 +115,8 @@ def precision(
             why = "--selftest plants its faults into synthetic weights and chooses their inputs"
             own = ("--preset", "--tokens", "--selftest")
             without_effect = [name for name, value in chosen.items() if value and name not in own]
+        elif stored and checkpoint:
+            why, without_effect = "a checkpoint has its own format", ["--stored"]
         elif layer and not checkpoint:
             why, without_effect = "synthetic weights have one layer", ["--layer"]
         elif declare and not kernel:
@@ -119,6 +125,7 @@ def precision(
             preset=preset,
             checkpoint=checkpoint,
             activations=activations,
+            stored=stored,
             paths=tuple(path or ()),
             regimes=tuple(regime or ()),
             layers=tuple(layer or (0,)),

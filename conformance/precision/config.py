@@ -42,6 +42,7 @@ class Config:
     device: str | None = None
     short: bool = False
     sweep: bool = False
+    stored: str = ""  # format that synthetic weights are held in, whose numbers are then the truth
     isolation: str = "none"  # none, shared (ours and libraries' paths in one process) or each
     limit_s: float = 180.0  # that one call of a path may take before its process is ended
 
@@ -55,6 +56,7 @@ def command(config: Config) -> str:
         given = {
             "--preset": config.preset,
             "--checkpoint": config.checkpoint,
+            "--stored": config.stored or None,
             "--activations": config.activations,
             "--tokens": config.tokens,
             "--seeds": config.seeds if config.seeds > 1 else None,

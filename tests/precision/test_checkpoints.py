@@ -392,15 +392,16 @@ def test_bad_ggufs(tmp_path, source, gguf_written):
         open_checkpoint(wrong)
 
 
-def test_bitsandbytes_weights_are_named_as_what_is_not_read(tmp_path, source):
-    tensors = made.hf_tensors(source)
-    own = "model.layers.0.mlp.experts.gate_up_projs.0.weight"
-    tensors[own] = torch.zeros(96 * 64, 1, dtype=torch.uint8)
-    tensors[f"{own}.quant_state.bitsandbytes__nf4"] = torch.zeros(8, dtype=torch.uint8)
-    folder = made.write_folder(tmp_path / "bnb", tensors)
-    with pytest.raises(
-        UnjudgedError, match=r"NF4 weights \(model.*gate_up_projs.0.weight\), which are not read"
-    ):
+@pytest.mark.parametrize("method", ["gptq", "awq", "bitsandbytes LLM.int8"])
+def test_formats_that_are_not_read_are_named(tmp_path, source, method):
+    tensors = made.hf_tensors(source, dense=True)
+    config = {}
+    if method.startswith("bits"):
+        tensors["model.layers.0.self_attn.q_proj.SCB"] = torch.ones(4)
+    else:
+        config = {"quantization_config": {"quant_method": method}}
+    folder = made.write_folder(tmp_path / "other", tensors, **config)
+    with pytest.raises(UnjudgedError, match=f"quantised by {method}, which are not read"):
         open_checkpoint(folder)
     done = CliRunner().invoke(cli.app, ["compare", str(folder), str(folder)])
     assert done.exit_code == 3

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+import math
+import os
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -27,12 +31,17 @@ def main() -> int:
     parser.add_argument(
         "--write", action="store_true", help="put the outcomes into reports/attacks.*, beside others"
     )
+    parser.add_argument("--missing", action="store_true", help="only those that reports/attacks.json lacks")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin none after so long")
     options = parser.parse_args()
     if unknown := [name for name in options.attacks if name not in ATTACKS]:
         parser.error(f"no attack is called {unknown[0]!r}")
     bad = 0
+    until = time.monotonic() + 60 * options.minutes
     for engine in options.engine or [name for name in engine_names() if get_engine(name).available() is None]:
         for name in options.attacks or ATTACKS:
+            if time.monotonic() > until or (options.missing and (name, engine) in _known()):
+                continue
             outcome = attack(ATTACKS[name], engine, cases=options.cases)
             bad += not outcome.contained
             print(f"{'ok ' if outcome.contained else 'BAD'} {name:<28} {engine:<14} {outcome}", flush=True)
@@ -41,13 +50,22 @@ def main() -> int:
     return int(bad > 0)
 
 
-def _keep(outcome: Outcome) -> None:
-    """Put one outcome into the reports, beside all others: the whole table takes an hour."""
+def _known() -> dict[tuple[str, str], Outcome]:
     known = msgspec.json.decode(_KEPT.read_bytes(), type=list[Outcome]) if _KEPT.is_file() else []
-    kept = {(one.attack, one.engine): one for one in [*known, outcome]}
-    rows = sorted(kept.values(), key=lambda one: (list(ATTACKS).index(one.attack), one.engine))
-    _KEPT.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
-    _KEPT.with_suffix(".md").write_text(page(rows), encoding="utf-8")
+    return {(one.attack, one.engine): one for one in known}
+
+
+def _keep(outcome: Outcome) -> None:
+    """Put one outcome into the reports, beside all others; runs may go on side by side, one for each engine."""
+    folder = os.open(_KEPT.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        kept = _known() | {(outcome.attack, outcome.engine): outcome}
+        rows = sorted(kept.values(), key=lambda one: (list(ATTACKS).index(one.attack), one.engine))
+        _KEPT.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
+        _KEPT.with_suffix(".md").write_text(page(rows), encoding="utf-8")
+    finally:
+        os.close(folder)
 
 
 if __name__ == "__main__":

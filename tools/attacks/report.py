@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tools.attacks.run import CASES, Outcome
+from tools.attacks.run import Outcome
 from tools.attacks.templates import ATTACKS
 
 
@@ -14,9 +14,10 @@ def page(outcomes: Sequence[Outcome]) -> str:
     bad = [outcome for outcome in outcomes if not outcome.contained]
     worst = max(outcomes, key=lambda outcome: outcome.seconds)
     fattest = max(outcomes, key=lambda outcome: outcome.parent_mb)
+    counts = sorted({outcome.cases for outcome in outcomes}, reverse=True)
     made = (
-        f"Made by `python -m tools.attacks --write`: `conformance check ATTACK --examples {CASES}` for each template "
-        "and engine, with the reports in JSON, Markdown, HTML and for the terminal."
+        "Made by `python -m tools.attacks --write`: `conformance check ATTACK --examples N` for each template and "
+        f"engine, with the reports in JSON, Markdown, HTML and for the terminal; N is {' or '.join(map(str, counts))}."
     )
     whole = (
         f"{len(outcomes)} runs, {len(outcomes) - len(bad)} contained. The longest took {worst.seconds:.0f} s "

@@ -29,6 +29,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     attack: str
     engine: str
+    cases: int = CASES
     exit_code: int
     verdict: str
     seconds: float
@@ -81,6 +82,7 @@ def attack(chosen: Attack, engine: str, *, cases: int = CASES, wall_s: float = W
         return Outcome(
             attack=chosen.name,
             engine=engine,
+            cases=cases,
             exit_code=process.returncode,
             verdict=str(target.get("verdict") or ("refused" if process.returncode == 2 else "")),
             seconds=round(seconds, 1),

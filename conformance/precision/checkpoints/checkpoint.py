@@ -14,7 +14,7 @@ from conformance.precision.checkpoints.gguf_file import GgufStore
 from conformance.precision.checkpoints.safetensors_folder import SafetensorsStore
 from conformance.precision.formats.mx import BLOCK, NAN_SCALE
 from conformance.precision.model.shape import LayerShape
-from conformance.precision.model.weights import DenseTensor, LayerWeights, Matrix, MxTensor
+from conformance.precision.model.weights import DenseTensor, LayerWeights, Matrix, MxTensor, StoredTensor
 
 
 class Store(Protocol):
@@ -80,6 +80,8 @@ class Checkpoint:
                         f"{store.path}: {store.where(prefix + name)} holds numbers that are not finite, the first in "
                         f"expert {expert}"
                     )
+            if isinstance(found, StoredTensor):
+                return found.on(device)
             return DenseTensor(found.values.to(device))
 
         return LayerWeights(

@@ -8,13 +8,14 @@ from __future__ import annotations
 import mmap
 import re
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 import torch
 
 from conformance.errors import UnjudgedError, UsageError
 from conformance.gguf.reader import DEFAULT_ALIGNMENT, STRING, MetadataReader
+from conformance.precision.checkpoints.stored import gguf_rows
+from conformance.precision.formats.ggml import dequantise
 from conformance.precision.formats.layouts import from_gguf, interleave
 from conformance.precision.model.shape import LayerShape
 from conformance.precision.model.weights import DenseTensor, Matrix, MxTensor
@@ -180,15 +181,12 @@ class GgufStore:
             return self._bytes(entry).view(_PLAIN[entry.type]).reshape(entry.shape)
         if not entry.size:
             raise UnjudgedError(f"{self.path}: {entry.name} has {entry.type}, which is not read")
-        try:
-            from gguf import GGMLQuantizationType
-            from gguf.quants import dequantize
-        except ImportError:
-            raise UnjudgedError(
-                f"{self.path}: {entry.name} is {entry.type}, which gguf-py dequantises: pip install gguf"
-            ) from None
-        rows = self._bytes(entry).reshape(prod(entry.shape[:-1]), -1).numpy()
-        return torch.from_numpy(dequantize(rows, GGMLQuantizationType[entry.type])).reshape(entry.shape)
+        return dequantise(self._rows(entry), entry.type, f"{self.path}: {entry.name} is ").reshape(
+            entry.shape
+        )
+
+    def _rows(self, entry: _Entry) -> torch.Tensor:
+        return self._bytes(entry).reshape(*entry.shape[:-1], -1)
 
     def dense(self, name: str) -> torch.Tensor:
         """Return a tensor that is not an expert matrix as float32; gate and up biases are interleaved."""
@@ -207,5 +205,10 @@ class GgufStore:
             if len(packed) == 1:
                 return MxTensor(*packed[0])
             return MxTensor(interleave(packed[0][0], packed[1][0]), interleave(packed[0][1], packed[1][1]))
+        types = {p.type for p in parts}
+        if len(types) == 1 and not types & set(_PLAIN) and all(p.size for p in parts):
+            names = ("gate", "up") if len(parts) == 2 else ("down",)
+            rows = {n: self._rows(p) for n, p in zip(names, parts, strict=True)}
+            return gguf_rows(rows, parts[0].type, where=f"{self.path}: {parts[0].name} is ")
         values = [self._numbers(p) for p in parts]
         return DenseTensor(values[0] if len(values) == 1 else interleave(values[0], values[1]))

@@ -10,12 +10,16 @@ from typing import Any
 import torch
 
 from conformance.errors import UnjudgedError, UsageError
+from conformance.precision.checkpoints.bitsandbytes_layout import BitsAndBytes
+from conformance.precision.checkpoints.stored import four_bit
 from conformance.precision.model.shape import SWIGLU_ALPHA, SWIGLU_LIMIT, LayerShape
 from conformance.precision.model.weights import DenseTensor, Matrix, MxTensor
 
 _HF_LAYER = {
     "mlp.router.weight": "router.weight",
     "mlp.router.bias": "router.bias",
+    "mlp.router.linear.weight": "router.weight",
+    "mlp.router.linear.bias": "router.bias",
     "mlp.experts.gate_up_proj": "experts.gate_up",
     "mlp.experts.gate_up_proj_blocks": "experts.gate_up",
     "mlp.experts.gate_up_proj_bias": "experts.gate_up_bias",
@@ -52,7 +56,9 @@ _OPENAI_TOP = {
     "norm.scale": "final_norm",
     "unembedding.weight": "unembedding",
 }
-_BITSANDBYTES = "bitsandbytes__"  # of the tensor that describes a weight that it quantised
+# One linear layer an expert, as fine-tuned checkpoints in bitsandbytes' 4 bits have them.
+_EXPERT = re.compile(r"mlp\.experts\.(gate_up|down)_projs\.(\d+)\.(weight|bias)")
+_READ_METHODS = ("mxfp4", "bitsandbytes", "")
 _HF_KEY = re.compile(r"model\.layers\.(\d+)\.(.+)")
 _OPENAI_KEY = re.compile(r"block\.(\d+)\.(.+)")
 
@@ -81,19 +87,15 @@ class SafetensorsStore:
                 ) from None
             for key in list(handle.keys()):  # type: ignore[no-untyped-call]
                 self.at[key] = handle
-        if state := next((key for key in self.at if _BITSANDBYTES in key), None):
-            weight, _, kind = state.partition(f".quant_state.{_BITSANDBYTES}")
-            raise UnjudgedError(
-                f"{path} holds bitsandbytes' {kind.upper()} weights ({weight}), which are not read: save the model "
-                "after transformers' model.dequantize(), or give the MXFP4 original"
-            )
+        folder = path if path.is_dir() else path.parent
+        _readable(folder, list(self.at))
+        self.four_bit = BitsAndBytes(list(self.at), self._read, str(path))
         self.own: dict[str, str] = {}
         self.unknown: list[str] = []
         self.openai = any(_OPENAI_KEY.match(k) for k in self.at)
         self.kind = "OpenAI safetensors" if self.openai else "HF safetensors"
         for key in self.at:
             self._place(key)
-        folder = path if path.is_dir() else path.parent
         self.shape = _shape(folder)
         self._complete(folder)
 
@@ -102,7 +104,13 @@ class SafetensorsStore:
             (_OPENAI_KEY, _OPENAI_LAYER, _OPENAI_TOP) if self.openai else (_HF_KEY, _HF_LAYER, _HF_TOP)
         )
         match = pattern.match(key)
-        if match and match[2] in in_layer:
+        if match and (expert := _EXPERT.fullmatch(match[2])):
+            name = f"layers.{match[1]}.experts.{expert[1]}" + ("_bias" if expert[3] == "bias" else "")
+            if int(expert[2]) == 0:
+                self.own[name] = key  # the first stands for all
+        elif self.four_bit.owns(key):
+            pass  # read with its weight
+        elif match and match[2] in in_layer:
             self.own[f"layers.{match[1]}.{in_layer[match[2]]}"] = key
         elif match and self.openai and match[2] in ("attn.qkv.weight", "attn.qkv.bias"):
             for part in "qkv":  # one fused tensor; the parts are cut when read
@@ -138,6 +146,8 @@ class SafetensorsStore:
     def encoding(self, name: str) -> str:
         """Return how a tensor is held: MXFP4, or its dtype's name."""
         key = self._key(name)
+        if key in self.four_bit.kinds:
+            return self.four_bit.kinds[key].upper()
         return "MXFP4" if key.endswith("blocks") else str(self.at[key].get_slice(key).get_dtype())
 
     def _key(self, name: str) -> str:
@@ -155,7 +165,9 @@ class SafetensorsStore:
     def dense(self, name: str) -> torch.Tensor:
         """Return a tensor that is not an expert matrix as float32."""
         key = self._key(name)
-        found = self._read(key).float()
+        if _expert_of(key):
+            return torch.stack([self._number(k).float() for k in self._experts(key)])
+        found = self._number(key).float()
         if ".attn.qkv." in key:
             kv = self._kv_rows()
             queries = found.shape[0] - 2 * kv
@@ -167,6 +179,14 @@ class SafetensorsStore:
             }[part]
             return found[start:stop]
         return found
+
+    def _number(self, key: str) -> torch.Tensor:
+        return self.four_bit.weight(key).numbers() if key in self.four_bit.kinds else self._read(key)
+
+    def _experts(self, key: str) -> list[str]:
+        """Return the keys of all experts, of the first one's."""
+        before, after = key.split("_projs.0.")
+        return [f"{before}_projs.{expert}.{after}" for expert in range(self.shape.experts)]
 
     def _kv_rows(self) -> int:
         folder = self.path if self.path.is_dir() else self.path.parent
@@ -189,11 +209,40 @@ class SafetensorsStore:
                     f"{self.path}: {key} and its scales must be uint8, not {blocks.dtype}, {scales.dtype}"
                 )
             return MxTensor(blocks, scales)
+        if _expert_of(key):
+            keys = self._experts(key)
+            kinds = {self.four_bit.kinds.get(k, "") for k in keys}
+            if len(kinds) == 1 and kinds != {""}:
+                parts = {str(e): self.four_bit.weight(k) for e, k in enumerate(keys)}
+                if len({part.shape for part in parts.values()}) > 1:
+                    raise UsageError(f"{self.path}: the experts of {key} have several shapes: it is damaged")
+                return four_bit(parts, kinds.pop().upper())
+            every = [self._number(k) for k in keys]
+            if len({v.shape for v in every}) > 1:
+                raise UsageError(f"{self.path}: the experts of {key} have several shapes: it is damaged")
+            return DenseTensor(torch.stack(every))
         values = self._read(key)
         if not values.is_floating_point() or values.dim() != 3:
             raise UsageError(f"{self.path}: {key} is neither MXFP4 blocks nor a float tensor of all experts")
         # transformers stores the transpose (E, K, rows) of what is published.
         return DenseTensor(values if self.openai else values.transpose(1, 2))
+
+
+def _expert_of(key: str) -> bool:
+    return "_projs.0." in key
+
+
+def _readable(folder: Path, keys: list[str]) -> None:
+    """Raise UnjudgedError for weights in a format that is not read, with what to do."""
+    said = _config(folder).get("quantization_config")
+    method = str(said.get("quant_method", "")) if isinstance(said, dict) else ""
+    if any(key.endswith(".SCB") for key in keys):
+        method = "bitsandbytes LLM.int8"
+    if method.lower() not in _READ_METHODS:
+        raise UnjudgedError(
+            f"{folder} holds weights quantised by {method}, which are not read (MXFP4, bitsandbytes' NF4 and FP4, and "
+            "plain dtypes are): save the model after transformers' model.dequantize(), or give the original"
+        )
 
 
 def _config(folder: Path) -> dict[str, Any]:

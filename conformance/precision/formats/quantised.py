@@ -1,7 +1,7 @@
 """Quantised number formats of a product's operands: what rows become when a kernel reads them in fewer bits.
 
 Sources: MX, OCP Microscaling Formats 1.0 (blocks of 32, a shared power of two); FP8, OCP 8-bit Floating Point 1.0;
-Q8_0, ggml (blocks of 32 of int8, a float16 scale).
+Q8_0 and Q8_K, ggml (blocks of 32 of int8 with a float16 scale, of 256 with a float32 one).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from conformance.precision.formats.mx import BLOCK, E2M1, nearest_codes
 
 FLOAT8_E4M3_MAX, FLOAT8_E5M2_MAX, INT8_MAX = 448.0, 57344.0, 127.0
 TINY = 1e-38
+BLOCK_K = 256
 REACH = 6.0  # standard deviations that a number may be off: 2e-9 of them are further
 
 
@@ -22,7 +23,7 @@ REACH = 6.0  # standard deviations that a number may be off: 2e-9 of them are fu
 class Quantised:
     """A quantised format: `quantise` returns rows (..., K) as the format holds them, `unit` its coarsest relative
     half step, `binades` how far its normal numbers reach below the largest (0: one step for all), `what` one phrase
-    for people, `scope` the numbers that share a scale: a block of 32, a row or the tensor."""
+    for people, `scope` the numbers that share a scale: a block, a row or the tensor."""
 
     name: str
     unit: float
@@ -30,6 +31,7 @@ class Quantised:
     quantise: Callable[[torch.Tensor], torch.Tensor]
     what: str
     scope: str = "row"
+    block: int = BLOCK
 
     def peaks(self, sizes: torch.Tensor) -> torch.Tensor:
         """Return the largest of the sizes (P, K) that share each one's scale, as a tensor that broadcasts to them."""
@@ -37,7 +39,7 @@ class Quantised:
             return sizes.amax()
         if self.scope == "row":
             return sizes.amax(-1, keepdim=True)
-        return sizes.unflatten(-1, (-1, BLOCK)).amax(-1).repeat_interleave(BLOCK, -1)
+        return sizes.unflatten(-1, (-1, self.block)).amax(-1).repeat_interleave(self.block, -1)
 
 
 def mx_round(values: torch.Tensor, mantissa_bits: int, largest_exponent: int, emin: int) -> torch.Tensor:
@@ -77,6 +79,12 @@ def _q8_0(values: torch.Tensor) -> torch.Tensor:
     return (torch.round(grouped / exact) * held).flatten(-2)
 
 
+def _q8_k(values: torch.Tensor) -> torch.Tensor:
+    grouped = values.float().unflatten(-1, (-1, BLOCK_K))
+    scale = (grouped.abs().amax(-1, keepdim=True) / INT8_MAX).clamp_min(TINY)
+    return (torch.round(grouped / scale) * scale).flatten(-2)
+
+
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 QUANTISED = {
     q.name: q
@@ -105,6 +113,7 @@ QUANTISED = {
         Quantised("fp8_e5m2", 2.0**-3, 29, _float8(E5M2, FLOAT8_E5M2_MAX, True), "FP8 E5M2, a scale a row"),
         Quantised("int8", 1 / 127, 0, _int8, "INT8, a scale a row"),
         Quantised("q8_0", 1 / 127, 0, _q8_0, "Q8_0 (int8, blocks of 32)", "block"),
+        Quantised("q8_K", 1 / 127, 0, _q8_k, "Q8_K (int8, blocks of 256)", "block", BLOCK_K),
     )
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from conformance.precision.formats.floats import FORMATS, binade
+from conformance.precision.formats.floats import FORMATS, binade, torch_dtype
 from conformance.precision.formats.quantised import quantise
 from conformance.precision.model import reference
 from conformance.precision.model.reference import Trace
@@ -177,3 +177,24 @@ def quantisation(work: Workload, trace: Trace, rounding: Rounding) -> torch.Tens
     hidden = reference.swiglu(reference.linear(layer, "gate_up", rows, pairs), layer.shape)
     down = reference.linear(layer, "down", quantise(hidden, rounding.hidden_as), pairs)
     return reference.combine(down, trace.routing.weights, pairs) - trace.combined
+
+
+def held_weights(work: Workload, trace: Trace, rounding: Rounding) -> torch.Tensor | None:
+    """Return what holding the weights in the declared dtype does to the result (T, H), None where it holds them all.
+
+    Equal codes of a block are rounded alike, so that it is no pure noise either.
+    """
+    layer, pairs = work.layer, trace.pairs
+    if all(layer.exact_in(name, rounding.weight) for name in ("gate_up", "down")):
+        return None
+    dtype = torch_dtype(rounding.weight)
+
+    def linear(name: str, rows: torch.Tensor) -> torch.Tensor:
+        out = layer.bias(name)[pairs.expert].to(rows.dtype)
+        for expert, start, stop in pairs.ranges:
+            out[start:stop] += rows[start:stop] @ layer.matrix(name, expert, dtype).to(rows.dtype).T
+        return out
+
+    hidden = reference.swiglu(linear("gate_up", work.tokens[pairs.token]), layer.shape)
+    found = reference.combine(linear("down", hidden), trace.routing.weights, pairs) - trace.combined
+    return found if bool(torch.isfinite(found).all()) else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from conformance.precision.formats.floats import ulp
 from conformance.precision.judging.expect import unheld_weights
 from conformance.precision.model.reference import Pairs
 from conformance.precision.model.regimes import Workload
-from conformance.precision.model.weights import LayerWeights
+from conformance.precision.model.weights import LayerWeights, MxTensor
 from conformance.precision.paths.base import PathRunner, PrecisionPath
 from conformance.precision.report import Row
 from conformance.precision.verdicts import Verdict
@@ -24,7 +25,7 @@ def examine_dequant(
     one product at a time.
     """
     counts = dict.fromkeys(
-        ("weights", "inexact", "to_zero", "nonfinite", "finite_by_mistake", "abs_max"), 0.0
+        ("weights", "inexact", "to_zero", "nonfinite", "finite_by_mistake", "wrong", "abs_max"), 0.0
     )
     for expert in experts:
         held = runner.expert_weights(expert)
@@ -33,7 +34,13 @@ def examine_dequant(
         if held is None:
             return None
         for name in MATRICES:
-            _count(counts, held[name], work.layer.fresh(name, expert, torch.float32))
+            truth = work.layer.fresh(name, expert, torch.float32)
+            _count(counts, held[name], truth)
+            if not isinstance(
+                getattr(work.layer, name), MxTensor
+            ):  # whose range a path may declare not to hold
+                off = (held[name].to(torch.float32) - truth).abs() > ulp(truth, path.rounding.weight)
+                counts["wrong"] += float(off.sum())
     counts["experts"] = float(len(experts))
     if not counts["weights"]:
         return None
@@ -44,6 +51,9 @@ def examine_dequant(
     elif counts["nonfinite"]:
         verdict = f"{Verdict.OVERFLOW}@dequant"
         reason = f"{int(counts['nonfinite'])} weights become infinite"
+    elif counts["wrong"]:
+        verdict = str(Verdict.FAIL)
+        reason = f"{int(counts['wrong'])} weights are other numbers, further off than {path.rounding.weight} rounds"
     elif counts["inexact"]:
         verdict = str(Verdict.DEGRADED)
         reason = f"{int(counts['inexact'])} weights are rounded, {int(counts['to_zero'])} of them to zero"

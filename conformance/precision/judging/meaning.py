@@ -35,7 +35,12 @@ def check_meaning(path: PrecisionPath, shape: LayerShape, seed: int, device: tor
     pairs = Pairs.of(routing.indices, shape.experts)
     tokens = integer_rows(TOKENS, shape.hidden, seed + 1, device)
     hidden = integer_rows(pairs.token.shape[0], shape.intermediate, seed + 2, device)
-    given = {"gate_up": runner.gate_up(tokens.clone(), pairs), "down": runner.down(hidden.clone(), pairs)}
+    # A path that reads its rows in fewer bits is not exact on them.
+    r = path.rounding
+    given = {
+        "gate_up": None if r.activation_as else runner.gate_up(tokens.clone(), pairs),
+        "down": None if r.hidden_as else runner.down(hidden.clone(), pairs),
+    }
     rows = []
     with exact_float32():
         truth = {

@@ -17,7 +17,7 @@ from conformance.precision.model.integers import fused_integers
 from conformance.precision.model.poison import poisoned, synchronise
 from conformance.precision.model.reference import Routing
 from conformance.precision.model.shape import LayerShape
-from conformance.precision.model.weights import DenseTensor, LayerWeights, Matrix, MxTensor
+from conformance.precision.model.weights import DenseTensor, LayerWeights, Matrix, MxTensor, StoredTensor
 from conformance.precision.paths.base import PathRunner, PrecisionPath
 from conformance.precision.report import Row
 from conformance.precision.verdicts import Verdict
@@ -228,6 +228,11 @@ def strided(layer: LayerWeights) -> LayerWeights:
     def matrix(source: Matrix) -> Matrix:
         if isinstance(source, MxTensor):
             return MxTensor(_strided_tensor(source.blocks), _strided_tensor(source.scales))
+        if isinstance(source, StoredTensor):
+            parts = {
+                n: _strided_tensor(p) if isinstance(p, torch.Tensor) else p for n, p in source.parts.items()
+            }
+            return StoredTensor(_strided_tensor(source.values), source.format, parts)
         return DenseTensor(_strided_tensor(source.values))
 
     return replace(

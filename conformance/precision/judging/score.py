@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from conformance.precision.formats.floats import FORMATS, torch_dtype
-from conformance.precision.judging.constants import LEAST, SUSPECTS, gradients, quantisation
+from conformance.precision.judging.constants import LEAST, SUSPECTS, gradients, held_weights, quantisation
 from conformance.precision.judging.examine import Workbench
 from conformance.precision.judging.judge import floor
 from conformance.precision.judging.variance import residual as residual_variance
@@ -109,6 +109,9 @@ class ScoreTest:
         quantised = quantisation(self.work, self.trace, self.rounding)
         if quantised is not None:
             yield quantised
+        held = held_weights(self.work, self.trace, self.rounding)
+        if held is not None:
+            yield held
         alpha = self.work.layer.shape.alpha
         held = float(torch.tensor(alpha).to(torch_dtype(self.rounding.constants)))
         if self.rounding.constants != "float32" and held != alpha:

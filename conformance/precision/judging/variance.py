@@ -55,15 +55,19 @@ def squared_product(layer: LayerWeights, name: str, squares: torch.Tensor, pairs
 def weight_error_product(
     layer: LayerWeights, name: str, rows: torch.Tensor, pairs: Pairs, held: str
 ) -> torch.Tensor:
-    """Return the variance that holding the weights in `held` adds: rows^2 times the squared weight errors."""
+    """Return the variance that holding the weights in `held` adds: rows^2 times the squared weight errors.
+
+    Equal codes of a block are rounded alike, so that errors may add up: what they come to is known, and at least that.
+    """
     dtype = work_dtype(layer)
     target = FORMATS[held].dtype
     out = torch.empty(rows.shape[0], layer.bias(name).shape[1], dtype=dtype, device=rows.device)
-    squares = rows.to(dtype).square()
+    given = rows.to(dtype)
     for expert, start, stop in pairs.ranges:
         exact = layer.matrix(name, expert, dtype)
-        error = exact - layer.matrix(name, expert, target).to(dtype)
-        out[start:stop] = squares[start:stop] @ torch.nan_to_num(error, 0.0, 0.0, 0.0).square().T
+        error = torch.nan_to_num(exact - layer.matrix(name, expert, target).to(dtype), 0.0, 0.0, 0.0)
+        apart = given[start:stop].square() @ error.square().T
+        out[start:stop] = torch.maximum(apart, (given[start:stop] @ error.T).square())
     return out
 
 

@@ -39,6 +39,8 @@ PRESETS = {
     "gpt-oss-120b": LayerShape("gpt-oss-120b", 2880, 2880, 128, 4, 36),
     # Different hidden and intermediate sizes, so that a transposed matrix cannot go unseen.
     "tiny": LayerShape("tiny", 128, 192, 8, 4, 4),
+    # For K-quants, whose blocks are 256 long.
+    "tiny-256": LayerShape("tiny-256", 256, 512, 4, 4, 4),
 }
 
 

@@ -43,6 +43,22 @@ class DenseTensor:
         return self.values[index].to(dtype)
 
 
+@dataclass(frozen=True)
+class StoredTensor(DenseTensor):
+    """Weights that a file holds in another format: its numbers, and its own `parts` for a path that reads those.
+
+    GGUF types: `rows` (E, rows, bytes), for gate_up `gate` and `up`. NF4: one `FourBit` an expert.
+    """
+
+    format: str
+    parts: dict[str, Any]
+
+    def on(self, device: torch.device) -> StoredTensor:
+        """Return it on a device; 4-bit parts are moved by the path that reads them."""
+        parts = {n: p.to(device) if isinstance(p, torch.Tensor) else p for n, p in self.parts.items()}
+        return StoredTensor(self.values.to(device), self.format, parts)
+
+
 Matrix = MxTensor | DenseTensor
 
 

@@ -118,6 +118,7 @@ PATHS: Registry[Offer] = Registry(
         name: f"{_HERE}.{name}"
         for name in (
             "torch_loop", "transformers_experts", "triton_mx", "dequant_matmul", "native_mx", "policies",
+            "llama_cpp", "bitsandbytes_nf4",
         )
     },
 )  # fmt: skip

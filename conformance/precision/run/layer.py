@@ -21,6 +21,7 @@ from conformance.precision.judging.properties import SWEEP_LIMIT, Properties, in
 from conformance.precision.judging.score import score_rows
 from conformance.precision.model import regimes
 from conformance.precision.model.flags import exact_float32
+from conformance.precision.model.integers import integer_layer
 from conformance.precision.model.poison import synchronise
 from conformance.precision.model.shape import LayerShape
 from conformance.precision.model.weights import LayerWeights
@@ -138,6 +139,8 @@ class LayerRun:
 
     def _integers(self, path: PrecisionPath) -> None:
         shape, device = small(self.layer.shape), self.machine.device
+        if path.unsupported(device, integer_layer(shape, self.seed, device)):
+            return  # it reads weights of another format, and these are MXFP4
 
         def through() -> list[Row]:
             try:

@@ -11,6 +11,7 @@ import torch
 from conformance.errors import UnjudgedError, UsageError
 from conformance.precision.checkpoints.activations import Activations
 from conformance.precision.checkpoints.checkpoint import open_checkpoint
+from conformance.precision.checkpoints.stored import held, known
 from conformance.precision.config import Config, Progress, command, silent
 from conformance.precision.judging import boundary, depth, overflow_certificate
 from conformance.precision.judging.policies import policy_table
@@ -95,6 +96,7 @@ class Run:
             "seeds": config.seeds,
             "tokens": config.tokens or usual_tokens(shape, self.machine),
             "short": config.short,
+            **({"stored": known(config.stored)} if config.stored else {}),
             "kernels": list(config.kernels),
         }
         return self.report
@@ -196,7 +198,8 @@ class Run:
 
     def _synthetic(self, shape: LayerShape, seed: int) -> LayerWeights:
         try:
-            return self._cached(synthetic_layer(shape, seed, self.machine.device))
+            layer = synthetic_layer(shape, seed, self.machine.device)
+            return self._cached(held(layer, self.config.stored) if self.config.stored else layer)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise

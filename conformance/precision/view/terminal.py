@@ -44,7 +44,8 @@ def subject(report: PrecisionReport) -> tuple[str, str, str]:
     place = device["name"] + (f", driver {device['driver']}" if "driver" in device else f": {device['note']}")
     flags = ", ".join(f"{k}={v}" for k, v in report.environment["flags"].items())
     run = report.run
-    layer = f"{run['preset']} · {run['weights']} weights · {run['tokens']} tokens · seed {run['seed']}"
+    held = f" held in {run['stored']}" if "stored" in run else ""
+    layer = f"{run['preset']} · {run['weights']} weights{held} · {run['tokens']} tokens · seed {run['seed']}"
     return place, layer, f"flags as found: {flags}"
 
 
@@ -67,6 +68,7 @@ def reproduce(report: PrecisionReport, row: Row) -> str:
     weights = ["--preset", run["preset"]]
     if run["weights"] != "synthetic":
         weights = ["--checkpoint", run["weights"], "--layer", str(row.metrics.get("layer", 0))]
+    weights += ["--stored", run["stored"]] if "stored" in run else []
     kind = "--kernel" if row.path in run.get("kernels", []) else "--path"
     choice = [kind, row.path, *(["--regime", row.regime] if row.regime in REGIMES else [])]
     place = ["--device", "cpu"] if report.environment["device"]["kind"] == "cpu" else []
