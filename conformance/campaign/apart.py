@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.campaign.assemble import Shown
-from conformance.campaign.tally import RuleTally
+from conformance.campaign.sightings import RuleTally
 from conformance.compare.places import place
 from conformance.conversation import to_json
 

@@ -13,7 +13,8 @@ import msgspec
 from conformance import __version__
 from conformance.as_sent import SentCase
 from conformance.campaign.judge import Answer, Judgement, seems_harmony
-from conformance.campaign.tally import EngineTally, RefusalTally, RuleTally, Tally
+from conformance.campaign.sightings import RuleTally
+from conformance.campaign.tally import EngineTally, RefusalTally, Tally
 from conformance.compare.align import align, side_by_side
 from conformance.compare.base import Found
 from conformance.compare.places import MESSAGES

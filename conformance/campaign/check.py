@@ -17,8 +17,9 @@ from conformance.campaign.examples import Examples
 from conformance.campaign.listener import Listener, Silent
 from conformance.campaign.parallel import Pool
 from conformance.campaign.runner import Runner, Settings, Workload
+from conformance.campaign.sightings import RuleTally
 from conformance.campaign.steering import plain_cases, with_corners
-from conformance.campaign.tally import Part, RuleTally, Tally
+from conformance.campaign.tally import Part, Tally
 from conformance.engines.host import Host
 from conformance.errors import (
     EXIT_CONFORMS,

@@ -17,7 +17,8 @@ from conformance.campaign.mask import check_mask
 from conformance.campaign.reduce_sent import like
 from conformance.campaign.runner import Runner
 from conformance.campaign.shrink import Shrinker
-from conformance.campaign.tally import RefusalTally, RuleTally, Sighting, Tally
+from conformance.campaign.sightings import RuleTally, Sighting
+from conformance.campaign.tally import RefusalTally, Tally
 from conformance.conversation import Case, Conversation
 from conformance.engines.base import Refused
 from conformance.engines.host import EngineHost, Host

@@ -353,11 +353,12 @@ def _align_middle(middle: list[_Entry], parts: list[tuple[str, int]], length: in
     for block, _, dropped in middle:
         view = _view(block.text)
         row = [_cost(block, dropped, view, other) for other in views]
-        # The same text in another place of the message is near, and no more.
-        row = [
-            cost or _NEARER * (other.text != part)
-            for cost, other, (part, _) in zip(row, views, parts, strict=True)
-        ]
+        if _EQUAL in row:
+            # The same text in another place of the message is near, and no more.
+            row = [
+                cost or _NEARER * (other.text != part)
+                for cost, other, (part, _) in zip(row, views, parts, strict=True)
+            ]
         if block.text in theirs:
             # Two messages that both sides have, in other places, moved and are not each other's.
             row = [

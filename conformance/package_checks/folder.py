@@ -239,8 +239,8 @@ def _tokenizer(folder: Path, package: Package, gone: str) -> None:
             text = token.get("content") if isinstance(token, dict) else token
             if isinstance(text, str):
                 package.named.append(Named(TOKENIZER_CONFIG, purpose, text))
-        # transformers writes 10 ** 30 where no length is known.
-        if config.model_max_length is not None and config.model_max_length < _NO_LENGTH:
+        # transformers writes 10 ** 30 where no length is known; JSON's -1e999 is read as minus infinity.
+        if config.model_max_length is not None and abs(config.model_max_length) < _NO_LENGTH:
             where = f"{TOKENIZER_CONFIG}, model_max_length"
             package.context.append((where, int(config.model_max_length)))
         package.response = config.response_template

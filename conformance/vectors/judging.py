@@ -12,7 +12,8 @@ import msgspec
 
 from conformance.campaign import assemble
 from conformance.campaign.judge import CRASHED, DIFFERENT, EQUAL, REFUSED, REJECTED, Answer, Judgement
-from conformance.campaign.tally import RuleTally, Tally
+from conformance.campaign.sightings import RuleTally
+from conformance.campaign.tally import Tally
 from conformance.compare.base import Found
 from conformance.compare.classify import classify
 from conformance.errors import UnjudgedError, UsageError, printable

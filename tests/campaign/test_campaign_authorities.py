@@ -50,7 +50,7 @@ def test_the_report_says_who_judged() -> None:
     assert (report.run.unanswered, report.run.layout_failures) == ({}, 0)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_another_authority_judges_by_its_own_reading(jobs: int) -> None:
     have("oss-harmony")
     report = check(

@@ -38,7 +38,7 @@ def test_a_case_that_no_engine_can_express_is_inexpressible() -> None:
 
 
 def test_engines_that_disagree_are_named_with_the_cause_and_a_small_case() -> None:
-    target = judged("jinja2", Squeezing.name, cases=200).targets[0]
+    target = judged("jinja2", Squeezing.name, cases=100).targets[0]
     assert target.verdict == "diverges"
     found = [divergence for divergence in target.divergences if divergence.rule == "engine-disagrees"]
     assert {divergence.cause for divergence in found} == {"whitespace"}

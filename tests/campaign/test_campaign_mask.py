@@ -54,7 +54,9 @@ def _masks(text: str, tmp_path: Path, name: str = "t.jinja") -> tuple[list[Diver
     return [found for found in target.divergences if found.check == "mask"], exit_code(report)
 
 
-@pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * (name != "the user's text")) for name in PLANTED]
+)
 def test_a_fault_of_the_mask_is_found_and_shrunk(name: str, tmp_path: Path) -> None:
     region, severity, plant = PLANTED[name]
     planted = plant(TRAINING)

@@ -133,7 +133,10 @@ def comparable(report: Any) -> Any:
     return data
 
 
-@pytest.mark.parametrize("sizes", [(1, 1), (7, 13), (200, 200)])
+@pytest.mark.parametrize(
+    "sizes",
+    [(7, 13), pytest.param((1, 1), marks=pytest.mark.long), pytest.param((200, 200), marks=pytest.mark.long)],
+)
 def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, int]) -> None:
     settings = Settings(cases=70, engines=("jinja2",))
     usual = check([FINAL, CONSTRAIN], settings, shrink=False)

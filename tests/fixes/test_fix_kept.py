@@ -58,7 +58,10 @@ def test_what_the_template_names_itself_is_missed_when_it_ends(
 
 
 def test_these_are_four_templates() -> None:
-    """Each comes back as it was, here and in test_fix_edits: templates with one fault no longer become one text."""
+    """Each comes back as it was, here and in test_fix_edits: templates with one fault no longer become one text.
+
+    PYTHON does not: Harmony writes a function that is named python as any other, and a repair puts that right too.
+    """
     assert len({NONE, ROLE, OBJECTS, REFERENCE}) == 4
 
 

@@ -151,10 +151,11 @@ def test_a_named_file_that_replaces_the_default_is_compared_with_it(tmp_path: Pa
     assert "additional_chat_templates/default.jinja" in finding.message
 
 
-def test_numbers_as_python_writes_them_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [float("inf"), float("-inf")])
+def test_numbers_as_python_writes_them_are_read(tmp_path: Path, length: float) -> None:
     config = json.loads(json.dumps(good_files()["config.json"]))
     config["max_position_embeddings"] = float(config["max_position_embeddings"])
-    tokenizer = {**good_files()["tokenizer_config.json"], "model_max_length": float("inf")}
+    tokenizer = {**good_files()["tokenizer_config.json"], "model_max_length": length}
     assert (
         findings(write_folder(tmp_path / "m", {"config.json": config, "tokenizer_config.json": tokenizer}))
         == []

@@ -14,10 +14,10 @@ def test_templates_are_tests(pytester: pytest.Pytester) -> None:
     (pytester.path / "right.jinja").write_text(REFERENCE)
     (pytester.path / "wrong.jinja").write_text(REFERENCE.replace("2024-06", "2023"))
     (pytester.path / "test_own.py").write_text(
-        "from hypothesis import given, settings\n"
+        "from hypothesis import Phase, given, settings\n"
         "from conformance.pytest_plugin import assert_renders\n"
         "from conformance.strategies import cases\n"
-        "@settings(max_examples=3, deadline=None)\n"
+        "@settings(max_examples=3, deadline=None, phases=[Phase.generate])\n"
         "@given(cases())\n"
         "def test_renderer(case):\n"
         "    assert_renders(case, 'nothing')\n"

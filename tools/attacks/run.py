@@ -21,6 +21,8 @@ from tools.attacks.templates import Attack
 CASES = 30
 # The limits of all stages together; a command that has not ended by itself by then hangs.
 WALL_S = 180.0
+# What a single target's command says without a report: it is no template, or compiling it was ended.
+_WITHOUT_REPORT = {2: "refused", 3: "not judged"}
 _PEAK = re.compile(rb"VmHWM:\s+(\d+) kB")
 
 
@@ -84,7 +86,7 @@ def attack(chosen: Attack, engine: str, *, cases: int = CASES, wall_s: float = W
             engine=engine,
             cases=cases,
             exit_code=process.returncode,
-            verdict=str(target.get("verdict") or ("refused" if process.returncode == 2 else "")),
+            verdict=str(target.get("verdict") or _WITHOUT_REPORT.get(process.returncode, "")),
             seconds=round(seconds, 1),
             parent_mb=peak >> 10,
             report_mb=round(sum(sizes) / 1e6, 2),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from conformance.errors import UsageError
 from conformance.sources import resolve
+from tools import time_to_find
 from tools.bench.beside import beside
 from tools.bench.cost import blocks, middle, shared, stages, whole
 
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("|---|---|---|---|")
         for one in beside(chosen.faults, chosen.seed):
             print(one, flush=True)
+        print("\nconversations until each planted fault is first called by its name; the latest:")
+        time_to_find.main(["--seed", str(chosen.seed)])
     return 0
 
 

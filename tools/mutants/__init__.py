@@ -16,7 +16,8 @@ from conformance.campaign.assemble import severity
 from conformance.campaign.judge import Answer, Judge
 from conformance.campaign.runner import DEFAULT_CASES, Runner, Settings
 from conformance.campaign.shrink import Shrinker, Shrunk
-from conformance.campaign.tally import RuleTally, Tally, together
+from conformance.campaign.sightings import RuleTally, together
+from conformance.campaign.tally import Tally
 from conformance.conversation import Assistant, Case, ToolResult, case_id
 from conformance.engines.in_process import InProcessHost
 from conformance.errors import UsageError
