@@ -71,7 +71,8 @@ class Calls:
 
     def special_tokens(self) -> dict[str, int]:
         """Return the special tokens of the vocabulary, from text to id."""
-        return {text: self.encode(text, True)[0] for text in sorted(self._encoding.special_tokens_set)}
+        texts = sorted(self._encoding.special_tokens_set)
+        return dict(zip(texts, self.encode("".join(texts), True), strict=True))  # a call each takes 0.2 s
 
     def parse(self, tokens: list[int], strict: bool) -> list[list[str | None]]:
         """Return for each message: role, name, channel, recipient, content type, text.
