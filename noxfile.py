@@ -63,6 +63,13 @@ def long_tests(session: nox.Session) -> None:
     _test(session, "-m", "long")
 
 
+@nox.session
+def extra_tests(session: nox.Session) -> None:
+    """Run the tests that need what `tests` leaves out for its size: bitsandbytes' own products, Dask's own cluster."""
+    session.install("-e", ".[test,precision,engines,servers,nf4,dask]", TORCH)
+    session.run("pytest", "tests/precision/test_stored.py", "tests/sweep", *session.posargs)
+
+
 def _test(session: nox.Session, *chosen: str) -> None:
     session.install("-e", ".[test,precision,engines,plots,servers]", TORCH)
     # Tests on real templates skip, with a reason, where neither cache nor network has them.
