@@ -82,7 +82,7 @@ def _test(session: nox.Session, *chosen: str) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types and the direction of imports."""
-    session.install("-e", ".", "ruff", "mypy", "import-linter", "nox")
+    session.install("-e", ".", "ruff", "mypy", "import-linter", "nox", "pytest>=8.3")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
