@@ -191,7 +191,7 @@ def planted(
     for result in _finished(futures, ends):
         found.append(result)
         report |= _planted_summary(preset, found, names)
-        write(folder / "precision-planted-20b.json", report)
+        write(folder / f"precision-planted-{preset.removeprefix('gpt-oss-')}.json", report)
     for each in (pool, alone):
         _end(each)
     short = {

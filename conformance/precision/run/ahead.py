@@ -19,7 +19,7 @@ MOST = 8  # processes: what they compile takes about two seconds then
 def compiling(config: Config, chosen: list[PrecisionPath]) -> Iterator[int]:
     """Compile the kernels of the chosen paths side by side meanwhile; yields how many processes do.
 
-    None where the run is on the CPU, or no chosen path has kernels of ours.
+    0 where the run is on the CPU, or no chosen path has kernels of ours.
     """
     wanted = config.device != "cpu" and any(path.packed for path in chosen)
     count = max(1, min(MOST, (os.cpu_count() or 1) - 2)) if wanted else 0
