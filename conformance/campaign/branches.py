@@ -124,7 +124,9 @@ class BranchSample:
         if self._probe is None:
             settings = self._runner.settings
             limits = replace(settings.limits, output_chars=NOTED_CHARS)
-            self._probe = self._own = BranchProbe(settings.engines[0], limits=limits)
+            self._probe = self._own = BranchProbe(
+                settings.engines[0], limits=limits, relatives=self._runner.hosts.values()
+            )
         return self._probe
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ class Examples:
 
     def __init__(self, runner: Runner, *, foreign: bool) -> None:
         self._runner, self._foreign = runner, foreign
-        self._locator = Locator(limits=runner.settings.limits)
+        self._locator = Locator(limits=runner.settings.limits, relatives=runner.hosts.values())
 
     def as_seen(self, target: Target, seen: RuleTally) -> assemble.Shown | None:
         """Return the smallest case of a rule as the campaign met it, None where the oracle refuses it."""
@@ -204,7 +204,13 @@ class Examples:
         limits = self._runner.settings.limits
         try:
             return check_mask(
-                target.name, target.text, cases, self._runner.judge, self._locator, limits=limits
+                target.name,
+                target.text,
+                cases,
+                self._runner.judge,
+                self._locator,
+                limits=limits,
+                relatives=self._runner.hosts.values(),
             )
         except UnjudgedError:
             return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
@@ -49,10 +49,11 @@ class Locator:
     """Finds lines of templates; `close` ends its workers, each of which starts with the first question.
 
     Text that transformers or Jinja2 write too is traced there, with all that Jinja2 can tell; what only another engine
-    writes is traced by marks in the template, on that engine.
+    writes is traced by marks in the template, on that engine. Loaded workers of the `relatives` make those for this.
     """
 
-    def __init__(self, *, limits: Limits | None = None) -> None:
+    def __init__(self, *, limits: Limits | None = None, relatives: Iterable[Host] = ()) -> None:
+        self._relatives = tuple(relatives)
         # What is noted beside a text is longer than the text.
         self._limits = replace(limits, output_chars=NOTED_CHARS) if limits is not None else None
         self._hosts: dict[type[Engine], EngineHost] = {}
@@ -107,7 +108,7 @@ class Locator:
         if program in self._useless:
             raise UnjudgedError(f"The engine {program.name} does not work here.")
         if program not in self._hosts:
-            self._hosts[program] = EngineHost(program, limits=self._limits)
+            self._hosts[program] = EngineHost(program, limits=self._limits, relatives=self._relatives)
         key = (program, template)
         if key not in self._origins:
             self._origins[key] = OriginTracer(self._hosts[program], template)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from conformance.campaign.shrink import Shrinker
 from conformance.compare.base import Difference, Found
 from conformance.conversation import Assistant, Case, case_id, to_json
 from conformance.engines.base import Limits, Outcome, Rendered, SyntaxProblem
-from conformance.engines.host import EngineHost
+from conformance.engines.host import EngineHost, Host
 from conformance.errors import UnjudgedError
 from conformance.report.cut import fitted
 from conformance.report.model import Divergence, Example
@@ -119,6 +119,7 @@ def check_mask(
     locator: Locator,
     *,
     limits: Limits | None = None,
+    relatives: Iterable[Host] = (),
 ) -> list[Divergence]:
     """Judge a template's mask on conversations that are trained on; empty where it is right.
 
@@ -131,7 +132,7 @@ def check_mask(
     own = _MaskJudge(judge)
     seen: dict[str, _Seen] = {}
     limits = replace(limits, output_chars=NOTED_CHARS) if limits is not None else None
-    with EngineHost(MaskEngine, limits=limits) as host:
+    with EngineHost(MaskEngine, limits=limits, relatives=relatives) as host:
         requests = [shape.request(case) for case, shape in fit]
         judged = 0
         for (case, shape), outcome in zip(fit, host.render_many(template, requests), strict=True):

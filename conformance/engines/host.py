@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import signal
 import socket
@@ -112,11 +113,17 @@ class EngineHost:
     """
 
     def __init__(
-        self, engine: str | type[Engine], *, limits: Limits | None = None, window: int = 128
+        self,
+        engine: str | type[Engine],
+        *,
+        limits: Limits | None = None,
+        window: int = 128,
+        relatives: Iterable[Host] = (),
     ) -> None:
         """Prepare a host for an engine, by name or as its class.
 
-        `window` is how many requests `render_many` keeps on their way.
+        `window` is how many requests `render_many` keeps on their way. The worker is forked from a loaded one of the
+        `relatives` whose engine is a base of this one, which saves to load the program again.
 
         Raises UsageError when there is no such engine.
         """
@@ -126,6 +133,9 @@ class EngineHost:
         self.engine = engine if isinstance(engine, str) else engine.name
         self.limits = limits or Limits()
         self._window = window
+        self._relatives = [
+            host for host in relatives if isinstance(host, EngineHost) and host._is_base_of(engine)
+        ]
         self._process: WorkerProcess | None = None
         self._session: socket.socket | None = None
         self._reader = wire.FrameReader()
@@ -153,7 +163,25 @@ class EngineHost:
     def start(self) -> None:
         """Begin to load the engine without waiting for it."""
         if self._process is None:
-            self._process = WorkerProcess(self._given, self.limits)
+            self._process = self._forked() or WorkerProcess(self._given, self.limits)
+
+    def _is_base_of(self, engine: str | type[Engine]) -> bool:
+        own, other = (
+            given if isinstance(given, type) else type(get_engine(given)) for given in (self._given, engine)
+        )
+        return issubclass(other, own)
+
+    def _forked(self) -> WorkerProcess | None:
+        """Return a worker that one of the relatives' made; None where none of them is loaded.
+
+        It is asked once: what keeps ending can tell why only from a process of its own.
+        """
+        relatives, self._relatives = self._relatives, []
+        for host in relatives:
+            if host._process is not None and host._process.version is not None:
+                with contextlib.suppress(WorkerGoneError):
+                    return WorkerProcess(self._given, self.limits, host._process)
+        return None
 
     def close(self) -> None:
         """End the worker; requests still on their way get no outcome, and the next request starts another."""

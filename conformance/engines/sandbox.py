@@ -14,8 +14,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-
-import msgspec
+from typing import IO
 
 import conformance
 from conformance.engines import npm_package, wire
@@ -71,28 +70,44 @@ def worker_environment(home: Path) -> dict[str, str]:
 class WorkerProcess:
     """One loaded engine that gives out sessions, one at a time; started at once, waited for when needed."""
 
-    def __init__(self, engine: str | type[Engine], limits: Limits) -> None:
+    def __init__(
+        self, engine: str | type[Engine], limits: Limits, relative: WorkerProcess | None = None
+    ) -> None:
+        """Start a worker; where a loaded `relative` is given that has imported what this engine needs, by its fork.
+
+        Raises WorkerGoneError when the relative has ended.
+        """
         self.engine = engine if isinstance(engine, str) else engine.name
         self.version: str | None = None
         self._limits = limits
         self._started = time.monotonic()
-        self._stderr = bytearray()
         # The worker makes it and removes it: it outlives this process where somebody kills that.
         self.folder = Path(tempfile.gettempdir()) / f"conformance-{secrets.token_hex(8)}"
+        task = wire.encode(wire.Task(self.engine, class_path(engine) or "", limits, str(self.folder)))
         self._control, theirs = socket.socketpair()
+        self._process: subprocess.Popen[bytes] | None = None
+        # A fork writes to where its relative does.
+        self._stderr: bytearray = bytearray() if relative is None else relative._stderr
+        self._drain: threading.Thread | None = None
         with theirs:
+            if relative is not None:
+                self._control.sendall(wire.frame(wire.REPLY, task))
+                try:
+                    self._group = relative._order(wire.SIBLING, [theirs.fileno()])
+                except WorkerGoneError:
+                    self._control.close()
+                    raise
+                return
             self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", "conformance.engines.worker"),
-                    *(self.engine, msgspec.json.encode(limits).decode(), class_path(engine) or ""),
-                ],
+                [*(sys.executable, "-P", "-m", "conformance.engines.worker"), task.decode()],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 env=worker_environment(self.folder),
                 start_new_session=True,  # Ctrl-C is the parent's; and the whole group can be killed
             )
-        self._drain = threading.Thread(target=self._read_stderr, daemon=True)
+        self._group = self._process.pid
+        self._drain = threading.Thread(target=self._read_stderr, args=(self._process.stderr,), daemon=True)
         self._drain.start()
 
     def wait_ready(self) -> str:
@@ -116,10 +131,10 @@ class WorkerProcess:
             except ConnectionError:
                 data = b""
             if not data:
-                if self._process.wait() < 0:  # by a signal, and so from outside
-                    raise WorkerGoneError(
-                        f"it was ended by signal {-self._process.returncode} while it started"
-                    )
+                # What ended a fork nobody here is told.
+                status = -signal.SIGKILL if self._process is None else self._process.wait()
+                if status < 0:  # by a signal, and so from outside
+                    raise WorkerGoneError(f"it was ended by signal {-status} while it started")
                 raise UnjudgedError(f"The engine {self.engine} did not start: {self._last_words()}")
             for _, payload in reader.feed(data):
                 greeting = wire.decode_greeting(payload)
@@ -167,27 +182,39 @@ class WorkerProcess:
 
     def close(self) -> None:
         """End the worker and its session."""
+        # A loaded worker sees that nothing more comes and buries its session; else that stays a zombie.
+        ended = self.version is not None and self._hangs_up()
         self._control.close()
-        if self.version is not None:
-            # A loaded worker sees that the socket is closed and buries its session; else that stays a zombie.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=1)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._drain.join(timeout=1)
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+        # Once a fork has ended, its number may be somebody else's; that of a child is kept until it is waited for.
+        if not ended or self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._group, signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+            assert self._drain is not None
+            self._drain.join(timeout=1)
+            if self._process.stderr is not None:
+                self._process.stderr.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _read_stderr(self) -> None:
-        assert self._process.stderr is not None
+    def _hangs_up(self) -> bool:
+        """Say that nothing more comes; return whether the worker has ended within a second."""
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+            self._control.settimeout(1)
+            while self._control.recv(4096):
+                pass
+            return True
+        return False
+
+    def _read_stderr(self, stream: IO[bytes]) -> None:
         with contextlib.suppress(OSError, ValueError):
-            while data := os.read(self._process.stderr.fileno(), 4096):
+            while data := os.read(stream.fileno(), 4096):
                 self._stderr += data
                 del self._stderr[:-_STDERR_BYTES]
 
     def _last_words(self) -> str:
-        self._drain.join(timeout=1)
+        if self._drain is not None:
+            self._drain.join(timeout=1)
         lines = self._stderr.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it ended without a message"

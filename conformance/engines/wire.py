@@ -14,6 +14,7 @@ import msgspec
 from conformance.engines.base import (
     Crashed,
     LimitExceeded,
+    Limits,
     Refused,
     Rejected,
     Rendered,
@@ -23,8 +24,8 @@ from conformance.engines.base import (
 
 TEMPLATE, RENDER, COMPILE, REPLY = range(1, 5)
 
-# Orders on the control socket.
-START, END = b"S", b"E"
+# Orders on the control socket: a session, its end, another worker with what this one has loaded.
+START, END, SIBLING = b"S", b"E", b"W"
 
 HEADER = struct.Struct("<BI")
 TEMPLATE_ID = struct.Struct("<I")
@@ -43,6 +44,15 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
     version: str
 
 
+class Task(msgspec.Struct, frozen=True):
+    """What a worker is to be: an engine by name and, where the parent had it, its class; its limits and its folder."""
+
+    engine: str
+    place: str
+    limits: Limits
+    folder: str
+
+
 class NotReady(msgspec.Struct, frozen=True, tag="not-ready"):
     """The engine cannot work here, and why."""
 
@@ -54,6 +64,7 @@ Reply = Rendered | Rejected | Crashed | LimitExceeded | Refused | SyntaxProblem 
 encode = msgspec.json.Encoder().encode
 decode_request = msgspec.json.Decoder(Request).decode
 decode_reply = msgspec.json.Decoder(Reply).decode
+decode_task = msgspec.json.Decoder(Task).decode
 decode_greeting = msgspec.json.Decoder(Ready | NotReady).decode
 
 

@@ -4,8 +4,9 @@ A session renders; this process never sees a template. So a session that a templ
 is replaced in milliseconds, without importing anything again, and by one that no template has touched.
 
 Standard input is the control socket. The parent orders a session by sending its socket, or the end of one;
-either way the session before is killed first and its exit status sent back. When the parent is gone, the
-worker ends.
+either way the session before is killed first and its exit status sent back. It may also order another worker, for a
+relative of the engine: that is a fork too, with a control socket of its own, and need not load the program again. When
+the parent is gone, the worker ends.
 """
 
 from __future__ import annotations
@@ -44,36 +45,37 @@ _MESSAGE_CHARS = 2000
 
 
 def main(arguments: list[str]) -> int:
-    """Serve the engine named by the first argument under the limits (JSON) in the second.
-
-    The third is where its class is, if the parent had the class.
-    """
-    name, limits = arguments[0], msgspec.json.decode(arguments[1], type=Limits)
+    """Be the worker that the argument, a `wire.Task` as JSON, asks for."""
     when_parent_ends(signal.SIGCONT)  # one that was stopped has to see that the socket is closed
     control = socket.socket(fileno=os.dup(0))
     # A template that finds a way to read or print must not reach the control socket.
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
-    # A folder of its own, with nothing in it.
-    os.mkdir(os.environ["HOME"], 0o700)
+    return _main(wire.decode_task(arguments[0]), control)
+
+
+def _main(task: wire.Task, control: socket.socket) -> int:
+    """Work in a folder of its own, with nothing in it; return the exit code."""
+    os.environ["HOME"] = task.folder
+    os.mkdir(task.folder, 0o700)
     try:
-        os.chdir(os.environ["HOME"])
-        return _work(name, limits, arguments[2], control)
+        os.chdir(task.folder)
+        return _work(task, control)
     except ConnectionError:  # the parent is gone
         return 0
     finally:
         # The parent does so too, unless somebody killed it.
         with contextlib.suppress(OSError):
-            os.rmdir(os.environ["HOME"])
+            os.rmdir(task.folder)
 
 
-def _work(name: str, limits: Limits, place: str, control: socket.socket) -> int:
-    """Load the engine, from `place` if there is one, and serve it until the parent is gone; return the exit code."""
+def _work(task: wire.Task, control: socket.socket) -> int:
+    """Load the engine and serve it until the parent is gone; return the exit code."""
     try:
-        engine = load_class(place) if place else get_engine(name)
+        engine = load_class(task.place) if task.place else get_engine(task.engine)
         if (reason := engine.available()) is not None:
-            raise UnjudgedError(f"The engine {name} cannot be used: {reason}.")
+            raise UnjudgedError(f"The engine {task.engine} cannot be used: {reason}.")
         engine.load()
     except ConformanceError as error:
         control.sendall(wire.frame(wire.REPLY, wire.encode(wire.NotReady(str(error)))))
@@ -81,14 +83,24 @@ def _work(name: str, limits: Limits, place: str, control: socket.socket) -> int:
     gc.collect()
     gc.freeze()  # sessions share what is loaded; their collector need not walk it
     control.sendall(wire.frame(wire.REPLY, wire.encode(wire.Ready(engine.version()))))
-    _serve(control, engine, limits)
+    _serve(control, engine, task.limits)
     return 0
 
 
 def _serve(control: socket.socket, engine: Engine, limits: Limits) -> None:
     session: int | None = None
+    siblings: list[int] = []
     while True:
         order, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        siblings = [each for each in siblings if os.waitpid(each, os.WNOHANG) == (0, 0)]
+        if order == wire.SIBLING:
+            sibling = os.fork()
+            if sibling == 0:
+                _be_sibling(control, descriptors[0])
+            siblings.append(sibling)
+            os.close(descriptors[0])
+            control.sendall(wire.EXIT_STATUS.pack(sibling))
+            continue
         status = _end(session)
         session = None
         if not order:
@@ -109,6 +121,28 @@ def _end(session: int | None) -> int:
     os.kill(session, signal.SIGKILL)  # a no-op for one that has ended: it is a zombie until waited for
     _, status = os.waitpid(session, 0)
     return os.waitstatus_to_exitcode(status)
+
+
+def _be_sibling(parents: socket.socket, descriptor: int) -> None:
+    """Be another worker, in a process group of its own; never returns."""
+    code = 1
+    try:
+        os.setsid()
+        when_parent_ends(signal.SIGCONT)
+        parents.close()
+        control = socket.socket(fileno=descriptor)
+        reader, frames = wire.FrameReader(), list[tuple[int, bytes]]()
+        while not frames:
+            if not (data := control.recv(1 << 16)):
+                raise ConnectionError("the parent is gone")
+            frames += reader.feed(data)
+        code = _main(wire.decode_task(frames[0][1]), control)
+    except ConnectionError:
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 def _run_session(control: socket.socket, descriptor: int, engine: Engine, limits: Limits) -> None:

@@ -124,7 +124,7 @@ def repair(
 
 def _searched(runner: Runner, trials: Trials, text: str, say: Say, wanted: Collection[str]) -> _Search:
     """Return the search that leaves the fewest rules: edits first, and without them where they stood in the way."""
-    locator = Locator(limits=runner.settings.limits)
+    locator = Locator(limits=runner.settings.limits, relatives=runner.hosts.values())
     try:
         search = _Search(trials, text, say, wanted=wanted, locator=locator)
         search.run()

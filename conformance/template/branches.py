@@ -13,7 +13,7 @@ from jinja2.exceptions import TemplateError
 from jinja2.nodes import Node
 
 from conformance.engines.base import LimitExceeded, Limits, Outcome, Rendered, Request
-from conformance.engines.host import EngineHost
+from conformance.engines.host import EngineHost, Host
 from conformance.errors import UnjudgedError, UsageError
 from conformance.report.model import Branch, Decision
 from conformance.template import branch_probe
@@ -135,13 +135,15 @@ class BranchProbe:
     """Runs cases in a worker of its own and notes the branches that ran; a context manager.
 
     The worker is that of `transformers` or `jinja2` and starts with the first run. Raises UsageError for an
-    engine that cannot note branches.
+    engine that cannot note branches. A loaded worker of that engine among the `relatives` makes this one's.
     """
 
-    def __init__(self, engine: str = "transformers", *, limits: Limits | None = None) -> None:
+    def __init__(
+        self, engine: str = "transformers", *, limits: Limits | None = None, relatives: Iterable[Host] = ()
+    ) -> None:
         if engine not in _ENGINES:
             raise UsageError(f"Branches are counted with {' or '.join(_ENGINES)}, not with {engine!r}.")
-        self._host = EngineHost(_ENGINES[engine], limits=limits, window=_WINDOW)
+        self._host = EngineHost(_ENGINES[engine], limits=limits, window=_WINDOW, relatives=relatives)
 
     def __enter__(self) -> Self:
         return self

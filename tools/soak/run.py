@@ -171,8 +171,8 @@ def _workers(root: int) -> list[tuple[int, str]]:
         if parent in below:
             below.add(pid)
             if "conformance.engines.worker" in command:
-                grandparent = "conformance.engines.worker" in _command(parent)
-                found.append((pid, "session" if grandparent else "worker"))
+                # Workers lead a session of the kernel, also those that another worker made.
+                found.append((pid, "worker" if _leads(pid) else "session"))
             elif "multiprocessing.spawn" in command:
                 found.append((pid, "job"))
     return found
@@ -188,6 +188,12 @@ def _processes() -> list[tuple[int, int, str]]:
                 if rest[0] != "Z":
                     found.append((int(entry.name), int(rest[1]), _command(int(entry.name))))
     return found
+
+
+def _leads(pid: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(pid) == pid
+    return False
 
 
 def _command(pid: int) -> str:
