@@ -110,7 +110,7 @@ def fetch(package: Pinned) -> bool:
             f"hash mismatch: {package.title} has {digest}, pinned is {package.hash}; "
             "your package index offers an altered package under this version"
         )
-    _keep(package.path, data)
+    keep(package.path, data)
     return True
 
 
@@ -148,7 +148,7 @@ def _files(data: bytes, package: Pinned) -> dict[str, bytes]:
     return found
 
 
-def _keep(path: Path, data: bytes) -> None:
+def keep(path: Path, data: bytes) -> None:
     """Write under a temporary name and rename, so that a reader sees all of the archive or nothing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

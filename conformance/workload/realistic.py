@@ -23,11 +23,11 @@ from conformance.conversation import (
     ToolResult,
     User,
 )
-from conformance.errors import UsageError
 from conformance.generate import Draw, RandomDraw
 from conformance.report.model import REALISTIC
 from conformance.workload import mix, packages, values
-from conformance.workload.material import Dialogue, Material, Turn
+from conformance.workload.material import Dialogue, Turn
+from conformance.workload.stock import Stock, stock
 
 _SENTENCE = re.compile(r"[A-Z][^.\n]{15,200}\.")
 _MOST_TOOLS = 60
@@ -40,7 +40,7 @@ def loaded() -> Sources:
 
 @lru_cache(maxsize=2)
 def _read_from(_folder: Path) -> Sources:
-    return Sources(packages.material())
+    return Sources(stock())
 
 
 def realistic_case(seed: int, index: int) -> Case:
@@ -49,28 +49,18 @@ def realistic_case(seed: int, index: int) -> Case:
 
 
 class Sources:
-    """Material, and the pools that conversations draw from."""
+    """Draws conversations from a stock."""
 
-    def __init__(self, material: Material) -> None:
-        self.material = material
-        tools = [*material.tools, *(tool for question in material.questions[::7] for tool in question.tools)]
-        found = (text for tool in tools for text in _SENTENCE.findall(tool.description or ""))
-        self.sentences = list(dict.fromkeys(found))
-        self.instructions = list(
-            dict.fromkeys(each.instructions for each in material.questions if each.instructions)
-        )
-        called = [question for question in material.questions if question.turns[0].steps]
-        self.questions = called + [question for question in material.questions if not question.turns[0].steps]
-        if not all((self.sentences, self.instructions, self.questions, material.chats, material.servers)):
-            raise UsageError("the packages of realistic work do not hold what they should; report this")
+    def __init__(self, kept: Stock) -> None:
+        self.stock = kept
 
     def case(self, draw: Draw) -> Case:
         """Return one case."""
         kind = mix.KIND.pick(draw)
         dialogue = {
             "chat without tools": self._chat,
-            "one question, functions on offer": lambda d: d.choice(self.questions),
-            "dialogue with tools": lambda d: d.choice(self.material.dialogues or self.questions),
+            "one question, functions on offer": lambda d: d.choice(self.stock.questions),
+            "dialogue with tools": lambda d: d.choice(self.stock.dialogues or self.stock.questions),
             "agent with MCP servers": self._agent,
         }[kind](draw)
         instructions = dialogue.instructions
@@ -88,15 +78,15 @@ class Sources:
     def _chat(self, draw: Draw) -> Dialogue:
         """Return a chat: one of the sets', or questions of theirs that need no tools."""
         if draw.chance(0.4):
-            return draw.choice(self.material.chats)
-        questions = [draw.choice(self.questions).turns[0].user for _ in range(mix.TURNS.pick(draw))]
+            return draw.choice(self.stock.chats)
+        questions = [draw.choice(self.stock.questions).turns[0].user for _ in range(mix.TURNS.pick(draw))]
         return Dialogue(tuple(Turn(text) for text in questions))
 
     def _agent(self, draw: Draw) -> Dialogue:
         """Return turns of an agent that calls the tools of servers, several steps on end."""
         tools: dict[str, Tool] = {}
         for _ in range(mix.SERVERS.pick(draw)):
-            offered = draw.choice(self.material.servers).tools
+            offered = draw.choice(self.stock.servers).tools
             count = min(mix.OFFERED.pick(draw), len(offered))
             first = draw.integer(0, len(offered) - count)
             tools |= {tool.name: tool for tool in offered[first : first + count]}
@@ -118,12 +108,12 @@ class Sources:
 
     def sentence(self, draw: Draw) -> str:
         """Return a sentence that some author of tools has written."""
-        chosen: str = draw.choice(self.sentences)
+        chosen: str = draw.choice(self.stock.sentences)
         return chosen
 
     def _instructions(self, draw: Draw) -> str:
         if draw.chance(0.4):
-            return draw.choice(self.instructions)
+            return draw.choice(self.stock.instructions)
         lines = draw.many(self.sentence, 1, 6)
         if draw.chance(0.5):
             return " ".join(["You are a helpful assistant.", *lines])
@@ -185,7 +175,7 @@ class _Talk:
     def _results(self, draw: Draw, step: Sequence[ToolCall]) -> list[Message]:
         found: list[Message] = []
         for call in step:
-            schema = self._sources.material.results.get(call.name)
+            schema = self._sources.stock.result(call.name)
             content = values.result(draw, schema, self._sources.sentence(draw))
             found.append(ToolResult(call=self._called, content=content))
             self._called += 1
