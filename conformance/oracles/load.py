@@ -56,10 +56,14 @@ def tokenizer() -> Library:
 
 
 def obtain(name: str = DEFAULT, *, offline: bool = False) -> bool:
-    """Load an authority, and fetch its copy first where it has to; return whether it was fetched.
+    """Make sure that an authority is here, and fetch its copy where it has to; return whether it was fetched.
 
-    Raises UsageError when none has this name, UnjudgedError, saying what to do, when it cannot be had.
+    The installed library at the version that is pinned is not loaded yet: it is while engines load, with the first
+    question. Raises UsageError when none has this name, UnjudgedError, saying what to do, when it cannot be had.
     """
+    here = installed() if name == DEFAULT and name not in _loaded else None
+    if here is not None and known_as(here.distribution, here.version) == DEFAULT:
+        return False
     try:
         authority(name)
     except MissingAuthorityError as error:
