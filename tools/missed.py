@@ -25,10 +25,10 @@ from msgspec.structs import replace
 
 from conformance.campaign.branches import BranchSample
 from conformance.campaign.locate import NOTED_CHARS
-from conformance.campaign.runner import CASE_LIMITS, DEFAULT_CASES, Drawn, Runner, Settings
+from conformance.campaign.runner import DEFAULT_CASES, Drawn, Runner, Settings
 from conformance.campaign.steering import plain_cases, steered
 from conformance.engines import EngineHost
-from conformance.engines.base import Outcome
+from conformance.engines.base import CASE_LIMITS, Outcome
 from conformance.errors import UnjudgedError
 from conformance.oracles.library import OracleRefusedError
 from conformance.resources import resource

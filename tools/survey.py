@@ -21,10 +21,10 @@ from pathlib import Path, PurePosixPath
 import msgspec
 from msgspec import structs
 
-from conformance.campaign.runner import CASE_LIMITS
 from conformance.checks.examine import Examination, examine
 from conformance.checks.family import probes
 from conformance.checks.hosts import open_hosts
+from conformance.engines.base import CASE_LIMITS
 from conformance.errors import ConformanceError
 from conformance.report.markdown import between
 from conformance.rules import rule

@@ -14,13 +14,21 @@ from typing import Protocol, Self
 from msgspec.structs import replace
 
 from conformance.as_sent import SentCase
-from conformance.bounds import COMPARE_S, PROMPT_CHARS
+from conformance.bounds import COMPARE_S
 from conformance.campaign.agreement import disagreements
 from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.tally import Part, Tally
 from conformance.conversation import Case
 from conformance.engines import EngineHost
-from conformance.engines.base import Limits, Outcome, Request, SyntaxProblem, engine_names, get_engine
+from conformance.engines.base import (
+    GENERATED_LIMITS,
+    Limits,
+    Outcome,
+    Request,
+    SyntaxProblem,
+    engine_names,
+    get_engine,
+)
 from conformance.engines.host import Host, Ticket
 from conformance.errors import NotCompiledError, UsageError
 from conformance.generate import Hints, case_at
@@ -37,9 +45,6 @@ _FIRST_BATCH, _BATCH = 4, 64
 _MANY = 400_000
 # A template that keeps running into the time limit would take hours to prove no more than this.
 _TIME_LIMITS = 5
-CASE_LIMITS = Limits(time_s=2.0, grace_s=1.0)
-# No generated conversation has half as long a prompt; a user's own may.
-GENERATED_LIMITS = replace(CASE_LIMITS, output_chars=PROMPT_CHARS)
 
 
 class Workload(Protocol):

@@ -6,10 +6,7 @@ from typing import Annotated
 
 import typer
 
-from conformance.campaign.runner import Settings
 from conformance.cli.gate_options import BaselineFile, Gate, Ignore, Select, Severities, WriteBaseline
-from conformance.cli.groups import ServerOptions
-from conformance.cli.judging import judge_targets, validate, with_workload
 from conformance.cli.options import (
     DEFAULT_ENGINES,
     AtLeast,
@@ -37,14 +34,14 @@ from conformance.cli.options import (
     Timeout,
     WorkloadName,
 )
-from conformance.cli.publish import Publisher
 from conformance.cli.runs import KEPT_RUNS
-from conformance.cli.targets import all_engines
+from conformance.engines.base import GENERATED_LIMITS, engine_names
+from conformance.engines.sandbox import prepare
 from conformance.errors import UsageError
 from conformance.gate.policy import FailOn
 from conformance.oracles.authorities import DEFAULT
-from conformance.servers.client import KEY_VARIABLE
-from conformance.targets.renderer import open_renderer
+from conformance.servers import KEY_VARIABLE
+from conformance.targets.base import is_address, is_known
 
 
 def check(
@@ -111,7 +108,19 @@ def check(
             quiet=quiet,
             keep_runs=keep_runs,
         )
-    engines, no_engine = all_engines(engine or DEFAULT_ENGINES)
+    chosen = engine or DEFAULT_ENGINES
+    templates = bool(targets) and not any(is_address(each) or is_known(each) for each in targets or ())
+    if templates and len(chosen) == 1 and chosen[0] in engine_names():
+        prepare(chosen[0], GENERATED_LIMITS)
+    # The engine loads while this process imports what judges.
+    from conformance.campaign.runner import Settings
+    from conformance.cli.groups import ServerOptions
+    from conformance.cli.judging import judge_targets, validate, with_workload
+    from conformance.cli.publish import Publisher
+    from conformance.cli.targets import all_engines
+    from conformance.targets.renderer import open_renderer
+
+    engines, no_engine = all_engines(chosen)
     settings = Settings(
         seed=seed,
         cases=examples,

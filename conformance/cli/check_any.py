@@ -12,7 +12,6 @@ from rich.console import Console
 
 from conformance.campaign import assemble
 from conformance.campaign.check import exit_code
-from conformance.campaign.runner import CASE_LIMITS
 from conformance.checks.examine import examine, target
 from conformance.checks.family import probes
 from conformance.checks.hosts import open_hosts
@@ -21,6 +20,7 @@ from conformance.cli.gate_options import Gate
 from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines, check_engines, load_templates
+from conformance.engines.base import CASE_LIMITS
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
 from conformance.report.model import Report, Run, Target
 from conformance.report.terminal import TerminalWriter

@@ -12,7 +12,7 @@ from rich.console import Console
 from conformance.as_sent import SentCase, ignored
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.judge import REFUSED
-from conformance.campaign.runner import CASE_LIMITS, Runner, Settings, own_shapes
+from conformance.campaign.runner import Runner, Settings, own_shapes
 from conformance.cli import completion
 from conformance.cli.console import new_console
 from conformance.cli.groups import ServerOptions, one_group
@@ -33,6 +33,7 @@ from conformance.cli.streams import complain
 from conformance.cli.targets import obtain_authority
 from conformance.compare.align import align, side_by_side
 from conformance.conversation import Case, case_id, plain_case
+from conformance.engines.base import CASE_LIMITS
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UnjudgedError, UsageError
 from conformance.importers import read_given
 from conformance.oracles.authorities import DEFAULT
@@ -42,7 +43,7 @@ from conformance.report.diff_view import Finding, plain_diff, render_diff
 from conformance.report.files import to_json
 from conformance.report.terminal import TerminalWriter
 from conformance.rules.behaviour import INJECTED_SPECIAL_TOKEN
-from conformance.servers.client import KEY_VARIABLE
+from conformance.servers import KEY_VARIABLE
 from conformance.shapes import AS_SENT, families, shapes
 from conformance.targets.base import Group
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from conformance.cli.targets import load_templates
 from conformance.errors import EXIT_CONFORMS, ConformanceError
 from conformance.report.model import LeftOut
-from conformance.servers.client import KEY_VARIABLE, Access
+from conformance.servers import KEY_VARIABLE
 from conformance.sources import resolve
-from conformance.targets.base import Group
-from conformance.targets.renderer import is_known, open_known
-from conformance.targets.server import is_address, open_server
+from conformance.targets.base import Group, is_address, is_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +27,14 @@ class ServerOptions:
 
     def open(self, target: str) -> Group:
         """Make ready to judge a server or a known renderer; raises ConformanceError where that fails."""
+        # What asks servers and starts programs is needed for those alone.
         if is_known(target):
+            from conformance.targets.renderer import open_known
+
             return open_known(target, limit_s=self.timeout_s, readings=self.readings)
+        from conformance.servers.client import Access
+        from conformance.targets.server import open_server
+
         access = Access(target, self.timeout_s, self.key_variable, self.concurrency)
         return open_server(access, server=self.protocol, model=self.model)
 

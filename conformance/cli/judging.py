@@ -16,12 +16,13 @@ from rich.console import Console
 from conformance.campaign import assemble
 from conformance.campaign.check import check as run_campaign
 from conformance.campaign.check import exit_code
-from conformance.campaign.runner import CASE_LIMITS, Settings
+from conformance.campaign.runner import Settings
 from conformance.cli.gate_options import Gate
 from conformance.cli.groups import ServerOptions, load_groups
 from conformance.cli.publish import Publisher
 from conformance.cli.streams import complain
 from conformance.cli.targets import check_engines, obtain_authority
+from conformance.engines.base import CASE_LIMITS
 from conformance.errors import EXIT_UNJUDGED, UsageError
 from conformance.oracles.authorities import find
 from conformance.oracles.profile import profile as profile_named

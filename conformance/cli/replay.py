@@ -21,10 +21,9 @@ from conformance.importers import looks_like_case_id, read_case
 from conformance.oracles.authorities import DEFAULT
 from conformance.report.json_file import find_example, read
 from conformance.report.model import Divergence, Report, Target
-from conformance.servers.client import KEY_VARIABLE
+from conformance.servers import KEY_VARIABLE
 from conformance.shapes import AS_SENT
-from conformance.targets.base import Group
-from conformance.targets.renderer import is_known
+from conformance.targets.base import Group, is_known
 
 
 def replay(

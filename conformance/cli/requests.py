@@ -10,7 +10,7 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from conformance.campaign.runner import CASE_LIMITS, Settings
+from conformance.campaign.runner import Settings
 from conformance.cli.gate_options import Gate, Ignore, Select, Severities
 from conformance.cli.groups import ServerOptions
 from conformance.cli.judging import judge_targets, validate
@@ -38,6 +38,7 @@ from conformance.cli.publish import TERMINAL, Publisher
 from conformance.cli.say import say
 from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines
+from conformance.engines.base import CASE_LIMITS
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UnjudgedError, UsageError
 from conformance.gate.policy import FailOn
 from conformance.logged.lines import Log, Reasons, read_log
@@ -45,7 +46,7 @@ from conformance.oracles.authorities import DEFAULT
 from conformance.report.compact import plural
 from conformance.report.files import write_file
 from conformance.report.model import Logged, LoggedCause, Report, Target
-from conformance.servers.client import KEY_VARIABLE
+from conformance.servers import KEY_VARIABLE
 from conformance.shapes import AS_SENT
 from conformance.targets.renderer import open_renderer
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
+from conformance.bounds import PROMPT_CHARS
 from conformance.errors import UsageError
 from conformance.registry import Registry
 
@@ -120,6 +121,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         for name in self.__struct_fields__:
             if getattr(self, name) <= 0:
                 raise UsageError(f"The limit {name} must be greater than 0.")
+
+
+# What a campaign gives a case of somebody's own, and one that it generated, no prompt of which is half as long.
+CASE_LIMITS = Limits(time_s=2.0, grace_s=1.0)
+GENERATED_LIMITS = Limits(time_s=2.0, grace_s=1.0, output_chars=PROMPT_CHARS)
 
 
 def cut_by_caller(request: Request) -> str | None:

@@ -28,7 +28,7 @@ from conformance.engines.base import (
     engine_names,
     get_engine,
 )
-from conformance.engines.sandbox import WorkerGoneError, WorkerProcess
+from conformance.engines.sandbox import WorkerGoneError, WorkerProcess, prepared
 from conformance.errors import UnjudgedError, UsageError
 
 _CHUNK = 16
@@ -163,7 +163,11 @@ class EngineHost:
     def start(self) -> None:
         """Begin to load the engine without waiting for it."""
         if self._process is None:
-            self._process = self._forked() or WorkerProcess(self._given, self.limits)
+            self._process = (
+                self._forked()
+                or prepared(self._given, self.limits)
+                or WorkerProcess(self._given, self.limits)
+            )
 
     def _is_base_of(self, engine: str | type[Engine]) -> bool:
         own, other = (

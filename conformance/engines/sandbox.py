@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import secrets
@@ -65,6 +66,27 @@ def worker_environment(home: Path) -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
         "VECLIB_MAXIMUM_THREADS": "1",
     }
+
+
+_prepared: dict[tuple[str, Limits], WorkerProcess] = {}
+
+
+def prepare(engine: str, limits: Limits) -> None:
+    """Start the worker of an engine for whoever asks for it first: it loads while this process does something else."""
+    if (engine, limits) not in _prepared:
+        if not _prepared:
+            atexit.register(_close_prepared)
+        _prepared[engine, limits] = WorkerProcess(engine, limits)
+
+
+def prepared(engine: str | type[Engine], limits: Limits) -> WorkerProcess | None:
+    """Return the worker that was prepared for this, once; None where there is none."""
+    return _prepared.pop((engine, limits), None) if isinstance(engine, str) else None
+
+
+def _close_prepared() -> None:
+    while _prepared:
+        _prepared.popitem()[1].close()
 
 
 class WorkerProcess:

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import urllib3
 
 from conformance.errors import GoneError, UsageError, printable
+from conformance.servers import KEY_VARIABLE
 
-KEY_VARIABLE = "CONFORMANCE_API_KEY"
 MAX_ANSWER_BYTES = 32 * 2**20
 _CHUNK = 1 << 16
 _PAUSES = (0.2, 1.0)  # before each further try

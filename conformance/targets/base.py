@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -9,6 +10,10 @@ from typing import Any, Protocol
 
 from conformance.engines.base import Request
 from conformance.engines.host import Host
+from conformance.renderers.known import PREFIX
+from conformance.sources import HUB_ADDRESS
+
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 
 class Target(Protocol):
@@ -49,3 +54,13 @@ class Group:
     date: str | None = None
     close: Callable[[], None] = lambda: None
     others: Sequence[str] = ()
+
+
+def is_address(target: str) -> bool:
+    """Return whether a target is a server's address; a page of the Hub is none."""
+    return _ADDRESS.match(target) is not None and HUB_ADDRESS.match(target) is None
+
+
+def is_known(target: str) -> bool:
+    """Return whether a target is `renderer:NAME`."""
+    return target.startswith(PREFIX)

@@ -156,11 +156,6 @@ def open_renderer(command: str, *, limit_s: float, readings: str) -> Group:
     return _group(renderer, command, readings, name, command.encode("utf-8", "surrogateescape"))
 
 
-def is_known(target: str) -> bool:
-    """Return whether a target is `renderer:NAME`."""
-    return target.startswith(PREFIX)
-
-
 def open_known(target: str, *, limit_s: float, readings: str) -> Group:
     """Make ready to judge `renderer:NAME`.
 

@@ -17,10 +17,9 @@ from conformance.servers.base import About, ServerProtocol
 from conformance.servers.client import Access, Client
 from conformance.servers.host import ServerHost
 from conformance.servers.protocols import get_protocol, recognise
-from conformance.sources import HUB_ADDRESS, manifest, resolve
+from conformance.sources import manifest, resolve
 from conformance.targets.base import Group
 
-_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _DAY = re.compile(r"^Current date: (\d{4}-\d\d-\d\d)$", re.MULTILINE)
 
 
@@ -64,11 +63,6 @@ def curl(url: str, body: object, key_variable: str | None) -> str:
 
     key = f' -H "Authorization: Bearer ${key_variable}"' if key_variable else ""
     return f"curl -s {shlex.quote(url)}{key} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body))}"
-
-
-def is_address(target: str) -> bool:
-    """Return whether a target is a server's address; a page of the Hub is none."""
-    return _ADDRESS.match(target) is not None and HUB_ADDRESS.match(target) is None
 
 
 def open_server(access: Access, *, server: str | None = None, model: str | None = None) -> Group:

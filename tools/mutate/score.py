@@ -17,11 +17,10 @@ from msgspec.structs import replace
 from conformance.campaign.assemble import severity
 from conformance.campaign.judge import Answer, Judge, Judgement
 from conformance.campaign.locate import NOTED_CHARS, Locator, mended
-from conformance.campaign.runner import CASE_LIMITS
 from conformance.campaign.shrink import Shrinker, Shrunk
 from conformance.compare.base import Found
 from conformance.engines import EngineHost, Rendered
-from conformance.engines.base import Outcome, Request
+from conformance.engines.base import CASE_LIMITS, Outcome, Request
 from conformance.errors import UnjudgedError
 from conformance.generate import case_at
 from conformance.oracles.profile import profile
