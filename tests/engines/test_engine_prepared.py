@@ -64,7 +64,9 @@ def test_one_that_nobody_asks_for_ends_with_the_program(ready: bool, tmp_path: P
 
 
 def test_the_command_is_imported_without_what_judges() -> None:
-    program = "import sys, conformance.cli.check; print([m for m in sys.modules if 'conformance.campaign' in m])"
+    program = (
+        "import sys, conformance.cli.check; print([m for m in sys.modules if 'conformance.campaign' in m])"
+    )
     said = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
