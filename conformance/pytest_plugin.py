@@ -105,9 +105,10 @@ def assert_conforms(target: str, *, examples: int = 300, fail_on: str = "error",
     """
     from rich.console import Console
 
-    from conformance.campaign.check import check, exit_code
-    from conformance.campaign.runner import Settings
+    from conformance.campaign.check import check
+    from conformance.campaign.settings import Settings
     from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, UnjudgedError
+    from conformance.gate.exits import exit_code
     from conformance.gate.policy import FailOn, Policy
     from conformance.oracles.load import obtain
     from conformance.report.terminal import TerminalWriter

@@ -18,7 +18,8 @@ from statistics import median
 import urllib3
 
 from conformance.campaign.check import check
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.resources import resource
 from conformance.servers.client import Access
 from conformance.servers.host import ServerHost

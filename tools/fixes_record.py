@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from conformance.campaign.runner import DEFAULT_CASES, Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import DEFAULT_CASES, Settings
 from conformance.errors import UnjudgedError
 from conformance.fixes.base import fixes
 from conformance.fixes.repair import Compared, Repair, repair

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from conformance.campaign.check import check
 from conformance.campaign.listener import Silent
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.resources import resource
 from conformance.sources import Provenance, Template
 from conformance.targets.base import Target

@@ -25,7 +25,7 @@ def note(frame, event, argument):
     if event == "call" and code.co_filename.startswith(home) and code.co_name != "<module>":
         entered.add(code.co_filename)
 from conformance.campaign.check import check
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.report.terminal import TerminalWriter
 from conformance.sources import Provenance, make_template
 text = Path("templates/gpt-oss.jinja").read_text("utf-8").replace("2024-06", "2024")

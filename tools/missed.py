@@ -25,7 +25,8 @@ from msgspec.structs import replace
 
 from conformance.campaign.branches import BranchSample
 from conformance.campaign.locate import NOTED_CHARS
-from conformance.campaign.runner import DEFAULT_CASES, Drawn, Runner, Settings
+from conformance.campaign.runner import Drawn, Runner
+from conformance.campaign.settings import DEFAULT_CASES, Settings
 from conformance.campaign.steering import plain_cases, steered
 from conformance.engines import EngineHost
 from conformance.engines.base import CASE_LIMITS, Outcome

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
 from conformance.campaign.check import check
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.report.model import Report
 from conformance.report.terminal import TerminalWriter
 from conformance.sources import resolve

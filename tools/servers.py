@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from conformance.campaign.check import check
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.conversation import Case, to_json
 from conformance.errors import ConformanceError, UnjudgedError
 from conformance.oracles.load import authority, tokenizer

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from conformance.campaign.judge import Answer
-from conformance.campaign.runner import Drawn, Runner, Settings
+from conformance.campaign.runner import Drawn, Runner
+from conformance.campaign.settings import Settings
 from conformance.campaign.steering import plain_cases, steered
 from conformance.engines.in_process import InProcessHost
 from conformance.generate import Hints

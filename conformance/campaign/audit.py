@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from conformance.campaign.branches import BranchSample
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.campaign.steering import plain_cases, steered
 from conformance.errors import UnjudgedError
 from conformance.sources import Template

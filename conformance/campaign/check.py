@@ -16,16 +16,13 @@ from conformance.campaign.branches import BranchSample
 from conformance.campaign.examples import Examples
 from conformance.campaign.listener import Listener, Silent
 from conformance.campaign.parallel import Pool
-from conformance.campaign.runner import Runner, Settings, Workload
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings, Workload
 from conformance.campaign.sightings import RuleTally
 from conformance.campaign.steering import plain_cases, with_corners
 from conformance.campaign.tally import Part, Tally
 from conformance.engines.host import Host
 from conformance.errors import (
-    EXIT_CONFORMS,
-    EXIT_DIVERGES,
-    EXIT_UNJUDGED,
-    EXIT_USAGE,
     GoneError,
     NotCompiledError,
     UsageError,
@@ -36,7 +33,6 @@ from conformance.package_checks import examine
 from conformance.report.model import Divergence, Finding, LeftOut, Report, Run
 from conformance.report.model import Target as Result
 from conformance.report.model import Workload as WorkloadRecord
-from conformance.rules.base import Severity
 from conformance.sources import Template
 from conformance.targets.base import Target
 from conformance.template.branches import BranchCoverage
@@ -443,30 +439,3 @@ class _Campaign:
         self._pool.close(at_once=self.ended is not None)
         self.examples.close()
         self.sample.close()
-
-
-def exit_code(report: Report, fail_on: str = "error") -> int:
-    """Return the exit code of a report: the highest of its targets' and of what was left out.
-
-    0 conforms, 1 divergences or findings at least as bad as `fail_on` (error, warning or never), 2 an unreadable
-    target, 3 could not be judged. Where a gate has judged the targets, its word holds.
-    """
-    codes = [EXIT_CONFORMS]
-    if not report.targets or report.run.cases == 0:
-        codes.append(EXIT_UNJUDGED)
-    levels = {"error": ("error",), "warning": ("error", "warning")}.get(fail_on, ())
-    for target in report.targets:
-        if target.verdict == "error":
-            codes.append(EXIT_USAGE if target.unreadable else EXIT_UNJUDGED)
-        elif target.passes is not None:
-            codes.append(EXIT_CONFORMS if target.passes else EXIT_DIVERGES)
-        elif not target.harmony:
-            codes.append(EXIT_CONFORMS if fail_on == "never" else EXIT_DIVERGES)
-        elif not _severities(target).isdisjoint(levels):
-            codes.append(EXIT_DIVERGES)
-    return max(codes)
-
-
-def _severities(result: Result) -> set[Severity]:
-    found = {divergence.severity for divergence in result.divergences}
-    return found | {finding.severity for finding in result.findings}

@@ -13,7 +13,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
 
-from conformance.campaign.runner import Runner, Settings, Workload
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings, Workload
 from conformance.campaign.tally import Part
 from conformance.engines.base import Engine, register, registered
 from conformance.generate import Hints

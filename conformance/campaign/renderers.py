@@ -10,7 +10,7 @@ from msgspec.structs import replace as replace_fields
 
 from conformance.campaign.check import check
 from conformance.campaign.listener import Silent
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.errors import ConformanceError
 from conformance.oracles.load import authority
 from conformance.renderers.environments import installed

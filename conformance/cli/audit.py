@@ -9,7 +9,8 @@ import typer
 from rich.text import Text
 
 from conformance.campaign.audit import audit as run_audit
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.cli.console import new_console
 from conformance.cli.options import Offline, Seed, Targets
 from conformance.cli.targets import load_templates

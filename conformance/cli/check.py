@@ -113,7 +113,7 @@ def check(
     if templates and len(chosen) == 1 and chosen[0] in engine_names():
         prepare(chosen[0], GENERATED_LIMITS)
     # The engine loads while this process imports what judges.
-    from conformance.campaign.runner import Settings
+    from conformance.campaign.settings import Settings
     from conformance.cli.groups import ServerOptions
     from conformance.cli.judging import judge_targets, validate, with_workload
     from conformance.cli.publish import Publisher

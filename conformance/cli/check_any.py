@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 
 from conformance.campaign import assemble
-from conformance.campaign.check import exit_code
 from conformance.checks.examine import examine, target
 from conformance.checks.family import probes
 from conformance.checks.hosts import open_hosts
@@ -22,6 +21,7 @@ from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines, check_engines, load_templates
 from conformance.engines.base import CASE_LIMITS
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, UsageError
+from conformance.gate.exits import exit_code
 from conformance.report.model import Report, Run, Target
 from conformance.report.terminal import TerminalWriter
 from conformance.sources import Template

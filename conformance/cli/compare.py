@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from conformance.campaign.check import check as run_campaign
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.cli.judging import validate
 from conformance.cli.options import DEFAULT_ENGINES, Engines, Examples, Jobs, Offline, Profile, Seed, Shapes
 from conformance.cli.streams import write_bytes

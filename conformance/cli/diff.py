@@ -12,7 +12,8 @@ from rich.console import Console
 from conformance.as_sent import SentCase, ignored
 from conformance.campaign.assemble import region_words, severity, structure
 from conformance.campaign.judge import REFUSED
-from conformance.campaign.runner import Runner, Settings, own_shapes
+from conformance.campaign.runner import Runner, own_shapes
+from conformance.campaign.settings import Settings
 from conformance.cli import completion
 from conformance.cli.console import new_console
 from conformance.cli.groups import ServerOptions, one_group

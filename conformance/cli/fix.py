@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from conformance.campaign.judge import DIFFERENT, EQUAL, seems_harmony
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.cli import completion
 from conformance.cli.console import new_console
 from conformance.cli.fix_beside import beside, chosen, own_file

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, UsageError
 from conformance.fixes.repair import TRIALS
 from conformance.fixes.trial import Trials

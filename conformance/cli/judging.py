@@ -15,8 +15,7 @@ from rich.console import Console
 
 from conformance.campaign import assemble
 from conformance.campaign.check import check as run_campaign
-from conformance.campaign.check import exit_code
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.cli.gate_options import Gate
 from conformance.cli.groups import ServerOptions, load_groups
 from conformance.cli.publish import Publisher
@@ -24,6 +23,7 @@ from conformance.cli.streams import complain
 from conformance.cli.targets import check_engines, obtain_authority
 from conformance.engines.base import CASE_LIMITS
 from conformance.errors import EXIT_UNJUDGED, UsageError
+from conformance.gate.exits import exit_code
 from conformance.oracles.authorities import find
 from conformance.oracles.profile import profile as profile_named
 from conformance.report.compact import plural

@@ -104,7 +104,7 @@ def report(
 ) -> int:
     """Judge renderers on the same conversations and print who is right, under which reading; all when none is named."""
     from conformance.campaign.renderers import compare
-    from conformance.campaign.runner import Settings
+    from conformance.campaign.settings import Settings
     from conformance.report.files import make_folder, write_file
     from conformance.report.renderers_page import page_json, page_markdown
 

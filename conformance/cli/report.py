@@ -9,12 +9,12 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from conformance.campaign.check import exit_code
 from conformance.cli.options import Cards, Formats
 from conformance.cli.publish import Destinations
 from conformance.cli.runs import kept_runs
 from conformance.decode import decode_json
 from conformance.errors import EXIT_CONFORMS, UsageError
+from conformance.gate.exits import exit_code
 from conformance.precision.report import SCHEMA, PrecisionReport
 from conformance.precision.view import terminal
 from conformance.report.files import read_file

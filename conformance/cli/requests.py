@@ -10,7 +10,7 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.cli.gate_options import Gate, Ignore, Select, Severities
 from conformance.cli.groups import ServerOptions
 from conformance.cli.judging import judge_targets, validate

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from conformance.campaign.check import exit_code
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.cli.console import new_console
 from conformance.cli.judging import cut_short, judge, validate, with_workload
 from conformance.cli.options import (
@@ -31,6 +30,7 @@ from conformance.cli.say import say
 from conformance.cli.streams import complain
 from conformance.cli.targets import all_engines, load_templates, obtain_authority
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE
+from conformance.gate.exits import exit_code
 from conformance.oracles.authorities import DEFAULT
 from conformance.report.base import Output
 from conformance.report.engines_matrix import engines_json, engines_markdown

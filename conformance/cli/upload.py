@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.cli.gate_options import BaselineFile, Gate, Ignore, Select, Severities
 from conformance.cli.groups import ServerOptions
 from conformance.cli.judging import judge_targets, validate

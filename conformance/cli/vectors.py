@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from conformance.campaign.check import exit_code
 from conformance.cli.console import new_console
 from conformance.cli.lazy import help_without_command
 from conformance.cli.options import Authority, FailOnOption, Formats, Profile, Seed
@@ -21,6 +20,7 @@ from conformance.cli.targets import obtain_authority
 from conformance.cli.vectors_report import print_report, write_folder
 from conformance.conversation import Case
 from conformance.errors import EXIT_CONFORMS, EXIT_DIVERGES, EXIT_UNJUDGED, UsageError
+from conformance.gate.exits import exit_code
 from conformance.gate.policy import FailOn, Policy
 from conformance.importers import looks_like_case_id, read_case
 from conformance.oracles.authorities import DEFAULT, find

@@ -9,7 +9,7 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
-from conformance.campaign.runner import Workload
+from conformance.campaign.settings import Workload
 from conformance.cli.console import new_console
 from conformance.cli.options import Seed
 from conformance.conversation import to_json

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from conformance.campaign.check import check
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.errors import ConformanceError, UsageError
 from conformance.report.model import CaseCounts, Target
 from conformance.sources import Template

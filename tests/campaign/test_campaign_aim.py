@@ -9,7 +9,8 @@ import pytest
 from conformance.bounds import time_limit
 from conformance.campaign import check as campaign
 from conformance.campaign.branches import BranchSample
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.campaign.steering import plain_cases, slots, steered
 from conformance.conversation import check_case
 from conformance.generate import case_at

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from conformance.campaign import contrast as contrasts
-from conformance.campaign.check import check, exit_code
+from conformance.campaign.check import check
 from conformance.campaign.contrast import PARSED, TOKENS, contrast
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.errors import UsageError
+from conformance.gate.exits import exit_code
 from conformance.oracles import copies, harmony, load
 from conformance.oracles.authorities import DEFAULT, find
 from conformance.oracles.library import InProcess, OracleFailedError, OracleRefusedError

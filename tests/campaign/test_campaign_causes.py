@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.campaign.check import check
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.report.model import Divergence
 from conformance.resources import resource
 from conformance.sources import Provenance, make_template

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from conformance.campaign import check as checks
-from conformance.campaign.check import check, exit_code
+from conformance.campaign.check import check
 from conformance.campaign.judge import Judge
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.engines.base import Limits
 from conformance.errors import UsageError
+from conformance.gate.exits import exit_code
 from conformance.generate import case_at
 from conformance.oracles.profile import profile
 from conformance.resources import resource

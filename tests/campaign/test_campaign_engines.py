@@ -6,7 +6,7 @@ import pytest
 from choosy_engine import Choosy, Picky, Squeezing
 
 from conformance.campaign.check import check
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.report.engines_matrix import engines_json, engines_markdown
 from conformance.report.model import Report
 from conformance.resources import resource

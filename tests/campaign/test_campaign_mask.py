@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from conformance.campaign.check import check, exit_code
+from conformance.campaign.check import check
 from conformance.campaign.mask import faults
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
+from conformance.gate.exits import exit_code
 from conformance.report.model import Divergence
 from conformance.resources import resource
 from conformance.sources import resolve

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from conformance.campaign.branches import _stride
 from conformance.campaign.check import check
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.report.cards import card
 from conformance.resources import resource
 from conformance.shapes import ALL, draw, shapes

@@ -11,7 +11,8 @@ import pytest
 
 from conformance import processes
 from conformance.campaign.parallel import Pool
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.generate import Hints
 from conformance.resources import resource
 from conformance.sources import Provenance, Template

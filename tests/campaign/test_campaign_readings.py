@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from conformance.campaign.check import check, exit_code
+from conformance.campaign.check import check
 from conformance.campaign.judge import Judge
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.conversation import Assistant, Case, Conversation, Instructions, Tool, ToolCall, User
 from conformance.engines.base import Rendered
 from conformance.fixes.readings import reading_variant
+from conformance.gate.exits import exit_code
 from conformance.oracles.harmony import HarmonyOracle
 from conformance.oracles.profile import citation, profile, setting_citations
 from conformance.report.model import Target

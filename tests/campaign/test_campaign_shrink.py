@@ -12,7 +12,8 @@ import pytest
 from conformance.campaign import shrink as shrink_module
 from conformance.campaign.check import check
 from conformance.campaign.reduce import STEPS
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.campaign.shrink import Shrinker
 from conformance.compare.base import Found
 from conformance.conversation import Case, Conversation, Options, User, case_id, check_case, to_json

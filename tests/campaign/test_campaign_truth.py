@@ -13,13 +13,15 @@ from plain_cases import differing
 from conformance.campaign import check as check_module
 from conformance.campaign import examples as examples_module
 from conformance.campaign import runner as runner_module
-from conformance.campaign.check import Silent, check, exit_code
+from conformance.campaign.check import Silent, check
 from conformance.campaign.judge import Judge
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.cli.judging import cut_short
 from conformance.conversation import Case
 from conformance.engines.base import Crashed, Limits, Rejected, Rendered
 from conformance.errors import EXIT_CONFORMS, EXIT_UNJUDGED, EXIT_USAGE, NotCompiledError
+from conformance.gate.exits import exit_code
 from conformance.generate import case_at
 from conformance.oracles import harmony as harmony_module
 from conformance.oracles.harmony import HarmonyOracle

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.engines.in_process import InProcessHost
 from conformance.fixes.repair import Repair, repair
 from conformance.fixes.trial import Trials

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from conformance.campaign.runner import DEFAULT_CASES
+from conformance.campaign.settings import DEFAULT_CASES
 from conformance.campaign.steering import HINTED
 from conformance.conversation import check_case
 from conformance.engines.base import Rendered

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 from package_files import changed, good_values, integers, write_folder, write_gguf
 
-from conformance.campaign.check import exit_code
 from conformance.cli import main
+from conformance.gate.exits import exit_code
 from conformance.report import json_file
 from conformance.report.model import Report, Target
 from conformance.rules import catalogue

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.campaign.runner import DEFAULT_CASES
+from conformance.campaign.settings import DEFAULT_CASES
 from conformance.errors import UsageError
 from conformance.resources import resource
 from conformance.rules import catalogue

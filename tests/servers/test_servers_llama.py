@@ -17,7 +17,8 @@ import pytest
 from command_line import Run
 from msgspec.structs import replace
 
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.campaign.shrink import Shrinker
 from conformance.conversation import Case, Conversation, Tool, User
 from conformance.engines import Refused, get_engine

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conformance.campaign.judge import Answer, Judge, Judgement
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.campaign.shrink import Shrinker
 from conformance.compare import tokens
 from conformance.compare.tokens import (

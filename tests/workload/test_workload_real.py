@@ -9,7 +9,7 @@ import pytest
 from command_line import Run
 
 from conformance.campaign.check import check
-from conformance.campaign.runner import Settings
+from conformance.campaign.settings import Settings
 from conformance.conversation import Assistant, Case, ToolResult, check_case, to_json
 from conformance.oracles.harmony import HarmonyOracle
 from conformance.oracles.profile import profile

@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from conformance.campaign.branches import BranchSample
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.campaign.steering import plain_cases, steered
 from conformance.resources import resource
 from conformance.template.branches import BranchCoverage

@@ -15,7 +15,8 @@ from importlib.metadata import version
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.conversation import Case
 from conformance.engines.base import Rendered, get_engine
 from conformance.engines.in_process import InProcessHost

@@ -11,7 +11,8 @@ from itertools import pairwise
 
 from conformance.campaign.check import check
 from conformance.campaign.parallel import Pool
-from conformance.campaign.runner import Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import Settings
 from conformance.engines import wire
 from conformance.engines.in_process import InProcessHost
 from conformance.generate import Hints

@@ -14,7 +14,8 @@ import msgspec
 
 from conformance.campaign.assemble import severity
 from conformance.campaign.judge import Answer, Judge
-from conformance.campaign.runner import DEFAULT_CASES, Runner, Settings
+from conformance.campaign.runner import Runner
+from conformance.campaign.settings import DEFAULT_CASES, Settings
 from conformance.campaign.shrink import Shrinker, Shrunk
 from conformance.campaign.sightings import RuleTally, together
 from conformance.campaign.tally import Tally
