@@ -22,6 +22,6 @@ def open_hosts(engines: Sequence[str], limits: Limits) -> Iterator[tuple[dict[st
             name: stack.enter_context(EngineHost(name, limits=limits)) for name in engines
         }
         # Not entered: it starts with its first request, which most templates never make.
-        masks = EngineHost(MaskEngine, limits=limits)
+        masks = EngineHost(MaskEngine, limits=limits, relatives=hosts.values())
         stack.callback(masks.close)
         yield hosts, masks
