@@ -62,9 +62,12 @@ def _stop(engine: EngineHost) -> int:
 _PROGRAM = """
     import time
     from conformance.engines import EngineHost, Request
+    from conformance.template.branch_probe import Jinja2Branches
     host = EngineHost("jinja2")
-    host.render("x", Request([{"role": "user", "content": "x"}], None, {}, False, "2024-02-29"))
-    print(host._process._process.pid, host._process.folder, flush=True)
+    forked = EngineHost(Jinja2Branches, relatives=[host])
+    for each in (host, forked):
+        each.render("x", Request([{"role": "user", "content": "x"}], None, {}, False, "2024-02-29"))
+        print(each._process._group, each._process.folder, flush=True)
     time.sleep(600)
 """
 
@@ -75,17 +78,20 @@ def test_a_program_that_is_killed_leaves_no_stopped_worker_behind() -> None:
         [sys.executable, "-c", textwrap.dedent(_PROGRAM)], stdout=subprocess.PIPE, text=True
     ) as program:
         assert program.stdout is not None
-        pid, folder = program.stdout.readline().split()
-        everyone = [int(pid), *_below(int(pid))]
+        said = [program.stdout.readline().split() for _ in range(2)]
+        everyone = sorted({each for pid, _ in said for each in (int(pid), *_below(int(pid)))})
+        folders = [Path(folder) for _, folder in said]
+        assert all(folder.is_dir() for folder in folders)
         for each in everyone:
             os.kill(each, signal.SIGSTOP)
         program.kill()
     until = time.monotonic() + 30
-    while (any(map(_runs, everyone)) or Path(folder).exists()) and time.monotonic() < until:
+    while any([*map(_runs, everyone), *(folder.exists() for folder in folders)]) and time.monotonic() < until:
         time.sleep(0.05)
-    assert len(everyone) == 2
+    # Two workers, each with a session.
+    assert len(everyone) == 4
     assert not any(map(_runs, everyone))
-    assert not Path(folder).exists()
+    assert not any(folder.exists() for folder in folders)
 
 
 def _stat(pid: str) -> list[str]:
