@@ -162,6 +162,18 @@ def test_planted_faults_are_caught_in_both_exposures_at_20b_dimensions():
     right = found["right_variants"]
     assert (right["accused"], right["raised"], right["seeds"]) == ([], [], [0, 1, 2, 3, 4])
     assert right["tried"] >= 5 * 19
+    other = found["other_card"]
+    for exposure, part in other["exposures"].items():
+        kept = found["exposures"][exposure]
+        assert (part["not_run"], part["survivors"]) == ([], sorted(kept["survivors"]))
+        assert (part["planted"], part["caught"]) == (kept["planted"], kept["caught"])
+    assert {k: v for k, v in other["right_variants"].items() if k != "seconds"} == {
+        k: v for k, v in right.items() if k != "seconds"
+    }
+    said = " ".join((DOCS / "precision.md").read_text(encoding="utf-8").split())
+    staged, fused = (found["exposures"][e] for e in ("staged", "fused"))
+    assert f"Of {staged['planted']} planted faults at 20b dimensions {staged['caught']} are caught" in said
+    assert f"and {fused['caught']} where only the result is" in said
 
 
 def test_right_variants_were_not_accused_over_seeds():
