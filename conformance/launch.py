@@ -10,7 +10,7 @@ import os
 import sys
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # of <linux/prctl.h>
-_EXIT_UNJUDGED = 3
+_EXIT_USAGE, _EXIT_UNJUDGED = 2, 3
 
 
 def distrust_current_folder() -> None:
@@ -18,8 +18,13 @@ def distrust_current_folder() -> None:
 
     `python -m` and an empty entry in PYTHONPATH put it first: a module or a plug-in that an upload brings along would
     run. What stands after the standard library was installed there on purpose, an editable plug-in for example.
+    Where the folder has been removed no path means anything: the command ends with a line and exit code 2.
     """
-    here = os.getcwd()
+    try:
+        here = os.getcwd()
+    except OSError:
+        os.write(2, b"conformance: the current folder is gone; change to one that exists\n")
+        raise SystemExit(_EXIT_USAGE) from None
     if here == os.path.dirname(os.path.dirname(os.path.abspath(__file__))):
         return
     library = os.path.dirname(os.__file__)

@@ -12,9 +12,10 @@ from rich.console import Console
 from conformance.cli.console import new_console
 from conformance.cli.runs import KEPT_RUNS, OUR_FILES, new_run_folder, remember_run
 from conformance.cli.say import say
-from conformance.cli.streams import write_bytes
+from conformance.cli.streams import complain, write_bytes
 from conformance.errors import UsageError
 from conformance.report.base import Output, Writer, writer
+from conformance.report.compact import plural
 from conformance.report.files import (
     FolderLock,
     check_place,
@@ -147,6 +148,8 @@ class Publisher(Destinations):
         self.write(shown or report, folder)
         if self._lock is not None:
             self._lock.release()
+        if self.quiet and not report.run.complete:
+            complain(f"incomplete: ended after {plural(report.run.cases, 'conversation')}")
         if self.shows:
             say_where(self.console, folder)
         elif self._output is None and not self.quiet:

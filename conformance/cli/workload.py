@@ -124,7 +124,8 @@ def obtain(*, offline: bool) -> None:
     for package in packages.packages():
         if packages.archive(package) is None:
             if offline:
+                state = "altered" if package.path.exists() else "not"
                 raise UsageError(
-                    f"{package.title} is not in the cache and the network is switched off; {_FETCH}"
+                    f"{package.title} is {state} in the cache and the network is switched off; {_FETCH}"
                 )
             packages.fetch(package)

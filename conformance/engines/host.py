@@ -92,7 +92,7 @@ def losses(engine: Engine) -> Callable[[Request], str | None] | None:
 class _Slot:
     """A request on its way: its frame is kept until the outcome is there, so that it can be sent again."""
 
-    __slots__ = ("deaths", "frame", "late", "position", "template", "ticket")
+    __slots__ = ("deaths", "frame", "late", "orphaned", "position", "template", "ticket")
 
     def __init__(self, frame: bytes, template: int, ticket: Ticket, position: int) -> None:
         self.frame = frame
@@ -100,6 +100,7 @@ class _Slot:
         self.ticket = ticket
         self.position = position
         self.deaths = 0
+        self.orphaned = 0
         self.late = False
 
 
@@ -425,9 +426,12 @@ class EngineHost:
         """Replace a session that ended or has to end; `blame` settles the oldest request."""
         self._drop_session()
         limits = self.limits
+        orphaned = False
         try:
             status = self._worker().end_session()
         except WorkerGoneError as error:
+            # The worker sees no template: who ended it came from outside, unless that goes on with one case.
+            orphaned = True
             ended = f"its worker ended: {error}"
         else:
             how = f"signal {-status}" if status < 0 else f"exit code {status}"
@@ -438,8 +442,9 @@ class EngineHost:
                 blame = LimitExceeded("time", f"it did not stop within {most:g} s and was killed")
         if self._waiting:
             slot = self._waiting[0]
-            slot.deaths += 1
-            if blame is None and slot.deaths > 1:
+            slot.deaths += not orphaned
+            slot.orphaned += orphaned
+            if blame is None and (slot.deaths > 1 or slot.orphaned > _NEW_WORKERS):
                 blame = LimitExceeded("worker-died", why or ended)
             if blame is not None and self._again(slot, blame):
                 return

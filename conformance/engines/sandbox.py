@@ -144,9 +144,13 @@ class WorkerProcess:
         while True:
             left = self._started + self._limits.startup_s - time.monotonic()
             try:
-                self._control.settimeout(max(left, 0.001))
+                self._control.settimeout(min(max(left, 0.001), _ORDER_S))
                 data = self._control.recv(4096)
             except TimeoutError:
+                if left > _ORDER_S:
+                    # Somebody may have stopped it; to be told to go on does no harm to one that loads.
+                    self._signal(signal.SIGCONT)
+                    continue
                 raise UnjudgedError(
                     f"The engine {self.engine} did not start within {self._limits.startup_s:g} s."
                 ) from None
@@ -209,8 +213,7 @@ class WorkerProcess:
         self._control.close()
         # Once a fork has ended, its number may be somebody else's; that of a child is kept until it is waited for.
         if not ended or self._process is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._group, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
             assert self._drain is not None
@@ -218,6 +221,10 @@ class WorkerProcess:
             if self._process.stderr is not None:
                 self._process.stderr.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._group, number)
 
     def _hangs_up(self) -> bool:
         """Say that nothing more comes; return whether the worker has ended within a second."""

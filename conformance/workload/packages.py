@@ -121,7 +121,7 @@ def material() -> Material:
         data = archive(package)
         if data is None:
             raise UsageError(
-                f"{package.title}, which realistic conversations are drawn from, is not in the cache; "
+                f"{package.title}, which realistic conversations are drawn from, is not in the cache as it was pinned; "
                 "fetch it once with the network (`conformance workload fetch`)"
             )
         whole.add(_READERS[package.reads](_files(data, package)))

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -138,7 +140,11 @@ def _key() -> str:
 def _read(path: Path) -> bytes | None:
     """Return the kept form, or None where there is none or not as it was written."""
     try:
-        with path.open("rb") as file:
+        # Whatever stands in its place, to open it must not wait.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
             digest, data = file.readline(80).strip(), file.read(_MAX_BYTES)
     except OSError:
         return None

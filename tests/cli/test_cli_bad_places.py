@@ -106,6 +106,23 @@ def test_on_a_full_disk_the_old_report_stays_whole(run: Run, report: Path, place
     assert {path.name for path in report.parent.iterdir()} <= {"report.json", "events.jsonl"}
 
 
+@pytest.mark.parametrize("how", [("-m", "conformance"), ("-c", "from conformance.cli import main; main()")])
+def test_a_current_folder_that_is_gone_is_one_line(tmp_path: Path, how: tuple[str, ...]):
+    place = tmp_path / "gone"
+    place.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-P", *how, "--version"],
+        capture_output=True,
+        text=True,
+        cwd=place,
+        preexec_fn=place.rmdir,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "conformance: the current folder is gone; change to one that exists\n"
+
+
 @pytest.mark.parametrize(
     "terminal",
     [

@@ -35,6 +35,12 @@ def test_quiet_says_nothing_and_the_exit_code_and_the_files_tell(run: Run):
     assert run("check", "gone.jinja", "-q").err.startswith("conformance: "), "what went wrong is still said"
 
 
+def test_quiet_says_that_a_run_was_ended(run: Run):
+    result = run("check", "newlines.jinja", "-q", *FAST, "--output", "out", "--seconds", "0.001")
+    assert (result.code, result.out) == (3, "")
+    assert sentence(result).startswith("incomplete: ended after 0 conversations")
+
+
 def test_a_template_comes_through_a_pipe(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(NEWLINES.encode())))
     result = run("check", "-", *FAST)

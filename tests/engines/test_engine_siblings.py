@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -173,3 +174,25 @@ def test_no_zombie_is_left(plain: EngineHost, request_of: Callable[..., Request]
     # A worker buries those that ended when it hears of its parent the next time.
     plain._process.end_session()
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_case_is_not_blamed_for_workers_that_somebody_kills(request_of: Callable[..., Request]) -> None:
+    long = "{% for i in range(1500) %}{% for j in range(1500) %}{% endfor %}{% endfor %}x"
+    killed = []
+
+    def kill(host: EngineHost) -> None:
+        while len(killed) < 3:
+            process = host._process
+            if host._session is not None and process is not None and process._group not in killed:
+                time.sleep(0.02)
+                killed.append(process._group)
+                os.kill(process._group, signal.SIGKILL)
+            time.sleep(0.001)
+
+    with EngineHost("jinja2") as host:
+        assert host.render("x", request_of("said")) == Rendered("x")
+        other = threading.Thread(target=kill, args=(host,))
+        other.start()
+        assert host.render(long, request_of("said")) == Rendered("x")
+        other.join()
+    assert len(set(killed)) == 3

@@ -41,6 +41,14 @@ def test_a_worker_that_is_stopped_is_replaced_with_its_session(request_of: Calla
         assert not _runs(stopped)
 
 
+def test_a_worker_that_is_stopped_while_it_loads_goes_on(request_of: Callable[..., Request]) -> None:
+    with EngineHost("hostile", limits=replace(LIMITS, startup_s=60)) as engine:
+        _stop(engine)
+        begin = time.monotonic()
+        assert engine.render("", request_of("ok:x")) == Rendered("x")
+        assert time.monotonic() - begin < 30
+
+
 def test_closing_ends_a_worker_and_a_session_that_are_stopped(request_of: Callable[..., Request]) -> None:
     engine = EngineHost("hostile", limits=replace(LIMITS, hang_s=30))
     assert engine.render("", request_of("ok:x")) == Rendered("x")

@@ -1,5 +1,6 @@
 """The kept form of what realistic conversations are drawn from: it is what was read, or it is not used."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,16 @@ def test_what_was_altered_is_read_anew(folder: Path, change: str) -> None:
     file.write_bytes({"cut": whole[:-9], "altered": whole.replace(b"lost", b"last"), "empty": b""}[change])
     assert stock.stock().sentences == ["Finds what was lost."]
     assert file.read_bytes() == whole
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such files here")
+def test_what_is_no_file_is_not_waited_for(folder: Path) -> None:
+    stock.stock()
+    (file,) = folder.iterdir()
+    file.unlink()
+    os.mkfifo(file)
+    assert stock.stock().sentences == ["Finds what was lost."]
+    assert file.is_file()
 
 
 def test_other_archives_are_read_and_older_forms_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
