@@ -136,7 +136,7 @@ def test_an_altered_package_counts_as_missing(
     assert packages.is_here()
     done = run("check", str(resource("templates", "gpt-oss.jinja")), "--workload", "realistic", "--offline")
     assert done.code == 3
-    assert "bfcl-eval==2026.3.23 is not in the cache and the network is switched off" in done.err
+    assert "bfcl-eval==2026.3.23 is altered in the cache and the network is switched off" in done.err
 
 
 @pytest.mark.parametrize("arguments", [("list",), ("mix",), ("show", "7")])
