@@ -16,7 +16,8 @@ LIMITS = Limits(time_s=3)
 
 @pytest.fixture(autouse=True)
 def none_left() -> Iterator[None]:
-    """End what was prepared and not taken."""
+    """End what was prepared and not taken, by tests before this one too."""
+    sandbox._close_prepared()
     yield
     sandbox._close_prepared()
 
